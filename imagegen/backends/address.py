@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 from urllib.parse import urlsplit
 
-__all__ = ["get_host", "get_port", "is_local", "is_same_server", "is_startable"]
+__all__ = ["get_host", "get_origin", "get_port", "is_local", "is_same_server", "is_startable"]
 
 
 def is_local(url: str) -> bool:
@@ -38,6 +38,11 @@ def get_port(url: str) -> int | None:
         return parts.port or (443 if parts.scheme == "https" else 80)
     except ValueError:
         return None
+
+
+def get_origin(url: str) -> tuple[str, str, int | None]:
+    """Return scheme, host and port: who is asked, whatever the path."""
+    return url.partition(":")[0].lower(), get_host(url).lower(), get_port(url)
 
 
 def get_host(url: str) -> str:

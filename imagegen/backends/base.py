@@ -202,10 +202,12 @@ class Progress(Protocol):
 
 
 class ServerSlot:
-    """Room for one image at a server, as `Backend.pick_server` gives it out."""
+    """Room for one image at a server, as `Backend.pick_server` gives it out. release: gives the room back."""
 
-    def __init__(self, generate: Callable[[Request, Progress], GeneratedImage]) -> None:
-        self._generate = generate
+    def __init__(
+        self, generate: Callable[[Request, Progress], GeneratedImage], release: Callable[[], None] = lambda: None
+    ) -> None:
+        self._generate, self._release = generate, release
 
     def generate(self, request: Request, progress: Progress) -> GeneratedImage:
         """Generate the image, as `Backend.generate` does. Raises TryAnotherServer too."""
@@ -213,6 +215,7 @@ class ServerSlot:
 
     def release(self) -> None:
         """Give the room back. Called once, after `generate` if that was called."""
+        self._release()
 
 
 class Backend:

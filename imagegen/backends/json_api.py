@@ -29,7 +29,7 @@ from imagegen.backends.http import (
 from imagegen.backends.text import one_line
 from imagegen.errors import Problem
 
-__all__ = ["ANSWER_S", "CONNECT_S", "MAX_JSON", "WHOLE_S", "JsonApi", "Refused", "Unreachable"]
+__all__ = ["ANSWER_S", "CONNECT_S", "MAX_JSON", "WHOLE_S", "JsonApi", "Refused", "Unreachable", "find_words"]
 
 CONNECT_S, ANSWER_S, WHOLE_S = 5.0, 30.0, 60.0
 """Seconds until a connection stands, between two parts of an answer, and for the whole of one that is no image."""
@@ -243,6 +243,25 @@ class JsonApi:
         session = self._threads.session
         assert isinstance(session, Session)  # noqa: S101 - set above
         return session
+
+
+def find_words(answer: Mapping[str, Any]) -> str:
+    """Return what a JSON error says, in one of the usual forms; empty if it says nothing.
+
+    Such as {"error": {"message": …}}, {"error": …}, {"message": …}, {"detail": …} and FastAPI's list of details.
+    Lemonade puts the answer of the program behind it into `details.response`.
+    """
+    said: Any = answer.get("error") or answer.get("detail") or answer.get("message")
+    if isinstance(said, list) and said and isinstance(said[0], dict):
+        place = ".".join(str(one) for one in said[0].get("loc") or () if one != "body")
+        said = ": ".join(filter(None, [place, str(said[0].get("msg") or "")]))
+    elif isinstance(said, dict):
+        details = said.get("details")
+        behind = details.get("response") if isinstance(details, dict) else None
+        said = said.get("message") or said.get("msg")
+        if isinstance(behind, dict) and (words := find_words(behind)):
+            said = f"{said}: {words}"
+    return one_line(said) if isinstance(said, str) else ""
 
 
 _COMPRESSED = "if a proxy in front of the server compresses answers, have it leave them as they are"

@@ -5,21 +5,12 @@ What contacts the server is imported where it is used: a run with nothing to do 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from decimal import Decimal
 from threading import Semaphore
 from typing import TYPE_CHECKING, Any
 
-from imagegen.backends.base import (
-    Backend,
-    Diagnosis,
-    GeneratedImage,
-    GenerationError,
-    Progress,
-    Resolved,
-    ServerSlot,
-)
+from imagegen.backends.base import Backend, Diagnosis, GeneratedImage, GenerationError, Progress, Resolved, ServerSlot
 from imagegen.backends.openai.dialects import DIALECTS
 from imagegen.backends.openai.section import (
     LOCAL_OPTIONS,
@@ -32,12 +23,12 @@ from imagegen.backends.openai.section import (
     is_openai,
     resolve,
 )
-from imagegen.backends.text import one_line
 from imagegen.errors import Problem
 from imagegen.plan.request import Request
 
 if TYPE_CHECKING:
-    from imagegen.backends.json_api import Refused, Unreachable
+    from decimal import Decimal
+
     from imagegen.backends.openai.client import Client
     from imagegen.backends.openai.detection import Server
 
@@ -45,22 +36,21 @@ __all__ = ["OpenAIBackend"]
 
 _AT_ONCE = 4
 """Images that a hosted API generates at a time for us. It says itself if they are too many."""
+_FIELDS = ("prompt", "negative", "width", "height", "steps", "cfg", "sampler", "scheduler", "seed")
 
 
 class OpenAIBackend(Backend):
     """One object serves a whole run."""
 
     name = "openai"
-    parameters = PARAMETERS | {
-        *("prompt", "negative", "width", "height", "steps", "cfg", "sampler", "scheduler", "seed")
-    }
+    parameters = PARAMETERS | {*_FIELDS}
     options: Mapping[str, Any] = OPTIONS
     model_option = "model"
 
     def __init__(self) -> None:
         self._clients: dict[str, Client] = {}
-        self._servers: dict[tuple[str, bool], Server | Refused | Unreachable] = {}
-        self._room: dict[Hashable, Semaphore] = {}
+        self._servers: dict[tuple[str, bool], Server | Problem] = {}
+        self._rooms: dict[str, Semaphore] = {}
 
     @property
     def in_flight(self) -> int:
@@ -81,22 +71,17 @@ class OpenAIBackend(Backend):
 
     def strip_local(self, request: Request) -> Request:
         """Remove what the job says of its own machine."""
-        extra = {key: value for key, value in request.extra.items() if key not in LOCAL_OPTIONS}
-        return replace(request, extra=extra)
+        return replace(request, extra={key: value for key, value in request.extra.items() if key not in LOCAL_OPTIONS})
 
     def price(self, request: Request) -> Decimal | None:
         """Return what the settings say that it costs; nothing at a server of the user's own."""
-        return find_price(self.context.settings.openai_prices, request) if self.is_hosted(request) else Decimal(0)
+        if self.is_hosted(request):
+            return find_price(self.context.settings.openai_prices, request)
+        return super().price(request)
 
     def choose_model(self, request: Request) -> str:
         """Return the only model of the server that makes images."""
-        from imagegen.backends.json_api import Refused, Unreachable
-
-        try:
-            models = self.inspect(request).models
-        except (Refused, Unreachable) as error:
-            problem = self.explain_silence(request, error)
-            raise GenerationError(problem.what, problem.hint) from None
+        models = self._require_server(request).models
         if len(models) == 1:
             return models[0]
         what = f"the job names no model, and {self.url(request)} has {len(models) or 'no list of them'}"
@@ -106,112 +91,89 @@ class OpenAIBackend(Backend):
 
     def preflight(self, requests: Sequence[Request]) -> Sequence[Problem]:
         """Find out which program the server is, and compare what the job asks for with that and with its models."""
-        from imagegen.backends.openai.checks import group_problems
+        from imagegen.backends.choices import check_each
+        from imagegen.backends.openai.checks import check_request
 
-        return group_problems(requests, self._check)
+        def check(request: Request) -> Iterable[Problem]:
+            if isinstance(server := self.find_server(request), Problem):
+                return [server]
+            return check_request(request, find_dialect(request.extra, self.context), server, self.url(request))
 
-    def _check(self, request: Request) -> Iterable[Problem]:
-        from imagegen.backends.json_api import Refused, Unreachable
-        from imagegen.backends.openai.checks import check_dialect, check_request
-
-        url, named = self.url(request), find_dialect(request.extra, self.context)
-        try:
-            server = self.inspect(request)
-        except (Refused, Unreachable) as error:
-            return [self.explain_silence(request, error)]
-        if wrong := check_dialect(named, server, url):
-            return [wrong]
-        return check_request(request, DIALECTS[named or server.dialect], server, url, is_named=bool(named))
+        return check_each(requests, check)
 
     def batch_key(self, request: Request) -> tuple[str, str, bool]:
         """Return server and model, and whether the server is hosted."""
         return self.url(request), request.model, self.is_hosted(request)
 
-    def pick_server(self, waiting: Mapping[Any, int]) -> tuple[Hashable, ServerSlot] | None:
+    def pick_server(self, waiting: Mapping[Any, int]) -> tuple[Any, ServerSlot] | None:
         """Choose the first image whose server has room."""
         for key in waiting:
             url, _, is_hosted = key
-            room = self._room.setdefault(url, Semaphore(_AT_ONCE if is_hosted else 1))
+            room = self._rooms.setdefault(url, Semaphore(_AT_ONCE if is_hosted else 1))
             if room.acquire(blocking=False):
-                return key, _Slot(self.generate, room)
+                return key, ServerSlot(self.generate, room.release)
         return None
 
     def generate(self, request: Request, progress: Progress) -> GeneratedImage:
         """Generate the image at its server."""
-        from imagegen.backends.json_api import Refused, Unreachable
-        from imagegen.backends.openai.checks import check_dialect
         from imagegen.backends.openai.image import generate
+        from imagegen.backends.text import one_line
 
-        url, named = self.url(request), find_dialect(request.extra, self.context)
-        try:
-            server = self.inspect(request)
-        except (Refused, Unreachable) as error:
-            problem: Problem | None = self.explain_silence(request, error)
-        else:
-            problem = check_dialect(named, server, url)
-        if problem:
-            raise GenerationError(problem.what, problem.hint)
-        made = generate(self._client(url), request, DIALECTS[named or server.dialect], progress)
-        engine = "OpenAI" if is_openai(url) else f"{server.program} {server.version}".strip()
+        server, url = self._require_server(request), self.url(request)
+        dialect = DIALECTS[find_dialect(request.extra, self.context) or server.dialect]
+        made = generate(self._client(url), request, dialect, progress)
+        engine = "OpenAI" if is_openai(url) else f"{server.program} {server.version}"
         return replace(made, engine=one_line(engine, 100))
 
     def diagnose(self, requests: Sequence[Request]) -> Sequence[Diagnosis]:
         """Return rows for the servers, what they are and have, the key, and what images cost."""
-        from imagegen.backends.openai.doctor import diagnose
+        from imagegen.backends.openai.doctor import describe
 
-        return list(diagnose(requests, self))
+        return [*describe(requests, self), *super().diagnose(requests)]
 
     def url(self, request: Request) -> str:
         """Return the address of a request's server."""
         return find_url(request.extra, self.context)
 
-    def inspect(self, request: Request) -> Server:
-        """Return what a request's server is and has. It is asked once in a run. Raises Refused and Unreachable."""
-        from imagegen.backends.json_api import Refused, Unreachable
-        from imagegen.backends.openai.detection import detect, inspect_hosted
-
-        url, is_hosted = self.url(request), self.is_hosted(request)
-        if (url, is_hosted) not in self._servers:
-            try:
-                if is_openai(url) and not find_key(url):
-                    raise Refused("OPENAI_API_KEY is not set, and OpenAI makes no images without", _SET_KEY)
-                self._servers[url, is_hosted] = (inspect_hosted if is_hosted else detect)(self._client(url))
-            except (Refused, Unreachable) as error:
-                self._servers[url, is_hosted] = error
-        if isinstance(found := self._servers[url, is_hosted], Exception):
-            raise found
-        return found
-
-    def explain_silence(self, request: Request, error: Refused | Unreachable) -> Problem:
-        """Return why a server does not say what it is, and what to do."""
-        from imagegen.backends.json_api import Refused
-
-        if isinstance(error, Refused):
-            return Problem("", error.what, error.hint or "check the address: openai.server.url")
-        what = f"no server answers at {self.url(request)}: {error}"
-        return Problem("", what, "start it, or correct openai.server.url")
-
     def is_hosted(self, request: Request) -> bool:
         """Return whether images of this request cost something."""
         return find_dialect(request.extra, self.context) == "hosted"
 
+    def find_server(self, request: Request) -> Server | Problem:
+        """Return what a request's server is and has, or why it cannot be used. It is asked once in a run."""
+        from imagegen.backends.json_api import Refused, Unreachable
+        from imagegen.backends.openai.checks import check_dialect
+        from imagegen.backends.openai.detection import inspect_server
+
+        url, is_hosted = self.url(request), self.is_hosted(request)
+        if (url, is_hosted) not in self._servers:
+            found: Server | Problem
+            try:
+                if is_openai(url) and not find_key(url):
+                    raise Refused("OPENAI_API_KEY is not set, and OpenAI makes no images without", _SET_KEY)
+                found = inspect_server(self._client(url), is_hosted=is_hosted)
+            except Refused as refused:
+                found = Problem("", refused.what, refused.hint or "correct openai.server.url")
+            except Unreachable as error:
+                hint = "start it, or correct openai.server.url"
+                found = Problem("", f"no server answers at {url}: {error}", hint)
+            self._servers[url, is_hosted] = found
+        found = self._servers[url, is_hosted]
+        wrong = (
+            None if isinstance(found, Problem) else check_dialect(find_dialect(request.extra, self.context), found, url)
+        )
+        return wrong or found
+
+    def _require_server(self, request: Request) -> Server:
+        """Return the same. Raises GenerationError."""
+        if isinstance(server := self.find_server(request), Problem):
+            raise GenerationError(server.what, server.hint)
+        return server
+
     def _client(self, url: str) -> Client:
         from imagegen.backends.openai.client import Client
 
-        if url not in self._clients:
-            self._clients[url] = Client(url, find_key(url))
-        return self._clients[url]
+        return self._clients.setdefault(url, Client(url, find_key(url)))
 
 
-_SET_KEY = "make a key at https://platform.openai.com/api-keys, and set OPENAI_API_KEY; or set openai.server.url"
-
-
-class _Slot(ServerSlot):
-    """Room for one image at a server."""
-
-    def __init__(self, generate: Callable[[Request, Progress], GeneratedImage], room: Semaphore) -> None:
-        super().__init__(generate)
-        self._room = room
-
-    def release(self) -> None:
-        self._room.release()
+_SET_KEY = "make a key at https://platform.openai.com/api-keys and set OPENAI_API_KEY; or set openai.server.url"

@@ -12,20 +12,15 @@ from typing import Any
 
 from imagegen.backends.json_api import JsonApi, Refused
 
-__all__ = ["Client"]
+__all__ = ["OK", "Client"]
 
 _MAX_ANSWER = 256 * 1024**2
 """Bytes of an answer with an image in it: base64 takes four bytes for three."""
-_OK = 200
+OK = 200
 
 
 class Client(JsonApi):
-    """One server.
-
-    Args:
-        url: what stands before /images/generations.
-        key: sent as a bearer token; empty for none.
-    """
+    """One server. url: what stands before /images/generations. key: sent as a bearer token; empty for none."""
 
     api = "OpenAI"
     url_setting = "openai.server.url in the job or in [tool.imagegen]"
@@ -39,11 +34,11 @@ class Client(JsonApi):
     def models(self) -> list[Mapping[str, Any]]:
         """Return what the server says of each of its models, which has an ID."""
         data = self._json("GET", f"{self._base}/models").get("data")
-        found = data if isinstance(data, list) else []
-        return [one for one in found if isinstance(one, dict) and isinstance(one.get("id"), str)]
+        listed = data if isinstance(data, list) else []
+        return [one for one in listed if isinstance(one, dict) and isinstance(one.get("id"), str)]
 
     def look(self, path: str) -> Mapping[str, Any] | None:
-        """Return the JSON object at a path from the server's root: None if there is none, {} for an empty answer."""
+        """Return the JSON object at a path from the root: None if there is none, {} if the answer is empty."""
         try:
             data = self._send("GET", path)
             found = self._redactor.json(json.loads(data)) if data else {}
@@ -64,30 +59,24 @@ class Client(JsonApi):
         data = self._send("POST", where, limit=_MAX_ANSWER, check=check, silence_s=silence_s, json=dict(body))
         try:
             answer = json.loads(data)
-            first = answer["data"][0]
-            text = first.get("b64_json")
-            image = base64.b64decode(text or "", validate=True)
-        except (ValueError, KeyError, IndexError, TypeError, AttributeError, RecursionError, binascii.Error):
-            said = self._read_refusal(data) or {}
-            raise Refused(f"{self.url} answered without an image", "look at its own log", _OK, said) from None
+            first = answer.pop("data")[0]
+            image = base64.b64decode(first.get("b64_json") or "", validate=True)
+        except (ValueError, LookupError, TypeError, AttributeError, RecursionError, binascii.Error):
+            said = self._read_refusal(data)
+            raise Refused(f"{self.url} answered without an image", "look at its own log", OK, said) from None
         if not image:
-            what = "sent the address of an image" if first.get("url") else "answered with an empty image"
-            hint = "name its dialect, if it has another one: openai.dialect" if first.get("url") else _LOG
-            raise Refused(f"{self.url} {what} instead of the image itself", hint, _OK)
+            what = "the address of an image" if first.get("url") else "an empty image"
+            raise Refused(f"{self.url} sent {what}, not the image", "check openai.dialect, and its own log", OK)
         if self._redactor.is_in(image):
-            raise Refused(f"the image has in it what {self.auth_setting} holds", "do not use this server", _OK)
-        rest = {key: value for key, value in answer.items() if key != "data"}
-        return image, self._redactor.json(rest)
+            raise Refused(f"the image has in it what {self.auth_setting} holds", "do not use this server", OK)
+        return image, self._redactor.json(answer)
 
     def _explain_authorization(self, what: str, status: int) -> Refused:
         if self._auth or not os.environ.get(self.auth_setting):
             return super()._explain_authorization(what, status)
         what += f", and {self.auth_setting} goes only to https://api.openai.com and to the server of OPENAI_BASE_URL"
-        return Refused(what, f"if the key is for this server: OPENAI_BASE_URL={self.url}{self._base}", status)
+        return Refused(what, f"if the key is for this server, set OPENAI_BASE_URL={self.url}{self._base}", status)
 
     @property
     def _set_auth(self) -> str:
         return f"set {self.auth_setting} to a key of this server, and OPENAI_BASE_URL to its address if it isn't OpenAI"
-
-
-_LOG = "look at its own log"

@@ -4,19 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from imagegen.backends.json_api import Refused
 from imagegen.backends.openai.client import Client
 
-__all__ = ["Server", "detect", "inspect_hosted"]
+__all__ = ["KOBOLDCPP", "Server", "inspect_server"]
 
-_NO_IMAGES = {
-    "llamacpp": "llama.cpp",
-    "organization_owner": "LM Studio",
-    "library": "Ollama",
+KOBOLDCPP = "koboldcpp"
+_OWNERS = {
+    "sglang": ("SGLang", "sglang"),
+    "lemonade": ("Lemonade", "lemonade"),
+    "local": ("sd-server", "sdcpp"),
+    "koboldcpp": (KOBOLDCPP, ""),
+    "llamacpp": ("llama.cpp", ""),
+    "organization_owner": ("LM Studio", ""),
+    "library": ("Ollama", ""),
 }
-"""`owned_by` of the models of programs that make no images → the program."""
+"""`owned_by` of models → the program, and its dialect. Many say vllm; the others are sure."""
 
 
 @dataclass(frozen=True)
@@ -24,92 +28,78 @@ class Server:
     """What a server tells of itself.
 
     Attributes:
-        program: for a person; empty if it cannot be known. The same for its version.
-        dialect: empty if it has none.
-        models: that make images, as a request names them; empty if that is unknown.
-        samplers: empty if they are unknown; the same for the schedulers.
-        loras: that are at work for every request.
+        program, version: for a person; empty if it cannot be known.
+        dialect: empty if it has none, or that cannot be known.
+        models: that make images, as a request names them; empty if that is unknown. The same for both others.
+        has_lora: whether one is at work for every request.
     """
 
     program: str = ""
     dialect: str = ""
-    version: str = ""
     models: Sequence[str] = ()
+    version: str = ""
     samplers: Sequence[str] = ()
     schedulers: Sequence[str] = ()
-    loras: Sequence[str] = ()
+    has_lora: bool = False
 
 
-def detect(client: Client) -> Server:
-    """Return what a server of the user's own is. Raises Refused and Unreachable."""
-    info = client.look("/model_info") or {}  # while SGLang warms up, it answers this and not /v1/models
+def inspect_server(client: Client, *, is_hosted: bool) -> Server:
+    """Return what a server is and has. Raises Refused and Unreachable.
+
+    is_hosted: by its address, or as job or settings say: it is asked for its models alone, and may not list them.
+    """
+    info = {} if is_hosted else client.look("/model_info") or {}  # SGLang answers this while it warms up
     if info.get("model_type") == "diffusion":
-        return _inspect_sglang(client, info)
-    models = client.models()
-    names, owners = [one["id"] for one in models], {str(one.get("owned_by")) for one in models}
-    if "sd-cpp-local" in names:
-        return _inspect_sd_server(client)
-    if "lemonade" in owners:
-        return _inspect_lemonade(client, models)
-    if "koboldcpp" in owners:
-        return Server("koboldcpp")
-    if "vllm" in owners and (health := client.look("/health")) is not None:
-        is_omni = health.get("status") == "healthy"
-        return Server("vLLM-Omni", "vllm", models=names[:1]) if is_omni else Server("vLLM without vLLM-Omni")
-    if "is_generation" in info:
-        return Server("SGLang with a language model")
-    if program := next((_NO_IMAGES[owner] for owner in owners if owner in _NO_IMAGES), ""):
-        return Server(program)
-    if (said := client.look("/.well-known/localai.json")) and "image_generation" in str(said.get("endpoints")):
-        return _inspect_localai(client, str(said.get("version") or ""), names)
-    return Server(models=names)
-
-
-def inspect_hosted(client: Client) -> Server:
-    """Return what a hosted API says that it has. Not every one has a list, or shows it with every key."""
+        version = str((client.look("/server_info") or {}).get("version") or "")
+        has_lora = bool((client.look("/v1/list_loras") or {}).get("active"))
+        names = [one["id"] for one in client.models()][:1]
+        makes_images = info.get("is_image_gen") is not False
+        return Server("SGLang", "sglang" if makes_images else "", names, version, has_lora=has_lora)
     try:
-        return Server("", "hosted", models=[one["id"] for one in client.models()])
+        models = client.models()
     except Refused as refused:
-        if refused.status == 401:
+        if not is_hosted or refused.status == 401:
             raise
-        return Server("", "hosted")
+        models = []
+    names = [one["id"] for one in models]
+    program, dialect = next((_OWNERS[owner] for one in models if (owner := str(one.get("owned_by"))) in _OWNERS), _NONE)
+    if is_hosted:
+        return Server(program, dialect if program else "hosted", names)
+    if dialect == "sdcpp":
+        from imagegen.backends.sd.client import Client as SdClient
+
+        found = SdClient(client.root).capabilities()
+        return Server(program, dialect, names, samplers=found.samplers, schedulers=found.schedulers)
+    if dialect == "lemonade":  # a model that is not downloaded would be, by the request
+        version = str((client.look("/api/v1/health") or {}).get("version") or "")
+        names = [one["id"] for one in models if _lists_images(one.get("labels")) and one.get("downloaded")]
+        return Server(program, dialect, names, version)
+    if program:
+        return Server(program)
+    return _inspect_vllm(client, models) or _inspect_localai(client, names) or Server(models=names)
 
 
-def _inspect_sglang(client: Client, info: Mapping[str, Any]) -> Server:
-    version = str((client.look("/server_info") or {}).get("version") or "")
-    if info.get("is_image_gen") is False:
-        return Server("SGLang with a model for videos", version=version)
-    active = (client.look("/v1/list_loras") or {}).get("active")
-    loras = [
-        str(one.get("nickname"))
-        for module in (active.values() if isinstance(active, dict) else ())
-        for one in (module if isinstance(module, list) else ())
-        if isinstance(one, dict)
-    ]
-    names = [one["id"] for one in client.models()]
-    return Server("SGLang", "sglang", version, names[:1], loras=list(dict.fromkeys(loras)))
+_NONE = ("", "")
 
 
-def _inspect_sd_server(client: Client) -> Server:
-    from imagegen.backends.sd.client import Client as SdClient
-
-    found = SdClient(client.root).capabilities()
-    return Server("sd-server", "sdcpp", "", ["sd-cpp-local"], samplers=found.samplers, schedulers=found.schedulers)
-
-
-def _inspect_lemonade(client: Client, models: Sequence[Mapping[str, Any]]) -> Server:
-    """Leave out models that are not downloaded: a request would do it, and take as long."""
-    version = str((client.look("/api/v1/health") or {}).get("version") or "")
-    names = [one["id"] for one in models if _lists_image(one.get("labels")) and one.get("downloaded")]
-    return Server("Lemonade", "lemonade", version, names)
+def _inspect_vllm(client: Client, models: Sequence[Mapping[str, object]]) -> Server | None:
+    """Tell vLLM-Omni from vLLM, whose /health answers with nothing. It takes the first of its names alone."""
+    health = client.look("/health") if any(one.get("owned_by") == "vllm" for one in models) else None
+    if health is None:
+        return None
+    is_omni = health.get("status") == "healthy"
+    return Server("vLLM-Omni", "vllm", [str(models[0]["id"])]) if is_omni else Server("vLLM")
 
 
-def _inspect_localai(client: Client, version: str, names: Sequence[str]) -> Server:
-    found = (client.look("/v1/models/capabilities") or {}).get("data")
-    known = [one for one in found if isinstance(one, dict)] if isinstance(found, list) else []
-    images = [str(one.get("id")) for one in known if _lists_image(one.get("capabilities"))]
-    return Server("LocalAI", "localai", version, images if known else names)
+def _inspect_localai(client: Client, names: Sequence[str]) -> Server | None:
+    said = client.look("/.well-known/localai.json") or {}
+    if "image_generation" not in str(said.get("endpoints")):
+        return None
+    data = (client.look("/v1/models/capabilities") or {}).get("data")
+    listed = [one for one in data if isinstance(one, dict)] if isinstance(data, list) else []
+    images = [str(one.get("id")) for one in listed if _lists_images(one.get("capabilities"))]
+    return Server("LocalAI", "localai", images if listed else names, str(said.get("version") or ""))
 
 
-def _lists_image(words: object) -> bool:
+def _lists_images(words: object) -> bool:
     return isinstance(words, list) and "image" in words

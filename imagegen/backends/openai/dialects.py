@@ -15,7 +15,7 @@ from imagegen.plan.request import Request
 __all__ = ["DIALECTS", "HONOURED", "SD_TAG", "Dialect"]
 
 SD_TAG = "sd_cpp_extra_args>"
-"""Ends the tags around a JSON object in the prompt that sd-server takes its parameters from; there is no escape."""
+"""Ends both tags around the JSON object in a prompt that sd-server takes parameters from; there is no escape."""
 
 
 @dataclass(frozen=True)
@@ -23,13 +23,12 @@ class Dialect:
     """One program's.
 
     Attributes:
-        name: as a job has it.
-        program: for a person.
+        name: as a job has it; program: the same for a person.
         fields: the fields and options that it honours → its keys for them.
         always: what each request has.
-        multiple: of width and height; it silently changes others.
-        most_steps: it takes; the same for cfg.
-        seed_bits: of the largest seed. A larger one is folded, since our own have 32 bits.
+        multiple: of width and height, which it would change to that without a word.
+        most_steps, most_cfg: that it takes.
+        seed_bits: of the seeds that it takes. Our own have 32: where it has fewer, they are folded.
     """
 
     name: str
@@ -42,35 +41,26 @@ class Dialect:
     seed_bits: int = 63
 
     def fold_seed(self, seed: int) -> int:
-        """Return the seed that is sent: the same if the program takes it; LocalAI takes 0 for a random one."""
+        """Return the seed that is sent: the same if the program takes it. LocalAI takes 0 for a random one."""
         folded = seed % 2**self.seed_bits
         return folded or 1 if self.name == "localai" else folded
 
     def build_body(self, request: Request) -> dict[str, Any]:
-        """Return what is sent for a request, whose seed is chosen."""
-        given = self._list_given(request)
-        body = {
-            "model": request.model,
-            "prompt": request.prompt,
-            "n": 1,
-            "size": f"{request.width}x{request.height}",
-            **self.always,
-        }
-        if self.name == "sdcpp":
-            body["prompt"] += f"<{SD_TAG}{json.dumps(_nest(given))}</{SD_TAG}"  # a line break would end it
-        elif self.name == "localai" and (negative := given.pop("negative_prompt", "")):
-            body["prompt"] += f"|{negative}"
-        return body if self.name == "sdcpp" else body | given
-
-    def _list_given(self, request: Request) -> dict[str, Any]:
-        """Return the values of its fields that the job gives, by its keys; and the seed, whose default may be fixed."""
+        """Return what is sent for a request, whose seed is chosen: only what the job gives, and the seed."""
+        size = f"{request.width}x{request.height}"
+        body = {"model": request.model, "prompt": request.prompt, "n": 1, "size": size, **self.always}
         given = {"seed": self.fold_seed(request.seed or 0)} if "seed" in self.fields else {}
         for name, key in self.fields.items():
             if name in request.extra:
                 given[key] = request.extra[name]
             elif name in request.given and name != "seed":
                 given[key] = getattr(request, name)
-        return given
+        if self.name == "sdcpp":
+            body["prompt"] += f"<{SD_TAG}{json.dumps(_nest(given))}</{SD_TAG}"  # with a line break it would be words
+            return body
+        if self.name == "localai" and (negative := given.pop("negative_prompt", "")):
+            body["prompt"] += f"|{negative}"
+        return body | given
 
 
 def _nest(given: Mapping[str, Any]) -> dict[str, Any]:
@@ -86,35 +76,20 @@ def _nest(given: Mapping[str, Any]) -> dict[str, Any]:
 
 
 _PNG = {"response_format": "b64_json", "output_format": "png"}
-_DIFFUSERS = {
-    "steps": "num_inference_steps",
-    "cfg": "guidance_scale",
-    "true_cfg": "true_cfg_scale",
-    "seed": "seed",
-    "negative": "negative_prompt",
-}
+_DIFFUSERS = {"steps": "num_inference_steps", "cfg": "guidance_scale", "true_cfg": "true_cfg_scale"}
+_DIFFUSERS |= {"seed": "seed", "negative": "negative_prompt"}
 _LEMONADE = {"steps": "steps", "cfg": "cfg_scale", "seed": "seed", "sampler": "sample_method"}
 _LOCALAI = {"steps": "step", "seed": "seed", "negative": "negative_prompt"}
-_SD = {
-    "steps": "sample_params.sample_steps",
-    "cfg": "sample_params.guidance.txt_cfg",
-    "seed": "seed",
-    "negative": "negative_prompt",
-    "sampler": "sample_params.sample_method",
-    "scheduler": "sample_params.scheduler",
-}
-_HOSTED = {"quality": "quality", "background": "background"}
-DIALECTS: Mapping[str, Dialect] = {
-    one.name: one
-    for one in (
-        Dialect("vllm", "vLLM-Omni", _DIFFUSERS, _PNG, multiple=16, most_steps=200, most_cfg=20),
-        Dialect("sglang", "SGLang", _DIFFUSERS, _PNG, multiple=16),
-        Dialect("lemonade", "Lemonade", _LEMONADE, _PNG, most_steps=100, seed_bits=31),
-        Dialect("localai", "LocalAI", _LOCALAI, {"response_format": "b64_json"}, seed_bits=31),
-        Dialect("sdcpp", "sd-server", _SD, _PNG, most_steps=100),
-        Dialect("hosted", "a hosted API", _HOSTED, {"output_format": "png"}, multiple=1),
-    )
-}
-"""By name."""
-HONOURED = frozenset(name for one in DIALECTS.values() for name in one.fields)
+_SD = {"steps": "sample_params.sample_steps", "cfg": "sample_params.guidance.txt_cfg", "seed": "seed"}
+_SD |= {"negative": "negative_prompt", "sampler": "sample_params.sample_method", "scheduler": "sample_params.scheduler"}
+_ALL = (
+    Dialect("vllm", "vLLM-Omni", _DIFFUSERS, _PNG, multiple=16, most_steps=200, most_cfg=20),
+    Dialect("sglang", "SGLang", _DIFFUSERS, _PNG, multiple=16),
+    Dialect("lemonade", "Lemonade", _LEMONADE, _PNG, most_steps=100, seed_bits=31),
+    Dialect("localai", "LocalAI", _LOCALAI, {"response_format": "b64_json"}, seed_bits=31),
+    Dialect("sdcpp", "sd-server", _SD, _PNG, most_steps=100),
+    Dialect("hosted", "a hosted API", {"quality": "quality", "background": "background"}, {"output_format": "png"}, 1),
+)
+DIALECTS: Mapping[str, Dialect] = {one.name: one for one in _ALL}
+HONOURED = frozenset(name for one in _ALL for name in one.fields)
 """Fields and options that some dialect honours."""

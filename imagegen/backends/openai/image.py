@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 
 from imagegen.backends.base import Cancelled, GeneratedImage, GenerationError, MayBePaidError, OverdueError, Progress
-from imagegen.backends.json_api import Refused, Unreachable
-from imagegen.backends.openai.client import Client
+from imagegen.backends.json_api import Refused, Unreachable, find_words
+from imagegen.backends.openai.client import OK, Client
 from imagegen.backends.openai.dialects import Dialect
 from imagegen.backends.retry import call_with_retries
 from imagegen.backends.sd.field_checks import explain_size
-from imagegen.backends.text import one_line
 from imagegen.plan.request import Request
 
 __all__ = ["generate"]
@@ -22,11 +21,11 @@ _FINAL = {
     "billing_hard_limit_reached": "raise the limit of the account that the key belongs to",
     "moderation_blocked": "change the prompt",
     "content_policy_violation": "change the prompt",
-    "contentFilter": "change the prompt",
     "model_not_found": "correct openai.model",
 }
 """Codes of errors that stay → what to do."""
-_OK, _BAD, _NO_ROOM, _ERROR = 200, 400, 503, 500
+_NO_ROOM, _ERROR = 503, 500
+_AUTHORIZATION = (401, 403, 407)
 
 
 def generate(client: Client, request: Request, dialect: Dialect, progress: Progress) -> GeneratedImage:
@@ -39,43 +38,40 @@ def generate(client: Client, request: Request, dialect: Dialect, progress: Progr
     body, is_paid = dialect.build_body(request), dialect.name == "hosted"
 
     def is_final(error: Refused | Unreachable) -> bool:
-        return _find_code(error.answer) in _FINAL or (is_paid and isinstance(error, Unreachable) and _is_lost(error))
+        is_lost = is_paid and isinstance(error, Unreachable) and _may_be_paid(error)
+        return is_lost or _find_code(error.answer) in _FINAL
 
     def send() -> tuple[bytes, Mapping[str, Any]]:
         progress.check()
         try:
             return client.generate(body, progress.check, progress.timeout_s + 60)
         except (Cancelled, OverdueError) as error:
-            if not is_paid:
-                raise
-            why = "it was cancelled" if isinstance(error, Cancelled) else error.problem.what
-            raise _may_be_paid(why) from None
+            if is_paid:
+                raise _lost("it was cancelled" if isinstance(error, Cancelled) else error.problem.what) from None
+            raise
 
     try:
         image, answer = call_with_retries(send, progress, is_final)
     except (Refused, Unreachable) as error:
-        if is_paid and _is_lost(error):
-            raise _may_be_paid(_describe(error)) from None
-        raise _explain(error) from None
+        raise _lost(_describe(error)) if is_paid and _may_be_paid(error) else _explain(error) from None
     if is_paid:
-        return _read_paid(image, answer, request, progress.event)
+        return _read_paid(image, answer, request, progress)
     size = {"width": request.width, "height": request.height}
     if dialect.name in ("sdcpp", "lemonade") and (problem := explain_size(size, image)):
         raise GenerationError(problem.what, problem.hint)
-    seed = body.get("seed", request.seed)
-    return GeneratedImage(image, {"seed": seed} if seed != request.seed else {})
+    return GeneratedImage(image, {"server": client.url, "seed": dialect.fold_seed(request.seed or 0)})
 
 
-def _is_lost(error: Refused | Unreachable) -> bool:
-    """Return whether an image may have been made, and its answer did not arrive or has no image."""
+def _may_be_paid(error: Refused | Unreachable) -> bool:
+    """Return whether an image may have been made that did not arrive."""
     if isinstance(error, Unreachable):
         return error.may_have_arrived and error.status != _NO_ROOM
-    return _OK <= error.status < 300 or error.status >= _ERROR
+    return error.status == OK or error.status >= _ERROR
 
 
-def _may_be_paid(why: str) -> MayBePaidError:
-    what = f"requested, and nothing arrived: {why}; it may have been made and charged for"
-    return MayBePaidError(what, "look at the account's usage before you run doit again, which requests it again")
+def _lost(why: str) -> MayBePaidError:
+    what = f"it was requested, and no image came back: {why}; it may have been made and charged for"
+    return MayBePaidError(what, "look at the account's usage; the next doit requests it again")
 
 
 def _explain(error: Refused | Unreachable) -> GenerationError:
@@ -83,21 +79,14 @@ def _explain(error: Refused | Unreachable) -> GenerationError:
     if isinstance(error, Unreachable) and not error.answer:
         return GenerationError(f"the server does not answer: {error}", "see whether it still runs, and run doit again")
     own = error.hint if isinstance(error, Refused) else ""
-    hint = _FINAL.get(_find_code(error.answer)) or own or "correct what it names, or look at its own log"
-    return GenerationError(f"the server says: {_describe(error)}", hint)
+    return GenerationError(_describe(error), _FINAL.get(_find_code(error.answer)) or own or "look at its own log")
 
 
 def _describe(error: Refused | Unreachable) -> str:
-    """Return the server's own words, in whichever of the usual forms they are; else ours."""
-    said: Any = error.answer.get("error") or error.answer.get("detail")
-    if isinstance(said, list) and said and isinstance(said[0], dict):
-        said = said[0]
-        place = ".".join(str(one) for one in said.get("loc") or () if one != "body")
-        said = f"{place}: {said.get('msg')}" if place else said.get("msg")
-    if isinstance(said, dict):
-        said = said.get("message") or said.get("msg")
-    words = one_line(said) if isinstance(said, str) else ""
-    return f"{words} ({error.status})" if words else str(error)
+    """Return the server's own words, as far as there are some."""
+    words = find_words(error.answer)
+    said = f"the server says: {words}" if words else str(error)
+    return f"{error}: {words}" if words and error.status in _AUTHORIZATION else said
 
 
 def _find_code(answer: Mapping[str, Any]) -> str:
@@ -105,16 +94,13 @@ def _find_code(answer: Mapping[str, Any]) -> str:
     return str(error.get("code") or error.get("type") or "") if isinstance(error, dict) else ""
 
 
-def _read_paid(
-    image: bytes, answer: Mapping[str, Any], request: Request, report: Callable[..., None]
-) -> GeneratedImage:
-    """Return an image that was paid for: whatever it is, it is kept, and where it differs that is said."""
+def _read_paid(image: bytes, answer: Mapping[str, Any], request: Request, progress: Progress) -> GeneratedImage:
+    """Return an image that was paid for. Whatever it is, it is kept; where it differs, that is said."""
     asked = {"size": f"{request.width}x{request.height}", **request.extra}
     told = {key: str(answer[key]) for key in ("size", "quality", "background") if answer.get(key)}
     differ = [f"{key} {told[key]}, not {asked[key]}" for key in told if asked.get(key) not in (None, "auto", told[key])]
     if differ:
         with suppress(Cancelled, OverdueError):  # it is here
-            report("note", text=f"{request.name}: the API generated it with {'; '.join(differ)}")
-    usage = answer.get("usage")
-    facts = {**told, **({"usage": usage} if isinstance(usage, dict) else {})}
-    return GeneratedImage(image, facts, any_size=True)
+            progress.event("note", text=f"{request.name}: the API generated it with {'; '.join(differ)}")
+    usage = {"usage": answer["usage"]} if isinstance(answer.get("usage"), dict) else {}
+    return GeneratedImage(image, {**told, **usage}, any_size=True)

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping
-from decimal import Decimal
-from typing import Any
-from urllib.parse import urlsplit
+from typing import TYPE_CHECKING, Any
 
-from imagegen.backends.address import get_host, get_port
+from imagegen.backends.address import get_origin
 from imagegen.backends.base import Context, Resolved
 from imagegen.backends.openai.dialects import DIALECTS, HONOURED
 from imagegen.backends.options import NAME, address, option
@@ -16,31 +14,27 @@ from imagegen.config.settings import DIALECTS as NAMES
 from imagegen.errors import ImagegenError, Problem
 from imagegen.plan.request import Request
 
+if TYPE_CHECKING:
+    from decimal import Decimal
+
 __all__ = ["LOCAL_OPTIONS", "OPTIONS", "PARAMETERS", "find_dialect", "find_key", "find_price", "find_url", "is_openai"]
 
+_PROGRAM = "Which program the server is, as far as it decides what a request may have."
+_CFG = "CFG of models that have distilled guidance besides (vLLM, SGLang)."
+_BACKGROUND = "Whether the background is transparent (hosted)."
+_URL = {"url": option("What stands before /images/generations.", **address("http://127.0.0.1:8000/v1"))}
 OPTIONS: Mapping[str, Any] = {
     "model": option("The model's name, as the server lists it.", **NAME),
-    "dialect": option(
-        "Which program the server is, as far as it decides what a request may have.", type="text", allowed=list(NAMES)
-    ),
-    "true_cfg": option(
-        "CFG of models that have distilled guidance besides (vLLM, SGLang).", type="number", min=0, max=20
-    ),
+    "dialect": option(_PROGRAM, type="text", allowed=list(NAMES)),
+    "true_cfg": option(_CFG, type="number", min=0, max=20),
     "quality": option("How much work goes into the picture (hosted); it decides the price.", **NAME),
-    "background": option(
-        "Whether the background is transparent (hosted).", type="text", allowed=["transparent", "opaque", "auto"]
-    ),
-    "server": option(
-        "The server of this job's images.",
-        type="mapping",
-        schema={"url": option("What stands before /images/generations.", **address("http://127.0.0.1:8000/v1"))},
-    ),
+    "background": option(_BACKGROUND, type="text", allowed=["transparent", "opaque", "auto"]),
+    "server": option("The server of this job's images.", type="mapping", schema=_URL),
 }
 LOCAL_OPTIONS = ("dialect", "server")
 """Options that are about the server, and no pixels follow from them but through what it honours."""
 PARAMETERS = frozenset({"true_cfg", "quality", "background"})
 """Options that decide the pixels."""
-_OPENAI = ("https", "api.openai.com", 443)
 
 
 def resolve(section: Mapping[str, Any], context: Context) -> Resolved:
@@ -48,16 +42,14 @@ def resolve(section: Mapping[str, Any], context: Context) -> Resolved:
     extra = {key: section[key] for key in (*PARAMETERS, *LOCAL_OPTIONS) if key in section}
     if "true_cfg" in extra:
         extra["true_cfg"] = float(extra["true_cfg"])
-    dialect = DIALECTS.get(find_dialect(extra, context))
-    unused = HONOURED - dialect.fields.keys() if dialect else frozenset()
-    problems = [
-        Problem(key, f"{dialect.program} does not take it", "remove it")
-        for key in sorted(PARAMETERS & unused & extra.keys())
-        if dialect
-    ]
-    if is_openai(find_url(extra, context)) and dialect and dialect.name != "hosted":
-        hint = "name the server: openai.server.url in the job, or url in [tool.imagegen.openai.server]"
-        problems.append(Problem("dialect", f"https://api.openai.com is not {dialect.program}", hint))
+    problems, unused = [], frozenset[str]()
+    if dialect := DIALECTS.get(find_dialect(extra, context)):
+        unused = HONOURED - dialect.fields.keys()
+        wrong = sorted(PARAMETERS & unused & extra.keys())
+        problems = [Problem(key, f"{dialect.program} does not take it", "remove it") for key in wrong]
+        if is_openai(find_url(extra, context)) and dialect.name != "hosted":
+            hint = "name the server: openai.server.url, or url in [tool.imagegen.openai.server]"
+            problems.append(Problem("dialect", f"https://api.openai.com is not {dialect.program}", hint))
     if problems:
         raise ImagegenError(*problems)
     return Resolved(
@@ -83,25 +75,17 @@ def find_dialect(extra: Mapping[str, Any], context: Context) -> str:
 
 def is_openai(url: str) -> bool:
     """Return whether the address is OpenAI's own."""
-    return _find_origin(url) == _OPENAI
+    return get_origin(url) == ("https", "api.openai.com", 443)
 
 
 def find_key(url: str) -> str:
     """Return OPENAI_API_KEY if it is for this server; else nothing.
 
-    Jobs and pyproject.toml come from others. So it is for OpenAI, and for the server that the environment itself names.
+    Jobs and pyproject.toml come from others: the key is for OpenAI, and for the server that the environment names.
     """
     ours = os.environ.get("OPENAI_BASE_URL", "")
-    is_for_it = _find_origin(url) in (_OPENAI, _find_origin(ours) if ours else _OPENAI)
+    is_for_it = is_openai(url) or (ours and get_origin(url) == get_origin(ours))
     return os.environ.get("OPENAI_API_KEY", "") if is_for_it else ""
-
-
-def _find_origin(url: str) -> tuple[str, str, int | None]:
-    """Return scheme, host and port: they decide who is asked."""
-    try:
-        return urlsplit(url).scheme.lower(), get_host(url).lower(), get_port(url)
-    except ValueError:
-        return "", url, None
 
 
 def find_price(prices: Iterable[tuple[str, Decimal]], request: Request) -> Decimal | None:
