@@ -5,13 +5,13 @@ from __future__ import annotations
 import difflib
 import re
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from imagegen.backends.text import list_first
 from imagegen.errors import Problem, did_you_mean
 from imagegen.plan.request import Request
 
-__all__ = ["check_each", "describe_choices", "explain_unlisted", "sort_by_likeness"]
+__all__ = ["check_each", "check_multiples", "describe_choices", "explain_unlisted", "sort_by_likeness"]
 
 _SHOWN = 8
 _SAME = {"discrete": "normal", "uniform": "normal", "ays": "alignyoursteps", "ddimuniform": "ddim"}
@@ -32,6 +32,15 @@ def check_each(requests: Sequence[Request], check: Callable[[Request], Iterable[
         for problem, names in found.items()
         for where in ([""] if len(names) == len(requests) else dict.fromkeys(names))
     ]
+
+
+def check_multiples(request: Request, multiple: int, program: str) -> Iterator[Problem]:
+    """Yield a width and a height that the program would change, because it takes multiples only."""
+    for name, value in (("width", request.width), ("height", request.height)):
+        if value % multiple:
+            below = value // multiple * multiple
+            near = f"{below} or {below + multiple}" if below else str(multiple)
+            yield Problem("", f"{name} {value}: {program} takes multiples of {multiple}", f"use {near}")
 
 
 def describe_choices(value: str, options: Sequence[object]) -> str:

@@ -5,6 +5,8 @@ This is the one boundary at which errors of `requests` are translated, but for d
 
 from __future__ import annotations
 
+import base64
+import binascii
 import io
 import json
 import math
@@ -13,6 +15,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from email.utils import parsedate_to_datetime
+from http import HTTPStatus
 from typing import Any, ClassVar
 
 import requests
@@ -29,7 +32,7 @@ from imagegen.backends.http import (
 from imagegen.backends.text import one_line
 from imagegen.errors import Problem
 
-__all__ = ["ANSWER_S", "CONNECT_S", "MAX_JSON", "WHOLE_S", "JsonApi", "Refused", "Unreachable", "find_words"]
+__all__ = ["ANSWER_S", "CONNECT_S", "MAX_JSON", "WHOLE_S", "JsonApi", "Refused", "Unreachable"]
 
 CONNECT_S, ANSWER_S, WHOLE_S = 5.0, 30.0, 60.0
 """Seconds until a connection stands, between two parts of an answer, and for the whole of one that is no image."""
@@ -117,6 +120,9 @@ class JsonApi:
     """Where its address is set."""
     auth_setting: ClassVar[str] = ""
     """The environment variable with the header; empty if there is none."""
+    auth_servers: ClassVar[str] = ""
+    """The servers that get it, for a person; if empty, that of `url_setting`. The same for where they are set."""
+    auth_url_setting: ClassVar[str] = ""
 
     def __init__(self, url: str, auth: str = "", *secrets: str) -> None:
         self.url = url
@@ -139,6 +145,29 @@ class JsonApi:
             what = f"the answer to {method} {path} is not {self.api}'s: {self._redactor.line(data, 80)}"
             raise Refused(what, self._check_address)
         return found
+
+    def look(self, path: str) -> Mapping[str, Any] | None:
+        """Return the JSON object at a path: None if there is none, {} if the answer is empty. Raises Unreachable."""
+        try:
+            data = self._send("GET", path)
+            found = self._redactor.json(json.loads(data)) if data else {}
+        except (Refused, ValueError, RecursionError):
+            return None
+        return found if isinstance(found, dict) else None
+
+    def _decode_image(self, text: object) -> bytes:
+        """Return an image that came as base64. Raises Refused."""
+        try:
+            image = base64.b64decode(text if isinstance(text, str) else "", validate=True)
+        except (ValueError, binascii.Error):
+            image = b""
+        if not image:
+            raise Refused(f"{self.url} answered without an image", "look at its own log", HTTPStatus.OK)
+        if self._redactor.is_in(image):
+            raise Refused(
+                f"the image has in it what {self.auth_setting} holds", "do not use this server", HTTPStatus.OK
+            )
+        return image
 
     def _send(
         self,
@@ -224,8 +253,8 @@ class JsonApi:
         if self._auth:
             return Refused(f"{what}, and does not accept {variable}", self._set_auth, status)
         if os.environ.get(variable):
-            what += f", and {variable} is sent only to the server of {self.url_setting}"
-            return Refused(what, f"set {self.url_setting} to this one", status)
+            what += f", and {variable} is sent only to {self.auth_servers or f'the server of {self.url_setting}'}"
+            return Refused(what, f"set {self.auth_url_setting or self.url_setting} to this one", status)
         return Refused(f"{what}, and {variable} is not set", self._set_auth, status)
 
     @property
@@ -243,25 +272,6 @@ class JsonApi:
         session = self._threads.session
         assert isinstance(session, Session)  # noqa: S101 - set above
         return session
-
-
-def find_words(answer: Mapping[str, Any]) -> str:
-    """Return what a JSON error says, in one of the usual forms; empty if it says nothing.
-
-    Such as {"error": {"message": …}}, {"error": …}, {"message": …}, {"detail": …} and FastAPI's list of details.
-    Lemonade puts the answer of the program behind it into `details.response`.
-    """
-    said: Any = answer.get("error") or answer.get("detail") or answer.get("message")
-    if isinstance(said, list) and said and isinstance(said[0], dict):
-        place = ".".join(str(one) for one in said[0].get("loc") or () if one != "body")
-        said = ": ".join(filter(None, [place, str(said[0].get("msg") or "")]))
-    elif isinstance(said, dict):
-        details = said.get("details")
-        behind = details.get("response") if isinstance(details, dict) else None
-        said = said.get("message") or said.get("msg")
-        if isinstance(behind, dict) and (words := find_words(behind)):
-            said = f"{said}: {words}"
-    return one_line(said) if isinstance(said, str) else ""
 
 
 _COMPRESSED = "if a proxy in front of the server compresses answers, have it leave them as they are"

@@ -10,12 +10,20 @@ from imagegen.backends.json_api import Refused
 from imagegen.backends.text import one_line
 from imagegen.errors import Problem
 
-__all__ = ["explain_refusal", "find_words"]
+__all__ = ["explain_refusal", "find_words", "is_final"]
 
 _MEMORY = r"out ?of ?memory|bad_alloc|not enough memory|insufficient memory|failed to allocate"
 _SMALLER = "make the image smaller, take a smaller model, or start the server so that it needs less memory"
 _NO_KIND = ("HTTPException", "server_error")
 """Kinds of error that say nothing."""
+_CODES = {
+    "insufficient_quota": "add credit to the account that the key belongs to",
+    "billing_hard_limit_reached": "raise the limit of the account that the key belongs to",
+    "moderation_blocked": "change the prompt",
+    "content_policy_violation": "change the prompt",
+    "model_not_found": "correct the model's name",
+}
+"""Codes of OpenAI's API, and of those who speak it, for what is the same next time → what to do."""
 
 
 def explain_refusal(refused: Refused) -> Problem:
@@ -23,20 +31,34 @@ def explain_refusal(refused: Refused) -> Problem:
     said = one_line(find_words(refused.answer))
     if re.search(_MEMORY, said, re.IGNORECASE):
         return Problem("", f"the server ran out of memory: {said}", _SMALLER)
-    hint = refused.hint or "correct what it names, or look at its own log"
+    hint = _CODES.get(_find_code(refused.answer)) or refused.hint or "correct what it names, or look at its own log"
+    if said and refused.status in (401, 403):
+        return Problem("", f"{refused.what}: {said}", hint)
     return Problem("", f"the server says: {said}" if said else refused.what, hint)
+
+
+def is_final(answer: Mapping[str, Any]) -> bool:
+    """Return whether a server that has no room, as it says, will say so next time too: there is no money, say."""
+    return _find_code(answer) in _CODES
+
+
+def _find_code(answer: Mapping[str, Any]) -> str:
+    error = answer.get("error")
+    return str(error.get("code") or error.get("type") or "") if isinstance(error, dict) else ""
 
 
 def find_words(answer: Mapping[str, Any]) -> str:
     """Return the server's own words, with the kind of error before them; empty if there are none.
 
     The forms: A1111's and Forge's `error`, `detail`, `errors` and `message`; FastAPI's list in `detail`; OpenAI's
-    object in `error`, koboldcpp's in `detail`; sd-server's `error`.
+    object in `error`, in which Lemonade has the answer of the program behind it; koboldcpp's in `detail`.
     """
     kind: Any = answer.get("error")
     detail: Any = answer.get("detail")
     if isinstance(kind, dict):
-        kind, detail = None, kind.get("message") or kind.get("msg")
+        details = kind.get("details")
+        behind = details.get("response") if isinstance(details, dict) else None
+        kind, detail = kind.get("message") or kind.get("msg"), find_words(behind) if isinstance(behind, dict) else None
     if isinstance(detail, dict):
         detail = detail.get("msg") or detail.get("message")
     if isinstance(detail, list):

@@ -1,4 +1,4 @@
-"""Calls to a server that has no room at the moment: they are made again when it says, or a little later each time."""
+"""Calls that generate: made again when the server has room, and not again if they may have been paid for."""
 
 from __future__ import annotations
 
@@ -6,45 +6,78 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
-from imagegen.backends.base import Progress
+from imagegen.backends.base import Cancelled, MayBePaidError, OverdueError, Progress
 from imagegen.backends.json_api import Refused, Unreachable
+from imagegen.backends.refusals import find_words, is_final
 
 __all__ = ["call_with_retries"]
 
 _MOST_TRIES = 6
 _LONGEST_S = 120.0
 """Seconds that a server may ask to wait once."""
+_OK, _TOO_MANY, _ERROR, _NO_ROOM = 200, 429, 500, 503
 _Answer = TypeVar("_Answer")
 
 
 def call_with_retries(
-    call: Callable[[], _Answer], progress: Progress, is_final: Callable[[Refused | Unreachable], bool]
+    call: Callable[[], _Answer],
+    progress: Progress,
+    *,
+    is_paid: bool = False,
 ) -> _Answer:
     """Return what the call does. While the server has no room (429, 503, any 5xx with Retry-After), try again.
 
     It is waited for at most as long as the image may take, which is not the image's own time.
 
     Args:
-        call: raises Refused or Unreachable.
+        call: raises Refused or Unreachable; and once it has sent the request, what `progress` does.
         progress: of the image.
-        is_final: whether an error will be the same next time, or trying again may cost something.
+        is_paid: whether the image costs something.
 
     Raises:
-        Refused, Unreachable: it is another error, or there was no room for too long.
+        Refused, Unreachable: it is another error, or there was no room for too long. Nothing was paid for.
+        MayBePaidError: the image costs something, and may have been made: its answer was lost, or has none in it.
+        Cancelled, OverdueError: from `progress`.
     """
     waited_s = 0.0
     for tries in range(_MOST_TRIES):
+        progress.check()
         try:
             return call()
+        except (Cancelled, OverdueError) as error:
+            if is_paid:
+                raise _lost("it was cancelled" if isinstance(error, Cancelled) else error.problem.what) from None
+            raise
         except (Refused, Unreachable) as error:
-            has_no_room = error.status in (429, 503) or (error.status >= 500 and error.retry_after_s is not None)
             wait_s = float(2**tries) if error.retry_after_s is None else error.retry_after_s
             waited_s += wait_s
             is_too_long = wait_s > _LONGEST_S or waited_s > progress.timeout_s or tries + 1 == _MOST_TRIES
-            if not has_no_room or is_too_long or is_final(error):
+            if is_too_long or not _has_no_room(error, is_paid=is_paid) or is_final(error.answer):
+                if is_paid and _may_be_made(error):
+                    raise _lost(find_words(error.answer) or str(error)) from None
                 raise
         _wait(wait_s, progress)
     raise AssertionError  # the last try returns or raises
+
+
+def _has_no_room(error: Refused | Unreachable, *, is_paid: bool) -> bool:
+    """Return whether the server has no room at the moment. A proxy's 502 and 504 say nothing of what became of it."""
+    if error.status in (_TOO_MANY, _NO_ROOM):
+        return True
+    is_lost = is_paid and isinstance(error, Unreachable)
+    return error.status >= _ERROR and error.retry_after_s is not None and not is_lost
+
+
+def _may_be_made(error: Refused | Unreachable) -> bool:
+    """Return whether an image may have been made that did not arrive."""
+    if isinstance(error, Unreachable):
+        return error.may_have_arrived and error.status != _NO_ROOM
+    return error.status == _OK or error.status >= _ERROR
+
+
+def _lost(why: str) -> MayBePaidError:
+    what = f"it was requested, and no image came back: {why}; it may have been made and charged for"
+    return MayBePaidError(what, "look at the account's usage; the next doit requests it again")
 
 
 def _wait(seconds: float, progress: Progress) -> None:

@@ -46,7 +46,7 @@ class Generation:
         """Return the image, once it is whole. Raises GenerationError, and Cancelled."""
         try:
             with check_while_reading(self._progress.check):
-                return call_with_retries(self._send, self._progress, lambda _: False)
+                return call_with_retries(self._send, self._progress)
         except (Cancelled, OverdueError):
             self._stop()
             raise

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from imagegen.backends.choices import describe_choices
-from imagegen.backends.openai.detection import KOBOLDCPP, Server
+from imagegen.backends.choices import check_multiples, describe_choices
 from imagegen.backends.openai.dialects import DIALECTS, HONOURED, SD_TAG, Dialect
 from imagegen.backends.openai.section import is_openai
-from imagegen.backends.sd.field_checks import check_choices
+from imagegen.backends.openai.server import KOBOLDCPP, Server
+from imagegen.backends.sd.field_checks import SAMPLERS, check_choices
 from imagegen.errors import Problem, did_you_mean
 from imagegen.plan.request import Request
 
@@ -20,12 +20,6 @@ _MOST_EXTRA = 4000
 """Characters in a prompt that sd-server reads as parameters: 50,000 of them kill it."""
 _LEAST_PIXELS, _MOST_PIXELS, _MOST_RATIO = 655_360, 8_294_400, 3
 """What OpenAI's gpt-image-2 takes, in multiples of 16; older models take less."""
-_SAMPLERS = (
-    *("euler", "euler_a", "heun", "dpm2", "dpm++2s_a", "dpm++2m", "dpm++2mv2", "ipndm", "ipndm_v", "lcm"),
-    *("ddim_trailing", "tcd", "res_multistep", "res_2s", "er_sde", "euler_cfg_pp", "euler_a_cfg_pp", "euler_ge"),
-    *("dpm++2m_sde", "dpm++2m_sde_bt", "lms"),
-)
-"""sd-server's of July and August 2026, which Lemonade runs, and does not list."""
 
 
 def check_dialect(named: str, server: Server, url: str) -> Problem | None:
@@ -66,9 +60,9 @@ def check_request(request: Request, named: str, server: Server, url: str) -> Ite
         what = f"openai.model: {url} has no model for images named {request.model}"
         yield Problem("", what + did_you_mean(request.model, models), describe_choices(request.model, models))
     if dialect.name in ("sdcpp", "lemonade"):
-        yield from check_choices(request, server.samplers or _SAMPLERS, server.schedulers)
-    if server.has_lora:
-        what = f"{url} applies a LoRA to every image, which no job can name (GET /v1/list_loras)"
+        yield from check_choices(request, server.samplers or SAMPLERS, server.schedulers)
+    if server.loras:
+        what = f"{url} applies {', '.join(server.loras)} to every image, a LoRA that no job can name"
         yield Problem("", what, "take it out: POST /v1/unmerge_lora_weights, or start the server again")
 
 
@@ -92,7 +86,7 @@ def _check_texts(request: Request, dialect: Dialect) -> Iterator[Problem]:
         if dialect.name == "localai" and "|" in text:
             yield Problem("", f"the {field} has a |, at which LocalAI splits off a negative prompt", "remove it")
         if dialect.name in ("sdcpp", "lemonade") and SD_TAG in text:
-            yield Problem("", f"the {field} has {SD_TAG}, at which sd-server looks for parameters", "remove it")
+            yield Problem("", f"the {field} has <{SD_TAG}, where sd-server looks for parameters", "remove it")
     parameters = len(dialect.build_body(request)["prompt"]) - len(request.prompt)
     if dialect.name == "sdcpp" and parameters > _MOST_EXTRA:
         what = f"the negative prompt makes {parameters:,} characters of parameters, of which sd-server may crash"
@@ -101,12 +95,7 @@ def _check_texts(request: Request, dialect: Dialect) -> Iterator[Problem]:
 
 def _check_size(request: Request, dialect: Dialect, url: str) -> Iterator[Problem]:
     width, height = request.width, request.height
-    multiple = 16 if is_openai(url) else dialect.multiple
-    for name, value in (("width", width), ("height", height)):
-        if value % multiple:
-            below = value // multiple * multiple
-            what = f"{name} {value}: {dialect.program} takes multiples of {multiple}"
-            yield Problem("", what, f"use {below or multiple} or {below + multiple}")
+    yield from check_multiples(request, 16 if is_openai(url) else dialect.multiple, dialect.program)
     is_long = max(width, height) > _MOST_RATIO * min(width, height)
     if is_openai(url) and (is_long or not _LEAST_PIXELS <= width * height <= _MOST_PIXELS):
         what = f"{width}×{height}: none of OpenAI's models takes this size"

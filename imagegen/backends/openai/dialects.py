@@ -48,31 +48,21 @@ class Dialect:
     def build_body(self, request: Request) -> dict[str, Any]:
         """Return what is sent for a request, whose seed is chosen: only what the job gives, and the seed."""
         size = f"{request.width}x{request.height}"
-        body = {"model": request.model, "prompt": request.prompt, "n": 1, "size": size, **self.always}
-        given = {"seed": self.fold_seed(request.seed or 0)} if "seed" in self.fields else {}
+        body: dict[str, Any] = {"model": request.model, "prompt": request.prompt, "n": 1, "size": size, **self.always}
+        given: dict[str, Any] = {"seed": self.fold_seed(request.seed or 0)} if "seed" in self.fields else {}
         for name, key in self.fields.items():
             if name in request.extra:
                 given[key] = request.extra[name]
             elif name in request.given and name != "seed":
                 given[key] = getattr(request, name)
         if self.name == "sdcpp":
-            body["prompt"] += f"<{SD_TAG}{json.dumps(_nest(given))}</{SD_TAG}"  # with a line break it would be words
-            return body
+            sample = {key: given.pop(key) for key in [*given] if key not in ("seed", "negative_prompt")}
+            sample |= {"guidance": {"txt_cfg": sample.pop("txt_cfg")}} if "txt_cfg" in sample else {}
+            parameters = json.dumps({**given, "sample_params": sample})  # with a line break, it would be words
+            return {**body, "prompt": f"{request.prompt}<{SD_TAG}{parameters}</{SD_TAG}"}
         if self.name == "localai" and (negative := given.pop("negative_prompt", "")):
             body["prompt"] += f"|{negative}"
         return body | given
-
-
-def _nest(given: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the keys with a dot as objects in each other, as sd-server takes them."""
-    nested: dict[str, Any] = {}
-    for key, value in given.items():
-        *path, last = key.split(".")
-        inside = nested
-        for part in path:
-            inside = inside.setdefault(part, {})
-        inside[last] = value
-    return nested
 
 
 _PNG = {"response_format": "b64_json", "output_format": "png"}
@@ -80,8 +70,8 @@ _DIFFUSERS = {"steps": "num_inference_steps", "cfg": "guidance_scale", "true_cfg
 _DIFFUSERS |= {"seed": "seed", "negative": "negative_prompt"}
 _LEMONADE = {"steps": "steps", "cfg": "cfg_scale", "seed": "seed", "sampler": "sample_method"}
 _LOCALAI = {"steps": "step", "seed": "seed", "negative": "negative_prompt"}
-_SD = {"steps": "sample_params.sample_steps", "cfg": "sample_params.guidance.txt_cfg", "seed": "seed"}
-_SD |= {"negative": "negative_prompt", "sampler": "sample_params.sample_method", "scheduler": "sample_params.scheduler"}
+_SD = {"steps": "sample_steps", "cfg": "txt_cfg", "sampler": "sample_method", "scheduler": "scheduler"}
+_SD |= {"seed": "seed", "negative": "negative_prompt"}
 _ALL = (
     Dialect("vllm", "vLLM-Omni", _DIFFUSERS, _PNG, multiple=16, most_steps=200, most_cfg=20),
     Dialect("sglang", "SGLang", _DIFFUSERS, _PNG, multiple=16),

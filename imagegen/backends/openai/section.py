@@ -31,7 +31,7 @@ OPTIONS: Mapping[str, Any] = {
     "background": option(_BACKGROUND, type="text", allowed=["transparent", "opaque", "auto"]),
     "server": option("The server of this job's images.", type="mapping", schema=_URL),
 }
-LOCAL_OPTIONS = ("dialect", "server")
+LOCAL_OPTIONS = frozenset({"dialect", "server"})
 """Options that are about the server, and no pixels follow from them but through what it honours."""
 PARAMETERS = frozenset({"true_cfg", "quality", "background"})
 """Options that decide the pixels."""

@@ -17,7 +17,7 @@ from imagegen.backends.sd.model_kind import Contents, ModelKind
 from imagegen.errors import Problem
 from imagegen.plan.request import Request
 
-__all__ = ["check_choices", "check_fields", "describe_fields", "explain_size"]
+__all__ = ["SAMPLERS", "check_choices", "check_fields", "describe_fields", "explain_size"]
 
 _LEAST, _MOST = 64, 4096
 """Of width and height: what a server says of its limits."""
@@ -27,6 +27,12 @@ _MAX_SEED = 2**63 - 1
 """The server reads it as a signed number of 64 bits, and chooses one of its own if that is negative."""
 _MOST_STEPS = 100
 _CLIP_LAYERS = 12
+SAMPLERS = (
+    *("euler", "euler_a", "heun", "dpm2", "dpm++2s_a", "dpm++2m", "dpm++2mv2", "ipndm", "ipndm_v", "lcm"),
+    *("ddim_trailing", "tcd", "res_multistep", "res_2s", "er_sde", "euler_cfg_pp", "euler_a_cfg_pp", "euler_ge"),
+    *("dpm++2m_sde", "dpm++2m_sde_bt", "lms"),
+)
+"""Of the server of July and August 2026: for those who don't list them."""
 _LORA = r"<lora:[^>]*>"
 
 

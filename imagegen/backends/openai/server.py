@@ -1,0 +1,158 @@
+"""A server with OpenAI's images API: its calls, which program it is, and which models it has for images."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from imagegen.backends.json_api import JsonApi, Refused
+
+__all__ = ["KOBOLDCPP", "Client", "Server", "inspect_server"]
+
+_MAX_ANSWER = 256 * 1024**2
+"""Bytes of an answer with an image in it: base64 takes four bytes for three."""
+_OK, _UNAUTHORIZED = 200, 401
+KOBOLDCPP = "koboldcpp"
+_OWNERS = {
+    "sglang": ("SGLang", "sglang"),
+    "lemonade": ("Lemonade", "lemonade"),
+    "local": ("sd-server", "sdcpp"),
+    "koboldcpp": (KOBOLDCPP, ""),
+    "llamacpp": ("llama.cpp", ""),
+    "organization_owner": ("LM Studio", ""),
+    "library": ("Ollama", ""),
+}
+"""`owned_by` of models → the program, and its dialect. Many say vllm; these are sure."""
+
+
+class Client(JsonApi):
+    """One server. url: what stands before /images/generations. key: sent as a bearer token; empty for none."""
+
+    api = "OpenAI"
+    url_setting = "openai.server.url in the job or in [tool.imagegen]"
+    auth_setting = "OPENAI_API_KEY"
+    auth_servers = "https://api.openai.com and the server of OPENAI_BASE_URL"
+    auth_url_setting = "OPENAI_BASE_URL"
+
+    def __init__(self, url: str, key: str = "") -> None:
+        self.root = re.sub(r"(/api)?/v[01]\Z", "", url)
+        self._base = url.removeprefix(self.root)
+        super().__init__(self.root, f"Bearer {key}" if key else "", key)
+
+    def models(self) -> list[Mapping[str, Any]]:
+        """Return what the server says of each of its models, which has an ID."""
+        data = self._json("GET", f"{self._base}/models").get("data")
+        return [one for one in _dicts(data) if isinstance(one.get("id"), str)]
+
+    def generate(
+        self, body: Mapping[str, Any], check: Callable[[], None], silence_s: float
+    ) -> tuple[bytes, Mapping[str, Any]]:
+        """Generate an image; return it and the rest of the answer.
+
+        Raises:
+            Refused, Unreachable: as they say; with status 200 for an answer without an image that can be used.
+            Exception: what `check` raises, once the request is sent.
+        """
+        where = f"{self._base}/images/generations"
+        data = self._send("POST", where, limit=_MAX_ANSWER, check=check, silence_s=silence_s, json=dict(body))
+        try:
+            answer = json.loads(data)
+            first = answer.pop("data")[0]
+            text, url = first.get("b64_json"), first.get("url")
+        except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
+            said = self._read_refusal(data)
+            raise Refused(f"{self.url} answered without an image", "look at its own log", _OK, said) from None
+        if url and not text:
+            what = f"{self.url} sent the address of an image, and not the image"
+            raise Refused(what, "check openai.dialect", _OK)
+        return self._decode_image(text), self._redactor.json(answer)
+
+    @property
+    def _set_auth(self) -> str:
+        return f"set {self.auth_setting} to a key of this server, and OPENAI_BASE_URL to its address if it isn't OpenAI"
+
+
+@dataclass(frozen=True)
+class Server:
+    """What a server tells of itself.
+
+    Attributes:
+        program, version: for a person; empty if it cannot be known.
+        dialect: empty if it has none, or that cannot be known.
+        models: that make images, as a request names them; empty if that is unknown, as of samplers and schedulers.
+        loras: that are at work for every request.
+    """
+
+    program: str = ""
+    dialect: str = ""
+    models: Sequence[str] = ()
+    version: str = ""
+    samplers: Sequence[str] = ()
+    schedulers: Sequence[str] = ()
+    loras: Sequence[str] = ()
+
+
+def inspect_server(client: Client, *, is_hosted: bool) -> Server:
+    """Return what a server is and has, after a few short GETs; none loads a model. Raises Refused and Unreachable.
+
+    is_hosted: by its address, or as job or settings say: it is asked for its models alone, and may not list them.
+    """
+    info = None if is_hosted else client.look("/model_info")  # SGLang answers this while it warms up
+    if info and info.get("model_type") == "diffusion":
+        return _inspect_sglang(client, makes_images=info.get("is_image_gen") is not False)
+    try:
+        models = client.models()
+    except Refused as refused:
+        if not is_hosted or refused.status == _UNAUTHORIZED:
+            raise
+        models = []
+    names, owners = [one["id"] for one in models], [str(one.get("owned_by")) for one in models]
+    program, dialect = next((_OWNERS[owner] for owner in owners if owner in _OWNERS), ("", ""))
+    if is_hosted:
+        return Server(program, dialect if program else "hosted", names)
+    if dialect == "sdcpp":
+        from imagegen.backends.sd.client import Client as SdClient
+
+        found = SdClient(client.root).capabilities()
+        return Server(program, dialect, names, samplers=found.samplers, schedulers=found.schedulers)
+    if dialect == "lemonade":  # a model that is not downloaded would be, by the request
+        names = [one["id"] for one in models if _lists_images(one.get("labels")) and one.get("downloaded")]
+        return Server(program, dialect, names, _read_version(client.look("/api/v1/health")))
+    if program:
+        return Server(program)
+    if "vllm" in owners and (health := client.look("/health")) is not None:  # which plain vLLM answers with nothing
+        return Server("vLLM-Omni", "vllm", names[:1]) if health.get("status") == "healthy" else Server("vLLM")
+    return _inspect_localai(client, names)
+
+
+def _inspect_sglang(client: Client, *, makes_images: bool) -> Server:
+    """Its LoRAs are listed by the part of the model that they are applied to."""
+    active = (client.look("/v1/list_loras") or {}).get("active")
+    parts = active.values() if isinstance(active, dict) else ()
+    loras = sorted({str(one.get("nickname")) for part in parts for one in _dicts(part)})
+    names, version = [one["id"] for one in client.models()], _read_version(client.look("/server_info"))
+    return Server("SGLang", "sglang" if makes_images else "", names[:1], version, loras=loras)
+
+
+def _inspect_localai(client: Client, names: Sequence[str]) -> Server:
+    said = client.look("/.well-known/localai.json") or {}
+    if "image_generation" not in str(said.get("endpoints")):
+        return Server(models=names)
+    listed = _dicts((client.look("/v1/models/capabilities") or {}).get("data"))
+    images = [str(one.get("id")) for one in listed if _lists_images(one.get("capabilities"))]
+    return Server("LocalAI", "localai", images if listed else names, _read_version(said))
+
+
+def _read_version(said: Mapping[str, Any] | None) -> str:
+    return str((said or {}).get("version") or "")
+
+
+def _lists_images(words: object) -> bool:
+    return isinstance(words, list) and "image" in words
+
+
+def _dicts(found: object) -> list[Mapping[str, Any]]:
+    return [one for one in found if isinstance(one, dict)] if isinstance(found, list) else []

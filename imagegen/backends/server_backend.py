@@ -1,0 +1,103 @@
+"""What backends have in common whose images come from servers of the user's own, or of somebody who sells them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from threading import Semaphore
+from typing import Any, Generic, TypeVar
+
+from imagegen.backends.base import Backend, Diagnosis, GenerationError, ServerSlot
+from imagegen.errors import Problem
+from imagegen.plan.request import Request
+
+__all__ = ["ServerBackend"]
+
+_Server = TypeVar("_Server")
+"""What a server says of itself."""
+
+
+class ServerBackend(Backend, Generic[_Server]):
+    """Each server is asked once in a run. Subclass it: `url`, `inspect`, `check` and `describe` are needed too.
+
+    `concurrency` says how many images a request's server generates at a time for us: one, unless overridden.
+    """
+
+    def __init__(self) -> None:
+        self._servers: dict[tuple[str, int], _Server | Problem] = {}
+        self._rooms: dict[str, Semaphore] = {}
+
+    def url(self, request: Request) -> str:
+        """Return the address of a request's server. Contacts nothing."""
+        raise NotImplementedError
+
+    def inspect(self, request: Request) -> _Server:
+        """Ask a request's server what it is and has. Raises Refused and Unreachable."""
+        raise NotImplementedError
+
+    def check(self, request: Request, server: _Server) -> Iterable[Problem]:
+        """Return the problems of a request at its server; their `where` is empty."""
+        raise NotImplementedError
+
+    def describe(self, request: Request, server: _Server | Problem) -> Iterable[Diagnosis]:
+        """Return rows for `doit doctor` about a request's server, but not what is wrong."""
+        raise NotImplementedError
+
+    def find_server(self, request: Request) -> _Server | Problem:
+        """Return what a request's server is and has, or why it cannot be used."""
+        from imagegen.backends.json_api import Refused, Unreachable
+
+        url = self.url(request)
+        key = url, self.concurrency(request)
+        if key not in self._servers:
+            hint = f"correct {self.name}.server.url"
+            try:
+                self._servers[key] = self.inspect(request)
+            except Refused as refused:
+                self._servers[key] = Problem("", refused.what, refused.hint or hint)
+            except Unreachable as error:
+                self._servers[key] = Problem("", f"no server answers at {url}: {error}", f"start it, or {hint}")
+        return self._servers[key]
+
+    def require_server(self, request: Request) -> _Server:
+        """Return what a request's server is and has. Raises GenerationError."""
+        if isinstance(server := self.find_server(request), Problem):
+            raise GenerationError(server.what, server.hint)
+        return server
+
+    @property
+    def in_flight(self) -> int:
+        """As many as the server takes that takes most, of those that preflight was asked about."""
+        return max((at_once for _, at_once in self._servers), default=1)
+
+    def concurrency(self, request: Request) -> int:
+        """Return how many images its server generates at a time for us."""
+        del request
+        return 1
+
+    def preflight(self, requests: Sequence[Request]) -> Sequence[Problem]:
+        """Ask the servers what they are and have, and check the requests against that."""
+        from imagegen.backends.choices import check_each
+
+        def check(request: Request) -> Iterable[Problem]:
+            server = self.find_server(request)
+            return [server] if isinstance(server, Problem) else self.check(request, server)
+
+        return check_each(requests, check)
+
+    def batch_key(self, request: Request) -> tuple[str, int, str]:
+        """Return the server, how many images it takes at a time, and the model."""
+        return self.url(request), self.concurrency(request), request.model
+
+    def pick_server(self, waiting: Mapping[Any, int]) -> tuple[Any, ServerSlot] | None:
+        """Choose the first image whose server has room."""
+        for key in waiting:
+            room = self._rooms.setdefault(key[0], Semaphore(key[1]))
+            if room.acquire(blocking=False):
+                return key, ServerSlot(self.generate, room.release)
+        return None
+
+    def diagnose(self, requests: Sequence[Request]) -> Sequence[Diagnosis]:
+        """Return rows for each server, and what preflight finds."""
+        first = {self.batch_key(request)[:2]: request for request in reversed(requests)}
+        rows = [row for one in first.values() for row in self.describe(one, self.find_server(one))]
+        return [*rows, *super().diagnose(requests)]
