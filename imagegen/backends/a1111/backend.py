@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from imagegen.backends.a1111.section import LOCAL_OPTIONS, OPTIONS, PARAMETERS, resolve
 from imagegen.backends.base import Backend, Diagnosis, GeneratedImage, GenerationError, Progress, Resolved
 from imagegen.backends.options import recover_options, remove_options
-from imagegen.backends.text import list_first
+from imagegen.backends.text import list_first, one_line
 from imagegen.errors import Problem
 from imagegen.plan.request import Request
 
@@ -78,16 +78,14 @@ class A1111Backend(Backend):
 
         server, checkpoint = self._find(request)
         attempt = progress.begin_attempt()
-        if request.extra.get("loras") and server.program.loras == "lora":
-            server.client.get("/sdapi/v1/loras")  # sd-server takes only those that it listed since its start
         body = build_body(request, server, checkpoint, progress.file)
         task, may_interrupt = attempt * server.program.takes_task, request.extra.get("server", {}).get("interrupt")
-        answer = Generation(server.client, body, progress, task, may_interrupt).run()
-        if problem := find_difference(answer, body, checkpoint, server):
+        image, info = Generation(server, body, progress, task, may_interrupt).run()
+        if problem := find_difference(image, info, body, checkpoint, server.program.name):
             raise GenerationError(problem.what, problem.hint)
-        told = {key: answer.info[key] for key in _FACTS if isinstance(answer.info.get(key), str)}
-        engine = f"{server.program.name} {server.version or told.pop('version', '')}".rstrip()
-        return GeneratedImage(answer.image, {"seed": body["seed"], **told}, engine=engine)
+        told = {key: info[key] for key in _FACTS if isinstance(info.get(key), str)}
+        engine = one_line(f"{server.program.name} {server.version or told.pop('version', '')}", 100)
+        return GeneratedImage(image, {"server": server.url, "seed": body["seed"], **told}, engine=engine)
 
     def diagnose(self, requests: Sequence[Request]) -> Sequence[Diagnosis]:
         """Return rows for each server, and what preflight finds."""
@@ -112,15 +110,14 @@ class A1111Backend(Backend):
 
     def _inspect(self, request: Request) -> Server | Problem:
         """Return the request's server, or why it cannot be used. A1111_AUTH is for that of the settings alone."""
-        from imagegen.backends.a1111.client import Client
-        from imagegen.backends.a1111.server import inspect_server
+        from imagegen.backends.a1111.server import Server
         from imagegen.backends.json_api import Refused, Unreachable
 
         url = self._url(request)
         if url not in self._servers:
             auth = os.environ.get("A1111_AUTH", "") if url == self.context.settings.a1111_server_url else ""
             try:
-                self._servers[url] = inspect_server(Client(url, auth))
+                self._servers[url] = Server(url, auth).inspect()
             except Refused as refused:
                 self._servers[url] = refused.problem
             except Unreachable as error:
@@ -131,10 +128,10 @@ class A1111Backend(Backend):
 
 def _describe(server: Server) -> Iterator[Diagnosis]:
     """Yield the rows of a server: which program it is, and what it has."""
-    client, names = server.client, [one.file for one in server.checkpoints]
-    ways = ("shows" if client.stage() else "does not show", "sent" if client.auth else "not sent")
+    names = [one.file for one in server.checkpoints]
+    ways = ("shows" if server.stage() else "does not show", "sent" if server.auth else "not sent")
     found = "{} {}, {} progress, A1111_AUTH is {}".format(server.program.name, server.version or "", *ways)
-    yield Diagnosis(True, f"server {client.url}", found.replace(" ,", ","))
+    yield Diagnosis(True, f"server {server.url}", found.replace(" ,", ","))
     loaded = f"; loaded: {server.loaded}" if server.loaded else ""
     yield Diagnosis(True, "checkpoints", f"{len(names)}: {list_first(names)}{loaded}" if names else "not listed")
     if samplers := list(dict.fromkeys(server.samplers.values())):

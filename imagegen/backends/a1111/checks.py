@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from imagegen.backends.a1111.programs import DRAW_THINGS
 from imagegen.backends.a1111.server import Checkpoint, Server
 from imagegen.backends.choices import describe_choices, explain_unlisted
+from imagegen.backends.json_api import Refused, Unreachable
 from imagegen.backends.text import list_first
 from imagegen.errors import Problem
 from imagegen.plan.request import Request
@@ -31,7 +32,7 @@ def check_request(request: Request, server: Server) -> Iterator[Problem]:
 
 def find_checkpoint(name: str, server: Server) -> Checkpoint | Problem:
     """Return the checkpoint that a job means, the only one if it names none; or why that cannot be known."""
-    url, files = server.client.url, [one.file for one in server.checkpoints]
+    url, files = server.url, [one.file for one in server.checkpoints]
     if server.program is DRAW_THINGS and (name or server.loaded):  # it has no list, and refuses what it does not have
         return Checkpoint(name or server.loaded)
     exact = [one for one in server.checkpoints if name in (one.title, one.file)]
@@ -88,7 +89,8 @@ def _check_text(text: str, name: str, server: Server) -> Iterator[Problem]:
             "", f"the {name} has more than {program.longest_prompt} bytes, and the rest is lost", "shorten it"
         )
     keeps_comments = server.options.get("enable_prompt_comments") is False
-    if (found := re.search(program.changes, text)) and not (keeps_comments and found[0] == "#"):
+    pattern = program.changes if name == "prompt" else f"{program.changes}|<lora:"  # a tag counts only in a prompt
+    if (found := re.search(pattern, text)) and not (keeps_comments and found[0] == "#"):
         what = f"the {name} has '{found[0]}', which {program.name} does not take as it is written"
         is_lora = found[0].startswith("<lora")
         yield Problem("", what, "remove it; a1111.loras has LoRAs, with their strengths" if is_lora else "remove it")
@@ -100,7 +102,12 @@ def _check_loras(request: Request, server: Server) -> Iterator[Problem]:
     tagged = re.findall(r"<lora:([^:>]*)", request.prompt) if program.loras == "prompt" else []
     if len(given) > program.most_loras:
         yield Problem("", f"a1111.loras: {program.name} takes {program.most_loras} at most", "remove the others")
+    try:
+        known = server.loras if given or tagged else None
+    except (Refused, Unreachable) as error:
+        yield Problem("", f"{server.url} does not list its LoRAs: {error}", "look at its own log")
+        return
     for name in dict.fromkeys((*given, *tagged)):
-        if server.loras is not None and name not in server.loras:
-            what = f"{'a1111.loras' if name in given else 'the prompt'}: {server.client.url} has no LoRA {name}"
-            yield Problem("", what, describe_choices(name, list(server.loras)))
+        if known is not None and name not in known:
+            what = f"{'a1111.loras' if name in given else 'the prompt'}: {server.url} has no LoRA {name}"
+            yield Problem("", what, describe_choices(name, list(known)))

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 
-from imagegen.backends.a1111.client import Answer, Client, Stage
+from imagegen.backends.a1111.server import Server, Stage
 from imagegen.backends.address import is_local
 from imagegen.backends.base import Cancelled, GenerationError, OverdueError, Progress
 from imagegen.backends.http import check_while_reading
@@ -25,7 +25,7 @@ class Generation:
     """One image at a server.
 
     Args:
-        client: the server.
+        server: which generates it.
         body: of the request.
         progress: as for `Backend.generate`.
         task: the ID by which the server knows the request; empty if it takes none.
@@ -33,17 +33,17 @@ class Generation:
     """
 
     def __init__(
-        self, client: Client, body: Mapping[str, Any], progress: Progress, task: str, may_interrupt: bool | None
+        self, server: Server, body: Mapping[str, Any], progress: Progress, task: str, may_interrupt: bool | None
     ) -> None:
-        self._client, self._progress, self._task, self._may_interrupt = client, progress, task, may_interrupt
+        self._server, self._progress, self._task, self._may_interrupt = server, progress, task, may_interrupt
         self._body = {**body, "force_task_id": task} if task else body
         self._before: Stage | None = None
-        """What the server did before; None if it does not say. It is also None until the request is sent."""
+        """What the server generated before; None if it does not say."""
         self._is_sent = self._is_waiting = False
         self._poll_s = 0.0
 
-    def run(self) -> Answer:
-        """Return the image, once it is whole. Raises GenerationError, and Cancelled."""
+    def run(self) -> tuple[bytes, Mapping[str, Any]]:
+        """Return the whole image, and what the server says of it. Raises GenerationError, and Cancelled."""
         try:
             with check_while_reading(self._progress.check):
                 return call_with_retries(self._send, self._progress)
@@ -57,36 +57,36 @@ class Generation:
             if said := find_words(error.answer):
                 raise GenerationError(f"the server says: {said}", "run doit again") from None
             lost = "; if it goes on with the image, that is lost" if error.may_have_arrived else ""
-            what = f"no answer of {self._client.url}: {error}{lost}"
+            what = f"no answer of {self._server.url}: {error}{lost}"
             raise GenerationError(what, "see whether the server still runs, then run doit again") from None
 
-    def _send(self) -> Answer:
-        self._is_sent = False
+    def _send(self) -> tuple[bytes, Mapping[str, Any]]:
         with suppress(Unreachable):
-            self._before = self._client.stage()
+            self._before = self._server.stage()
+        if "lora" in self._body:
+            self._server.get("/sdapi/v1/loras")  # sd-server takes only those that it listed since its start
         self._is_sent, self._poll_s = True, time.monotonic() + _FIRST_POLL_S
-        answer = self._client.generate(self._body, self._follow)
+        found = self._server.generate(self._body, self._follow)
         self._is_sent = False
         with suppress(Unreachable):
-            if self._before and (stage := self._client.stage()) and stage.was_stopped:
+            if self._before and (stage := self._server.stage()) and stage.was_stopped:
                 raise GenerationError("somebody stopped it at the server, so it is only half done", "run doit again")
-        return answer
+        return found
 
     def _follow(self) -> None:
         """Once a second, show how far it is. Called every moment while its answer is awaited."""
-        if time.monotonic() < self._poll_s:
-            return
-        self._poll_s = math.inf  # what is asked here comes back here
-        with suppress(Unreachable):
-            self._show()
-        self._poll_s = time.monotonic() + _POLL_S
+        if time.monotonic() > self._poll_s:
+            self._poll_s = math.inf  # what is asked here comes back here
+            with suppress(Unreachable):
+                self._show()
+            self._poll_s = time.monotonic() + _POLL_S
 
     def _show(self) -> None:
         """Show how far it is, or that it waits for another image: that time is not its own."""
-        task = self._client.task(self._task) if self._task else None
-        stage = self._client.stage() if self._before and task is None else None
-        others = self._before.job if self._before else ""
-        if (task and task.get("queued")) or (stage and stage.job and stage.job == others):
+        task = self._server.task(self._task) if self._task else None
+        stage = self._server.stage() if self._before and task is None else None
+        is_other = bool(stage and self._before and stage.job and stage.job == self._before.job)
+        if is_other or (task and task.get("queued")):
             self._is_waiting = True
             self._progress.restart_clock()
             self._progress.event("waiting", text="waiting for the server … it generates another image")
@@ -100,17 +100,16 @@ class Generation:
 
     def _stop(self) -> None:
         """Interrupt it if it is surely this image that the server generates; otherwise say that the server goes on."""
-        if not self._is_sent:
-            return
-        with suppress(Refused, Unreachable):
-            if self._may_interrupt is not False and self._is_ours():
-                self._client.interrupt()
-                return
-        self._progress.event("note", text=f"{self._client.url} goes on with the image, but its result is not used")
+        if self._is_sent:
+            with suppress(Refused, Unreachable):
+                if self._may_interrupt is not False and self._is_ours():
+                    return self._server.interrupt()
+            self._progress.event("note", text=f"{self._server.url} goes on with the image, but its result is not used")
+        return None
 
     def _is_ours(self) -> bool:
         """Whether what the server generates is this image, or may be stopped whoever's it is."""
-        if task := self._client.task(self._task) if self._task else None:
+        if task := self._server.task(self._task) if self._task else None:
             return task["active"] is True
         was_idle = self._before is not None and not self._before.job
-        return bool(self._may_interrupt) or (was_idle and is_local(self._client.url))
+        return bool(self._may_interrupt) or (was_idle and is_local(self._server.url))

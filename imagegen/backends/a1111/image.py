@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from imagegen.backends.a1111.client import Answer
 from imagegen.backends.a1111.server import Checkpoint, Server
 from imagegen.backends.reference_image import FIRST_IMAGE, encode_image
 from imagegen.errors import Problem
@@ -62,11 +61,13 @@ def build_body(request: Request, server: Server, checkpoint: Checkpoint, file: C
     return body
 
 
-def find_difference(answer: Answer, body: Mapping[str, Any], checkpoint: Checkpoint, server: Server) -> Problem | None:
-    """Return what the server took in place of what it was asked for; None if nothing speaks for that."""
-    for name, asked, taken in _compare(answer, body, checkpoint):
+def find_difference(
+    image: bytes, info: Mapping[str, Any], body: Mapping[str, Any], checkpoint: Checkpoint, program: str
+) -> Problem | None:
+    """Return what the program took in place of what it was asked for; None if nothing speaks for that."""
+    for name, asked, taken in _compare(image, info, body, checkpoint):
         if taken and asked and _simplify(asked) != _simplify(taken):
-            what = f"{server.program.name} took another {name}: {taken}, and not {asked}"
+            what = f"{program} took another {name}: {taken}, and not {asked}"
             return Problem("", what, _HINTS.get(name, "see what the server has now: doit doctor"))
     return None
 
@@ -78,18 +79,20 @@ _HINTS = {
 }
 
 
-def _compare(answer: Answer, body: Mapping[str, Any], checkpoint: Checkpoint) -> Iterator[tuple[str, str, str]]:
+def _compare(
+    image: bytes, info: Mapping[str, Any], body: Mapping[str, Any], checkpoint: Checkpoint
+) -> Iterator[tuple[str, str, str]]:
     """Yield what can be compared: its name, what was asked for, and what was taken; empty if that is not known."""
-    info = {key: str(value) for key, value in answer.info.items() if isinstance(value, (str, int))}
-    prompts, more = answer.info.get("all_prompts"), answer.info.get("extra_generation_params")
-    yield "size", f"{body['width']}×{body['height']}", _read_size(answer.image)
-    yield "seed", str(body["seed"]), info.get("seed", "")
-    yield "sampler", body.get("sampler_name", ""), info.get("sampler_name", "")
-    yield "prompt", body["prompt"], str(prompts[0]) if isinstance(prompts, list) and prompts else info.get("prompt", "")
+    said = {key: str(value) for key, value in info.items() if isinstance(value, (str, int))}
+    prompts, more = info.get("all_prompts"), info.get("extra_generation_params")
+    yield "size", f"{body['width']}×{body['height']}", _read_size(image)
+    yield "seed", str(body["seed"]), said.get("seed", "")
+    yield "sampler", body.get("sampler_name", ""), said.get("sampler_name", "")
+    yield "prompt", body["prompt"], str(prompts[0]) if isinstance(prompts, list) and prompts else said.get("prompt", "")
     if "override_settings" in body:
-        name = info.get("sd_model_name", "")
+        name = said.get("sd_model_name", "")
         yield "checkpoint", name if name in checkpoint.names else checkpoint.file, name
-        yield "checkpoint", checkpoint.hash[:10], info.get("sd_model_hash", "")
+        yield "checkpoint", checkpoint.hash[:10], said.get("sd_model_hash", "")
     if loaded := str(more.get("Lora hashes") or "") if isinstance(more, dict) else "":
         names = {part.partition(":")[0].strip() for part in loaded.split(",")}
         for name in re.findall(r"<lora:([^:>]*)", body["prompt"]):

@@ -1,17 +1,35 @@
-"""What a server is and has: its program, checkpoints, samplers, schedulers and LoRAs."""
+"""One server: its HTTP API, /sdapi/v1, as all programs have it in common, and what it is and has."""
 
 from __future__ import annotations
 
+import base64
+import binascii
+import json
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cached_property
 from typing import Any
 
-from imagegen.backends.a1111.client import Client
 from imagegen.backends.a1111.programs import DRAW_THINGS, Program, identify
-from imagegen.backends.json_api import Refused
+from imagegen.backends.json_api import JsonApi, Refused
 
-__all__ = ["Checkpoint", "Server", "inspect_server"]
+__all__ = ["Checkpoint", "Server", "Stage"]
+
+_MOST = 256 * 1024**2
+"""Bytes of an answer with an image in it, or with the training data of all LoRAs."""
+_POLL_S = 5.0
+"""Seconds that a server may take to say how far it is."""
+
+
+@dataclass(frozen=True)
+class Stage:
+    """What a server generates now: which image, as far as it says (empty if none), and how much of it, up to 1."""
+
+    job: str
+    done: float
+    was_stopped: bool
+    """Whether somebody interrupted this image, or the last one."""
 
 
 @dataclass(frozen=True)
@@ -26,7 +44,7 @@ class Checkpoint:
     @property
     def file(self) -> str:
         """Return its title without its hash: it stays the same."""
-        return _slashes(self.title.partition(" [")[0])
+        return self.title.partition(" [")[0].replace("\\", "/")
 
     @property
     def names(self) -> Sequence[str]:
@@ -35,90 +53,139 @@ class Checkpoint:
         return [self.title, self.name, *files, *(one.rpartition(".")[0] for one in files), self.hash]
 
 
-@dataclass(frozen=True)
-class Server:
-    """A server, as it was when it was first asked in this run."""
+class Server(JsonApi):
+    """One server. user_and_password: with a colon between them; empty for none."""
 
-    client: Client
+    api = "A1111"
+    url_setting = "a1111.server.url in the job or in [tool.imagegen]"
+    auth_setting = "A1111_AUTH"
     program: Program
     version: str
     options: Mapping[str, Any]
     checkpoints: Sequence[Checkpoint]
     samplers: Mapping[str, str]
-    """Its own name for each, by that name and its aliases in lower case; empty if it has no list."""
+    """Its own name for each, by that name and its aliases in lower case; empty if it has no list. Also the next."""
     schedulers: Mapping[str, str]
+
+    def __init__(self, url: str, user_and_password: str = "") -> None:
+        encoded = base64.b64encode(user_and_password.encode("utf-8")).decode("ascii")
+        self.auth = f"Basic {encoded}" if user_and_password else ""
+        super().__init__(url, self.auth, user_and_password, user_and_password.partition(":")[2])
+
+    @property
+    def _set_auth(self) -> str:
+        return "set A1111_AUTH to user:password, as the server's --api-auth has them"
+
+    def inspect(self) -> Server:
+        """Ask it what it is and has. Raises Unreachable; and Refused, if what answers has no such API too."""
+        self.program, self.version = identify(self.get) or self._find_other()
+        options = self.get("/sdapi/v1/options")
+        self.options = options if isinstance(options, dict) else {}
+        listed = [
+            [_text(one, key) for key in ("title", "model_name", "filename", "hash")] for one in self._list("sd-models")
+        ]
+        self.checkpoints = [Checkpoint(title or name, name, *more) for title, name, *more in listed if title or name]
+        self.samplers = _index(self._list("samplers"), "aliases")
+        self.schedulers = _index(self._list("schedulers"), "label") if self.program.takes_scheduler else {}
+        return self
+
+    def _find_other(self) -> tuple[Program, str]:
+        """Raise what is wrong with a server that does not have the API."""
+        found = self.get("/system_stats")
+        if isinstance(found, dict) and "system" in found:
+            hint = f"write backend: comfyui, and comfyui.server.url: {self.url}"
+            raise Refused(f"what answers at {self.url} is ComfyUI", hint)
+        hint = f"start A1111, Forge or reForge with --api, or correct {self.url_setting}"
+        raise Refused(f"what answers at {self.url} does not have A1111's API", hint)
 
     @property
     def loaded(self) -> str:
-        """Return the checkpoint that it has loaded now; empty if it does not say."""
+        """Return the checkpoint that it had loaded when it was asked; empty if it does not say."""
         return _text(self.options, "sd_model_checkpoint") or _text(self.options, "model")
 
     @cached_property
     def loras(self) -> Mapping[str, str] | None:
         """What a request calls each LoRA, by each name that a job may give it; None if there is no list."""
-        found = None if self.program is DRAW_THINGS else _list(self.client.get, "loras")
-        if found is None:
+        if self.program is DRAW_THINGS:
             return None
         names: dict[str, str] = {}
-        for one in found:
-            by_path = self.program.loras == "lora"
-            sent, path = _text(one, "path" if by_path else "name"), _slashes(_text(one, "path"))
-            for name in (_text(one, "name"), _text(one, "alias"), path if by_path else _base(path)):
-                names.setdefault(name, sent)
+        for one in self._list("loras"):
+            path, by_path = _text(one, "path"), self.program.loras == "lora"
+            for name in (_text(one, "name"), _text(one, "alias"), path.replace("\\", "/") if by_path else _base(path)):
+                names.setdefault(name, path if by_path else _text(one, "name"))
         return {name: sent for name, sent in names.items() if name and sent}
 
+    def get(self, path: str) -> Any:
+        """Return the JSON at a path; None if the server has none there."""
+        try:
+            return self._json("GET", path, object, limit=_MOST)
+        except Refused as refused:
+            if refused.status in (404, 405, 501) or (not refused.status and refused.may_pass):  # the latter: not JSON
+                return None
+            raise
 
-def inspect_server(client: Client) -> Server:
-    """Ask a server what it is and has. Raises Refused, if what answers has no such API too, and Unreachable."""
-    get = cache(client.get)
-    found = identify(get)
-    if found is None:
-        raise _explain_other(client)
-    program, version = found
-    options = get("/sdapi/v1/options")
-    checkpoints = [
-        Checkpoint(_text(one, "title") or _text(one, "model_name"), *(_text(one, key) for key in _NAMES))
-        for one in _list(get, "sd-models") or ()
-    ]
-    return Server(
-        client,
-        program,
-        version,
-        options if isinstance(options, dict) else {},
-        [one for one in checkpoints if one.title],
-        _index(_list(get, "samplers") or (), "aliases"),
-        _index(_list(get, "schedulers") or (), "label") if program.takes_scheduler else {},
-    )
+    def _list(self, name: str) -> list[Mapping[str, Any]]:
+        found = self.get(f"/sdapi/v1/{name}")
+        return [one for one in found if isinstance(one, dict)] if isinstance(found, list) else []
+
+    def stage(self) -> Stage | None:
+        """Return what it generates now; None if it does not say."""
+        try:
+            found = self._json("GET", "/sdapi/v1/progress?skip_current_image=true", silence_s=_POLL_S)
+            state, done = found["state"], float(found.get("progress") or 0)
+            job = f"{state['job']} {state.get('job_timestamp')}" if state.get("job") else ""
+            return Stage(job, done, bool(state.get("interrupted") or state.get("skipped")))
+        except (Refused, LookupError, TypeError, ValueError, AttributeError):
+            return None
+
+    def task(self, task: str) -> Mapping[str, Any] | None:
+        """Return what its web UI says of the request with this ID; None if there is no web UI."""
+        body = {"id_task": task, "id_live_preview": -1, "live_preview": False}
+        try:
+            found = self._json("POST", "/internal/progress", silence_s=_POLL_S, json=body)
+        except Refused:
+            return None
+        return found if "active" in found else None
+
+    def generate(self, body: Mapping[str, Any], check: Callable[[], None]) -> tuple[bytes, Mapping[str, Any]]:
+        """Return an image and what is said of it, if anything. Raises Refused, Unreachable, and what `check` does."""
+        path = "/sdapi/v1/img2img" if "init_images" in body else "/sdapi/v1/txt2img"
+        self._session().close()  # a connection that was kept may be closed by the server at this moment
+        data = self._send("POST", path, limit=_MOST, check=check, silence_s=math.inf, json=dict(body))
+        try:
+            answer = self._redactor.json(json.loads(data))
+            info = _read_info(answer.get("info"))
+            first = info.get("index_of_first_image")
+            text = answer["images"][first if isinstance(first, int) else 0]
+            image = base64.b64decode(text.partition(",")[2] if text.startswith("data:") else text, validate=True)
+        except (ValueError, LookupError, TypeError, AttributeError, RecursionError, binascii.Error):
+            image, info = b"", {}
+        if not image:
+            what = f"{self.url} answered without an image, as if it ran out of memory or had no model"
+            raise Refused(what, "look at its own log: it says why")
+        return image, info
+
+    def interrupt(self) -> None:
+        """Stop what it generates, whoever asked for it."""
+        self._send("POST", "/sdapi/v1/interrupt")
 
 
-_NAMES = ("model_name", "filename", "hash")
-
-
-def _explain_other(client: Client) -> Refused:
-    """Return what is wrong with a server that does not have the API."""
-    system = client.get("/system_stats")
-    if isinstance(system, dict) and "system" in system:
-        hint = f"write backend: comfyui, and comfyui.server.url: {client.url}"
-        return Refused(f"what answers at {client.url} is ComfyUI", hint)
-    if client.get("/internal/ping") is not None:
-        return Refused(f"A1111 or Forge at {client.url} was started without its API", "start it with --api")
-    hint = f"start A1111 or Forge with --api, or correct {client.url_setting}"
-    return Refused(f"what answers at {client.url} does not have A1111's API", hint)
+def _read_info(info: object) -> Mapping[str, Any]:
+    """Return what an answer says of its image: JSON in a text, an object, or nothing."""
+    try:
+        found = json.loads(info) if isinstance(info, str) and info else info
+    except ValueError:
+        found = None
+    return found if isinstance(found, dict) else {}
 
 
 def _index(found: Sequence[Mapping[str, Any]], more: str) -> Mapping[str, str]:
     """Return the names, by themselves and by what `more` holds, in lower case; a name counts more than an alias."""
-    index = {}
+    index: dict[str, str] = {}
     for one in found:
         others = one.get(more)
-        for other in others if isinstance(others, list) else [others]:
-            index[str(other).lower()] = _text(one, "name")
+        index |= {str(name).lower(): _text(one, "name") for name in (others if isinstance(others, list) else [others])}
     return index | {_text(one, "name").lower(): _text(one, "name") for one in found}
-
-
-def _list(get: Callable[[str], Any], name: str) -> list[Mapping[str, Any]] | None:
-    found = get(f"/sdapi/v1/{name}")
-    return [one for one in found if isinstance(one, dict)] if isinstance(found, list) else None
 
 
 def _text(found: Mapping[str, Any], key: str) -> str:
@@ -126,9 +193,5 @@ def _text(found: Mapping[str, Any], key: str) -> str:
     return value if isinstance(value, str) else ""
 
 
-def _slashes(path: str) -> str:
-    return path.replace("\\", "/")
-
-
 def _base(path: str) -> str:
-    return _slashes(path).rpartition("/")[2]
+    return path.replace("\\", "/").rpartition("/")[2]

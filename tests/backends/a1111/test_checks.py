@@ -8,15 +8,14 @@ from typing import Any
 import pytest
 
 from imagegen.backends.a1111.checks import check_request, find_checkpoint
-from imagegen.backends.a1111.client import Client
-from imagegen.backends.a1111.server import Server, inspect_server
+from imagegen.backends.a1111.server import Server
 from imagegen.errors import Problem
 from imagegen.plan.request import Request
 from tests.backends.a1111.fake_a1111 import FakeA1111
 
 
 def problems(fake: FakeA1111, server: Server | None = None, **fields: Any) -> list[str]:
-    server = server or inspect_server(Client(fake.url))
+    server = server or Server(fake.url).inspect()
     several = len(server.checkpoints) > 1
     defaults = {"width": 128, "height": 128, "model": "two" if several else "", "sampler": fake.program.samplers[0]}
     given = {"sampler", *(fields.keys() & {"scheduler"})} if fake.program.name == "draw-things" else fields.keys()
@@ -50,7 +49,7 @@ def test_an_ordinary_request_has_no_problems(fake: FakeA1111) -> None:
     indirect=["fake"],
 )
 def test_a_checkpoint_has_several_names(fake: FakeA1111, name: str, file: str) -> None:
-    found = find_checkpoint(name, inspect_server(Client(fake.url)))
+    found = find_checkpoint(name, Server(fake.url).inspect())
     assert not isinstance(found, Problem)
     assert found.file == file
 
@@ -102,7 +101,7 @@ def test_samplers_and_schedulers_are_the_listed_ones(fake: FakeA1111, fields: di
 
 @pytest.mark.parametrize("fake", ["draw-things"], indirect=True)
 def test_draw_things_needs_a_sampler(fake: FakeA1111) -> None:
-    server = inspect_server(Client(fake.url))
+    server = Server(fake.url).inspect()
     request = Request("a1111", "fox", "a fox", width=128, height=128)
     (found,) = check_request(request, server)
     assert "whichever the app has chosen" in found.what
@@ -152,7 +151,8 @@ def test_a_prompt_is_one_that_the_program_takes_literally(fake: FakeA1111, promp
 
 
 def test_a_server_that_keeps_comments_may_have_them(fake: FakeA1111) -> None:
-    server = replace(inspect_server(Client(fake.url)), options={"enable_prompt_comments": False})
+    server = Server(fake.url).inspect()
+    server.options = {"enable_prompt_comments": False}
     assert problems(fake, server, prompt="room #4") == []
 
 

@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 
-from imagegen.backends.a1111.client import Client
 from imagegen.backends.a1111.programs import (
     A1111,
     DRAW_THINGS,
@@ -19,6 +18,7 @@ from imagegen.backends.a1111.programs import (
     Program,
     identify,
 )
+from imagegen.backends.a1111.server import Server
 from tests.backends.a1111.fake_a1111 import FakeA1111
 
 LISTS: dict[str, Any] = {"/sdapi/v1/options": {"samples_format": "png"}, "/sdapi/v1/sd-models": []}
@@ -39,7 +39,7 @@ VAES: dict[str, Any] = {"/sdapi/v1/sd-vae": []}
     indirect=["fake"],
 )
 def test_each_program_is_recognised(fake: FakeA1111, program: Program, version: str) -> None:
-    assert identify(Client(fake.url).get) == (program, version)
+    assert identify(Server(fake.url).get) == (program, version)
 
 
 @pytest.mark.parametrize(
@@ -65,6 +65,6 @@ def test_what_has_no_such_api_is_none_of_them(at_each: object) -> None:
 
 
 def test_nothing_is_asked_for_that_holds_a_password(fake: FakeA1111) -> None:
-    identify(Client(fake.url).get)
+    identify(Server(fake.url).get)
     assert fake.asked
     assert not fake.count("/cmd-flags")
