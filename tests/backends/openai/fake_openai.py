@@ -96,7 +96,6 @@ class FakeOpenAI:
         self.most_at_once = 0
         self._now = 0
         self._changed = threading.Condition()
-        self._closing = threading.Event()
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
         self._server.daemon_threads = True
         self.origin = f"http://127.0.0.1:{self._server.server_address[1]}"
@@ -109,10 +108,7 @@ class FakeOpenAI:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._closing.set()
-        for fault in self.faults:
-            if fault.gate:
-                fault.gate.set()
+        self.recover()
         with self._changed:
             self.together = 1
             self._changed.notify_all()
@@ -145,6 +141,13 @@ class FakeOpenAI:
         until(lambda: len(self.pictures) >= count)
 
     # what it does
+
+    def recover(self) -> None:
+        """Let nothing go wrong any more, and go on with what waits."""
+        for fault in self.faults:
+            if fault.gate:
+                fault.gate.set()
+        self.faults.clear()
 
     def answer_get(self, path: str, authorization: str | None) -> Answer:
         self.asked.append(Asked("GET", path, authorization))

@@ -154,7 +154,7 @@ def test_a_lost_answer_is_said_counted_and_not_asked_for_again_in_that_run(
     assert project.build() == {"portraits:fox": "failed"}
     assert "may have been" in project.report, project.report
     assert (len(fake.bodies), fake.bill) == (1, CENTS)
-    fake.faults.clear()
+    fake.recover()
     assert project.build() == {"portraits:fox": "generated"}
     assert (len(fake.bodies), fake.bill) == (2, 2 * CENTS)
     assert project.build() == {}
@@ -448,3 +448,26 @@ def test_a_key_that_is_not_accepted_is_not_shown(project: OpenAIProject, fake: F
     assert "OPENAI_API_KEY" in project.report
     assert "sk-mistyped-0002" not in project.report
     assert fake.pictures == []
+
+
+def test_a_server_that_repeats_the_key_in_everything_has_it_kept_nowhere(
+    project: OpenAIProject, fake: FakeOpenAI
+) -> None:
+    hosted(fake).changes = {"quality": f"low {KEY}", "usage": {"of": KEY, KEY: 1}, KEY: KEY}
+    hosted(fake).models = ("gpt-image-2", KEY)
+    image = Picture("a bee", (1024, 640), 1).encode() + KEY.encode()
+    fake.faults += [
+        failing(400, error(f"no {KEY}", KEY, KEY), word="owl"),
+        Fault(Answer(200, {"data": [{"b64_json": base64.b64encode(image).decode()}]}), word="bee"),
+        failing(401, error(f"Incorrect API key provided: {KEY}"), word="elk"),
+        failing(429, error(KEY), retry_after_ms="1", word="cat", times=None),
+    ]
+    project.job()
+    states = project.build()
+    assert states.pop("portraits:fox") == "generated", project.report
+    assert set(states.values()) == {"failed"}
+    (output, *_) = project.outputs().values()
+    rows = project.project().backends["openai"].diagnose([output.request])
+    kept = {path.name: path.read_bytes() for path in project.root.rglob("*") if path.is_file()}
+    assert [name for name, data in kept.items() if KEY.encode() in data] == []
+    assert KEY not in project.report + str(rows) + str(project.events)

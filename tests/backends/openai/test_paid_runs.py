@@ -13,6 +13,7 @@ import pytest
 
 from tests.backends.openai.fake_openai import FakeOpenAI, Fault
 from tests.backends.openai.project import OpenAIProject
+from tests.project_folder import press_ctrl_c
 
 ONE = [{"name": "fox", "prompt": "a fox"}]
 
@@ -53,21 +54,24 @@ def test_why_says_what_a_run_would_cost_and_the_run_what_it_did(project: OpenAIP
     assert dollars(third.out) == []
 
 
-def test_after_a_kill_the_next_run_says_that_the_image_may_have_been_paid_for(
+def test_after_a_kill_the_next_run_says_of_each_image_that_it_may_have_been_paid_for(
     project: OpenAIProject, fake: FakeOpenAI
 ) -> None:
-    fake.faults.append(Fault(gate=threading.Event()))
-    project.job(items=ONE)
+    fake.faults.append(Fault(gate=threading.Event(), times=None))
+    project.job(items=[*ONE, {"name": "owl", "prompt": "an owl"}])
     process = project.start()
-    fake.wait_made()
+    fake.wait_made(2)
     process.kill()
     process.communicate()
+    fake.recover()
     run = project.doit()
-    assert (run.code, run.tasks("generated")) == (0, ["portraits:fox"]), run.out
-    assert "may have been" in run.out, run.out
-    assert fake.bill == Decimal("0.012")
-    assert project.doit().out.startswith("1 fresh")
-    assert len(fake.bodies) == 2
+    assert (run.code, run.tasks("generated")) == (0, ["portraits:fox", "portraits:owl"]), run.out
+    for name in ("fox", "owl"):
+        assert f"portraits:{name}: may have been paid for once already" in run.out
+    assert fake.bill == Decimal("0.024")
+    assert dollars(run.closing) == ["$0.012"]
+    assert project.doit().out.startswith("2 fresh")
+    assert len(fake.bodies) == 4
 
 
 @pytest.mark.parametrize("presses", [1, 2])
@@ -76,16 +80,10 @@ def test_ctrl_c_waits_for_what_is_paid_and_pressed_twice_says_that_it_may_have_b
 ) -> None:
     gate = threading.Event()
     fake.faults.append(Fault(gate=gate))
-    project.job(items=[*ONE, *project.base_job["items"][1:]], openai={**project.base_job["openai"]})
+    project.job()
     process = project.start("portraits:fox")
     fake.wait_made()
-    assert process.stdout
-    process.send_signal(signal.SIGINT)
-    read = ""
-    while "stopping when" not in read:
-        line = process.stdout.readline()
-        assert line, read
-        read += line
+    press_ctrl_c(process)
     if presses == 2:
         process.send_signal(signal.SIGINT)
     else:
