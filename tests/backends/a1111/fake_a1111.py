@@ -62,8 +62,13 @@ class _Job:
     id: str
     name: str
     gate: Gate | None = None
-    sampled: int = 0
-    started: threading.Event = field(default_factory=threading.Event)
+    at: int = -1
+    """Where its picture is among those that were begun; −1 while it waits."""
+
+    @property
+    def sampled(self) -> int:
+        """The steps that are done: an image is only ever seen in its middle."""
+        return self.picture.steps // 2
 
 
 class FakeA1111:
@@ -231,17 +236,13 @@ class FakeA1111:
             self._interrupted = False
             self._begun += 1
             self.pictures.append(job.picture)
-            at = len(self.pictures) - 1
+            job.at = len(self.pictures) - 1
             job.gate = next((one for one in self._gates if self._stops(one, job)), None)
-            job.sampled = job.picture.steps // 2
         if job.gate:
             job.gate.reached.set()
             job.gate.opened.wait()
         with self._changed:
-            if not self._interrupted:
-                return job.picture
-            self.pictures[at] = replace(job.picture, is_whole=False)
-            return self.pictures[at]
+            return self.pictures[job.at]
 
     def _stops(self, gate: Gate, job: _Job) -> bool:
         return gate.prompt in job.picture.prompt and not gate.reached.is_set()
@@ -280,8 +281,10 @@ class FakeA1111:
         with self._changed:
             self.interrupts += 1
             self._interrupted = True
-            if self._queue and self._queue[0].gate:
-                self._queue[0].gate.open()
+            job = self._queue[0] if self._queue else None
+            if job and job.gate:
+                self.pictures[job.at] = replace(job.picture, is_whole=False)
+                job.gate.open()
 
     def _progress(self) -> dict[str, Any]:
         with self._changed:
