@@ -93,7 +93,7 @@ def test_another_image_than_the_one_asked_for_is_not_kept(
 
 @pytest.mark.parametrize("fake", ["sdnext"], indirect=True)
 def test_a_server_that_is_busy_for_a_moment_is_waited_for(fake: FakeA1111, project: A1111Project) -> None:
-    fake.fault("busy", 2)
+    fake.fault("busy")
     assert project.build_one() == "generated"
     assert len(fake.pictures) == 1
 

@@ -10,6 +10,8 @@ from tests.backends.a1111.fake_a1111 import FakeA1111
 from tests.backends.a1111.fake_programs import PROGRAMS
 from tests.backends.a1111.project import A1111Project
 from tests.backends.comfyui.fake_program import free_port
+from tests.backends.comfyui.fake_server import FakeComfyUI
+from tests.backends.file_server import file_server
 from tests.project_folder import ProjectFolder
 
 LISTED = [name for name in PROGRAMS if name != "draw-things"]
@@ -160,6 +162,31 @@ def test_a_server_that_is_not_there(fake: FakeA1111, project: A1111Project) -> N
 def test_a1111_must_have_been_started_with_its_api(fake: FakeA1111, project: A1111Project) -> None:
     fake.has_api = False
     assert "--api" in refuse(project, fake)
+
+
+def test_another_program_is_recognised_and_named(fake: FakeA1111, project: A1111Project) -> None:
+    with FakeComfyUI() as comfyui:
+        said = refuse(project, fake, a1111={"server": {"url": comfyui.url}})
+    assert "ComfyUI" in said
+    assert "backend: comfyui" in said
+
+
+def test_a_server_without_the_api_is_refused(fake: FakeA1111, project: A1111Project) -> None:
+    with file_server() as other:
+        said = refuse(project, fake, a1111={"server": {"url": other.url}})
+    assert other.url in said
+    assert "a1111.server.url" in said
+
+
+@pytest.mark.parametrize("password", ["anna:wrong", "anna", "änna:ß"])
+def test_a_wrong_password_is_named_and_not_repeated(
+    fake: FakeA1111, project: A1111Project, monkeypatch: pytest.MonkeyPatch, password: str
+) -> None:
+    fake.auth = "anna:s3cret-word"
+    monkeypatch.setenv("A1111_AUTH", password)
+    said = refuse(project, fake)
+    assert "A1111_AUTH" in said
+    assert password not in said
 
 
 @pytest.mark.parametrize("fake", ["a1111", "forge"], indirect=True)
