@@ -310,6 +310,8 @@ SAID = [
     ("localai", 500, {"error": {"code": 500, "message": "could not load model: SALT", "type": ""}}),
     ("localai", 500, None),
     ("sdcpp", 400, {"error": "SALT required"}),
+    ("sdcpp", 500, {"error": "server_error", "message": "[json.exception.type_error.302] SALT"}),
+    ("lemonade", 500, {"error": {"message": "x", "type": "backend_error", "details": {"response": {"error": "SALT"}}}}),
 ]
 
 
