@@ -44,9 +44,10 @@ class OpenAIProject(ProjectFolder):
         for name, value in variables.items():
             self._monkeypatch.setenv(name, value)
 
-    def settings_file(self, prices: Mapping[str, str] = PRICES, budget: str = "", **openai: str) -> None:
+    def settings_file(self, prices: Mapping[str, str] = PRICES, budget: str = "", url: str = "", **openai: str) -> None:
         """Write pyproject.toml. openai: more of [tool.imagegen.openai]."""
         lines = ["[tool.imagegen]", *([f"budget = {budget}"] if budget else []), "[tool.imagegen.openai]"]
+        openai |= {"server.url": url} if url else {}
         lines += [f"{key} = '{value}'" for key, value in openai.items()]
         lines += ["[tool.imagegen.openai.prices]", *(f"'{name}' = {price}" for name, price in prices.items()), ""]
         self.write("pyproject.toml", "\n".join(lines))

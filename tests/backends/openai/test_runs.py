@@ -25,6 +25,14 @@ MODELS = {
     "sdcpp": "sd15",
 }
 """What a picture says that it was made with."""
+ENGINES = {
+    "vllm": "1 (vLLM-Omni)",
+    "sglang": "1 (SGLang 0.5.23)",
+    "lemonade": "1 (Lemonade 11.7.0)",
+    "localai": "1 (LocalAI v4.2.0 (abc))",
+    "sdcpp": "1 (sd-server)",
+}
+"""What is recorded beside each image."""
 
 
 @pytest.fixture
@@ -68,6 +76,7 @@ def test_the_picture_is_the_one_that_the_job_asks_for(serve: Serve, program: str
     assert {name: getattr(made, name) for name in asked} == asked | {"prompt": made.prompt}
     assert made.prompt.rstrip() == "a fox"
     assert made.format == "png"
+    assert project.lines()[-1]["backend_version"] == ENGINES[program]
     assert project.build() == {}
 
 
@@ -354,6 +363,18 @@ def test_a_key_that_it_does_not_get_or_take_is_said(
     assert project.build() == {"portraits:fox": "failed"}
     assert "OPENAI_API_KEY" in project.report
     assert project.fake.pictures == []
+
+
+def test_a_key_that_is_for_another_server_is_said(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    project = serve("vllm", key="sk-of-this-server")
+    monkeypatch.delenv("OPENAI_BASE_URL")
+    project.environment.clear()
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-of-this-server")
+    project.settings_file(url=project.fake.url)
+    project.job(items=one())
+    assert project.build() == {"portraits:fox": "failed"}
+    assert "OPENAI_BASE_URL" in project.report
+    assert {asked.authorization for asked in project.fake.asked} == {None}
 
 
 def test_the_key_is_sent_to_no_server_that_only_a_job_or_the_settings_name(serve: Serve) -> None:
