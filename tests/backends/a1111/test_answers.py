@@ -32,9 +32,7 @@ def test_every_form_of_an_answer_is_read(
 
 
 @pytest.mark.parametrize(
-    "fake",
-    all_but_long([name for name in PROGRAMS if name != "sd-server"], ("a1111", "koboldcpp", "draw-things")),
-    indirect=True,
+    "fake", all_but_long(sorted({*PROGRAMS} - {"sd-server"}), ("a1111", "koboldcpp", "draw-things")), indirect=True
 )
 def test_too_little_memory_is_said_and_the_other_images_are_generated(fake: FakeA1111, project: A1111Project) -> None:
     fake.fault("out of memory")
@@ -91,7 +89,7 @@ def test_another_image_than_the_one_asked_for_is_not_kept(
         assert word in said
 
 
-@pytest.mark.parametrize("fake", ["sdnext"], indirect=True)
+@pytest.mark.parametrize("fake", ["koboldcpp", "sdnext"], indirect=True)
 def test_a_server_that_is_busy_for_a_moment_is_waited_for(fake: FakeA1111, project: A1111Project) -> None:
     fake.fault("busy")
     assert project.build_one() == "generated"

@@ -8,8 +8,10 @@ from typing import Any
 
 import pytest
 
+from imagegen.images.formats import read_png, write_png
 from tests.backends.a1111.calls import generate, make_backend, make_request
 from tests.backends.a1111.fake_a1111 import FakeA1111
+from tests.backends.a1111.project import A1111Project
 from tests.project_folder import picture
 
 VALUES: dict[str, Any] = {
@@ -38,7 +40,7 @@ IMAGES: list[Any] = [None, "", {}, 5, [None], [5], [[]], ["!"], ["data:"], ["dat
 ANSWERS: list[Any] = [*({"images": images} for images in IMAGES), None, [], 5, "text", {}, b"", b"\0" * 1000]
 
 ERRORS: list[Any] = [
-    {"detail": [None, 5, {"loc": [5], "msg": None}, {"loc": [None, {}]}]},
+    {"detail": [None, 5, {"loc": 5, "msg": None}, {"loc": [None, {}]}]},
     {"detail": {"msg": {"a": 1}}},
     {"error": None, "detail": None, "errors": [], "message": 5},
     {"error": {"message": "x"}, "detail": "\x1b[31mred\x1b[0m\r\n" * 1000},
@@ -78,3 +80,35 @@ def test_of_an_error(fake: FakeA1111) -> None:
         assert isinstance(said, str)
         assert "\x1b" not in said
         assert len(said) < 2000
+
+
+SECRET = "MARKEDword04"  # noqa: S105 - no real one
+
+
+@pytest.mark.parametrize("where", ["info", "error", "lists"])
+def test_of_the_password_that_it_was_sent(
+    fake: FakeA1111, project: A1111Project, monkeypatch: pytest.MonkeyPatch, where: str
+) -> None:
+    credentials = base64.b64encode(f"anna:{SECRET}".encode()).decode()
+    monkeypatch.setenv("A1111_AUTH", f"anna:{SECRET}")
+    said = f"Basic {credentials} anna:{SECRET} {SECRET}"
+    image = base64.b64encode(picture(size=(64, 64)))
+    if where == "image":
+        first, *rest = read_png(base64.b64decode(image))
+        data = write_png([first, (b"tEXt", b"parameters\0" + said.encode()), *rest])
+        image = base64.b64encode(data)
+    info = {"version": said, "sd_model_hash": said} if where == "info" else {}
+    answers: dict[str, dict[str, Any]] = {
+        "error": {"/txt2img": {"error": said, "detail": said}},
+        "lists": {"/sd-models": [{"title": said, "model_name": said}], "/samplers": [{"name": said}]},
+    }
+    fake.says = answers.get(where, {"/txt2img": {"images": [image.decode()], "info": info}})
+    if where == "error":
+        fake.fault("error")
+    project.build_one(sampler=project.fake.program.samplers[0] if where == "lists" else "Euler a")
+    seen = [project.report, *(one.found + one.hint for one in make_backend(fake).diagnose([make_request(fake)]))]
+    assert not [text for text in seen if SECRET in text or credentials in text]
+    for file in project.root.rglob("*"):
+        data = file.read_bytes() if file.is_file() else b""
+        assert SECRET.encode() not in data, file
+        assert credentials.encode() not in data, file
