@@ -32,7 +32,7 @@ from imagegen.backends.http import (
 from imagegen.backends.text import one_line
 from imagegen.errors import Problem
 
-__all__ = ["ANSWER_S", "CONNECT_S", "MAX_JSON", "WHOLE_S", "JsonApi", "Refused", "Unreachable"]
+__all__ = ["ANSWER_S", "CONNECT_S", "MAX_IMAGE_JSON", "MAX_JSON", "WHOLE_S", "JsonApi", "Refused", "Unreachable"]
 
 CONNECT_S, ANSWER_S, WHOLE_S = 5.0, 30.0, 60.0
 """Seconds until a connection stands, between two parts of an answer, and for the whole of one that is no image."""
@@ -40,6 +40,8 @@ MAX_JSON = 32 * 1024**2
 """Bytes of an answer that are read. ComfyUI's longest is /object_info: with hundreds of custom nodes some 20 MB."""
 _LONGEST_SILENCE_S = 30 * 24 * 3600.0
 """More than that does not fit into every system's clock."""
+MAX_IMAGE_JSON = 256 * 1024**2
+"""The same of an answer with an image in it: base64 takes four bytes for three."""
 _MAX_VALUES = 2_000_000
 """Values that a JSON answer has at most: three bytes of it can take a hundred in memory."""
 _LONGEST_REFUSAL = 4 * 1024**2

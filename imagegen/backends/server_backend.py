@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from threading import Semaphore
 from typing import Any, Generic, TypeVar
 
@@ -97,7 +97,18 @@ class ServerBackend(Backend, Generic[_Server]):
         return None
 
     def diagnose(self, requests: Sequence[Request]) -> Sequence[Diagnosis]:
-        """Return rows for each server, and what preflight finds."""
+        """Return rows for each server and price, and what preflight finds. None generates or pays for anything."""
         first = {self.batch_key(request)[:2]: request for request in reversed(requests)}
         rows = [row for one in first.values() for row in self.describe(one, self.find_server(one))]
-        return [*rows, *super().diagnose(requests)]
+        return [*rows, *self._describe_prices(requests), *super().diagnose(requests)]
+
+    def _describe_prices(self, requests: Sequence[Request]) -> Iterator[Diagnosis]:
+        """Yield a row for each price that is not 0."""
+        from imagegen.config.money import dollars
+
+        budget = self.context.settings.budget
+        limit = "no budget" if budget is None else f"a budget of {dollars(budget)} for a run"
+        for model, price in dict.fromkeys((one.model, self.price(one)) for one in requests):
+            if price != 0:
+                cost = "unknown" if price is None else f"{dollars(price)} an image"
+                yield Diagnosis(True, f"price of {model or 'its model'}", f"{cost}; {limit}")

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from decimal import Decimal
 
-__all__ = ["dollars", "read_dollars"]
+__all__ = ["dollars", "find_price", "read_dollars"]
 
 _LARGEST = 1_000_000
 
@@ -24,3 +25,13 @@ def dollars(amount: Decimal) -> str:
     """Return `$0.17`, with as many decimals as are needed, at least two."""
     exponent = amount.normalize().as_tuple().exponent
     return f"${amount:.{max(2, -exponent if isinstance(exponent, int) else 0)}f}"
+
+
+def find_price(prices: Iterable[tuple[str, Decimal]], model: str, quality: str, size: str) -> Decimal | None:
+    """Return what an image costs, by the most specific entry; None if there is none.
+
+    prices: by `MODEL`, `MODEL WIDTHxHEIGHT`, `MODEL QUALITY` or `MODEL QUALITY WIDTHxHEIGHT`.
+    """
+    known = dict(prices)
+    names = (f"{model} {quality} {size}", f"{model} {quality}", f"{model} {size}", model)
+    return next((known[name] for name in names if name in known), None)

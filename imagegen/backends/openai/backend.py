@@ -15,6 +15,7 @@ from imagegen.backends.base import Diagnosis, GeneratedImage, GenerationError, P
 from imagegen.backends.openai.dialects import DIALECTS
 from imagegen.backends.options import remove_options
 from imagegen.backends.server_backend import ServerBackend
+from imagegen.backends.text import list_first
 from imagegen.errors import Problem
 from imagegen.plan.request import Request
 
@@ -62,9 +63,13 @@ class OpenAIBackend(ServerBackend["Server"]):
 
     def price(self, request: Request) -> Decimal | None:
         """Return what the settings say that it costs; nothing at a server of the user's own."""
-        if self.dialect(request) == "hosted":
-            return of_section.find_price(self.context.settings.openai_prices, request)
-        return super().price(request)
+        from imagegen.config.money import find_price
+
+        if self.dialect(request) != "hosted":
+            return super().price(request)
+        quality = request.extra.get("quality", "auto")  # the API's default
+        size = f"{request.width}x{request.height}"
+        return find_price(self.context.settings.openai_prices, request.model, quality, size)
 
     def choose_model(self, request: Request) -> str:
         """Return the only model of the server that makes images."""
@@ -72,9 +77,8 @@ class OpenAIBackend(ServerBackend["Server"]):
         if len(models) == 1:
             return models[0]
         what = f"the job names no model, and {self.url(request)} has {len(models) or 'no list of them'}"
-        some = [name for name in models if "image" in name] or models
-        listed = f": {', '.join(some[:10])}" if some else ""
-        raise GenerationError(what, f"name one: openai.model, or model in [tool.imagegen.openai]{listed}")
+        likely = [name for name in models if "image" in name] or models
+        raise GenerationError(what, f"name one: openai.model{': ' if likely else ''}{list_first(likely, 8)}")
 
     def inspect(self, request: Request) -> Server:
         """Find out which program the server is."""
@@ -104,40 +108,23 @@ class OpenAIBackend(ServerBackend["Server"]):
     def generate(self, request: Request, progress: Progress) -> GeneratedImage:
         """Generate the image at its server."""
         from imagegen.backends.openai.image import generate
-        from imagegen.backends.text import one_line
 
         server = self.require_server(request)
         dialect = DIALECTS[self.dialect(request) or server.dialect]
         made = generate(self._client(request), request, dialect, progress)
         engine = "OpenAI" if of_section.is_openai(self.url(request)) else f"{server.program} {server.version}"
-        return replace(made, engine=one_line(engine, 100))
+        return replace(made, engine=engine.rstrip())
 
     def describe(self, request: Request, server: Server | Problem) -> Iterator[Diagnosis]:
-        """Yield rows for the key, the server, and what an image costs. They cost nothing."""
-        from imagegen.backends.text import list_first
-        from imagegen.config.money import dollars
-
-        url, named = self.url(request), self.dialect(request)
-        key = (
-            "set, for"
-            if of_section.find_key(url)
-            else "not for"
-            if os.environ.get("OPENAI_API_KEY")
-            else "not set, for"
-        )
-        yield Diagnosis(True, "OPENAI_API_KEY", f"{key} {url}")
+        """Yield rows for the key and the server."""
+        url, named, is_set = self.url(request), self.dialect(request), "OPENAI_API_KEY" in os.environ
+        key = f"set, {'' if of_section.find_key(url) else 'not '}for {url}" if is_set else "not set"
+        yield Diagnosis(True, "OPENAI_API_KEY", key)
         if not isinstance(server, Problem):
             how = "by its address" if of_section.is_openai(url) else "as job or settings say" if named else "as it says"
             program = f"{server.program or 'a program that does not say which'} {server.version}".strip()
             models = f"; models: {list_first(server.models, 5)}" if server.models else ""
             yield Diagnosis(True, f"server {url}", f"{program}, dialect {named or server.dialect}, {how}{models}")
-        if named == "hosted":
-            price, budget = self.price(request), self.context.settings.budget
-            cost = (
-                "unknown: list it in [tool.imagegen.openai.prices]" if price is None else f"{dollars(price)} an image"
-            )
-            limit = "no budget" if budget is None else f"a budget of {dollars(budget)} for a run"
-            yield Diagnosis(True, f"price of {request.model or 'its model'}", f"{cost}; {limit}")
 
     def _client(self, request: Request) -> Client:
         from imagegen.backends.openai.server import Client

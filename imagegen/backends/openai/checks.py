@@ -9,7 +9,7 @@ from imagegen.backends.openai.dialects import DIALECTS, HONOURED, SD_TAG, Dialec
 from imagegen.backends.openai.section import is_openai
 from imagegen.backends.openai.server import KOBOLDCPP, Server
 from imagegen.backends.sd.field_checks import SAMPLERS, check_choices
-from imagegen.errors import Problem, did_you_mean
+from imagegen.errors import Problem
 from imagegen.plan.request import Request
 
 __all__ = ["check_dialect", "check_request"]
@@ -41,11 +41,7 @@ def check_dialect(named: str, server: Server, url: str) -> Problem | None:
 def check_request(request: Request, named: str, server: Server, url: str) -> Iterator[Problem]:
     """Yield the problems of a request; `where` is empty.
 
-    Args:
-        request: of a job.
-        named: the dialect, if planning knew it: then it left out what the program does not take, and said so.
-        server: what the server says of itself.
-        url: of the server.
+    named: the dialect, if planning knew it: then it left out what the program does not take, and said so.
     """
     dialect = DIALECTS[named or server.dialect]
     for name in sorted({*request.given, *request.extra} & HONOURED - dialect.fields.keys()) if not named else ():
@@ -58,7 +54,7 @@ def check_request(request: Request, named: str, server: Server, url: str) -> Ite
     models = server.models if dialect.name != "hosted" or is_openai(url) else ()
     if models and request.model not in models:
         what = f"openai.model: {url} has no model for images named {request.model}"
-        yield Problem("", what + did_you_mean(request.model, models), describe_choices(request.model, models))
+        yield Problem("", what, describe_choices(request.model, models))
     if dialect.name in ("sdcpp", "lemonade"):
         yield from check_choices(request, server.samplers or SAMPLERS, server.schedulers)
     if server.loras:
@@ -87,10 +83,9 @@ def _check_texts(request: Request, dialect: Dialect) -> Iterator[Problem]:
             yield Problem("", f"the {field} has a |, at which LocalAI splits off a negative prompt", "remove it")
         if dialect.name in ("sdcpp", "lemonade") and SD_TAG in text:
             yield Problem("", f"the {field} has <{SD_TAG}, where sd-server looks for parameters", "remove it")
-    parameters = len(dialect.build_body(request)["prompt"]) - len(request.prompt)
-    if dialect.name == "sdcpp" and parameters > _MOST_EXTRA:
-        what = f"the negative prompt makes {parameters:,} characters of parameters, of which sd-server may crash"
-        yield Problem("", what, f"shorten it, to {_MOST_EXTRA:,} in all")
+    if dialect.name == "sdcpp" and len(dialect.build_body(request)["prompt"]) - len(request.prompt) > _MOST_EXTRA:
+        what = f"the negative prompt makes more than {_MOST_EXTRA:,} characters of parameters: sd-server may crash"
+        yield Problem("", what, "shorten it")
 
 
 def _check_size(request: Request, dialect: Dialect, url: str) -> Iterator[Problem]:

@@ -23,11 +23,10 @@ class Dialect:
     """One program's.
 
     Attributes:
-        name: as a job has it; program: the same for a person.
+        name, program: as a job has it, and for a person.
         fields: the fields and options that it honours → its keys for them.
         always: what each request has.
-        multiple: of width and height, which it would change to that without a word.
-        most_steps, most_cfg: that it takes.
+        multiple, most_steps, most_cfg: of what it takes, as it is.
         seed_bits: of the seeds that it takes. Our own have 32: where it has fewer, they are folded.
     """
 

@@ -19,12 +19,7 @@ __all__ = ["generate"]
 
 
 def generate(client: Client, request: Request, dialect: Dialect, progress: Progress) -> GeneratedImage:
-    """Generate an image.
-
-    Raises:
-        GenerationError: it cannot be generated; MayBePaidError if it may have been, at a hosted API.
-        Cancelled, OverdueError: from `progress`.
-    """
+    """Generate an image. Raises GenerationError, Cancelled and OverdueError."""
     body, is_paid, silence_s = dialect.build_body(request), dialect.name == "hosted", progress.timeout_s + 60
     try:
         image, answer = call_with_retries(

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import Any
 
 from imagegen.backends.address import get_origin
 from imagegen.backends.base import Context, Resolved
@@ -12,24 +12,19 @@ from imagegen.backends.openai.dialects import DIALECTS, HONOURED
 from imagegen.backends.options import NAME, address, option
 from imagegen.config.settings import DIALECTS as NAMES
 from imagegen.errors import ImagegenError, Problem
-from imagegen.plan.request import Request
 
-if TYPE_CHECKING:
-    from decimal import Decimal
+__all__ = ["LOCAL_OPTIONS", "OPTIONS", "PARAMETERS", "find_dialect", "find_key", "find_url", "is_openai"]
 
-__all__ = ["LOCAL_OPTIONS", "OPTIONS", "PARAMETERS", "find_dialect", "find_key", "find_price", "find_url", "is_openai"]
-
-_PROGRAM = "Which program the server is, as far as it decides what a request may have."
-_CFG = "CFG of models that have distilled guidance besides (vLLM, SGLang)."
-_BACKGROUND = "Whether the background is transparent (hosted)."
-_URL = {"url": option("What stands before /images/generations.", **address("http://127.0.0.1:8000/v1"))}
+_DIALECT = "Which program the server is, as far as it decides what a request may have."
+_CHOICES = ["transparent", "opaque", "auto"]
+_SERVER = {"url": option("What stands before /images/generations.", **address("http://127.0.0.1:8000/v1"))}
 OPTIONS: Mapping[str, Any] = {
     "model": option("The model's name, as the server lists it.", **NAME),
-    "dialect": option(_PROGRAM, type="text", allowed=list(NAMES)),
-    "true_cfg": option(_CFG, type="number", min=0, max=20),
+    "dialect": option(_DIALECT, type="text", allowed=list(NAMES)),
+    "true_cfg": option("CFG of models that have distilled guidance too (vLLM, SGLang).", type="number", min=0, max=20),
     "quality": option("How much work goes into the picture (hosted); it decides the price.", **NAME),
-    "background": option(_BACKGROUND, type="text", allowed=["transparent", "opaque", "auto"]),
-    "server": option("The server of this job's images.", type="mapping", schema=_URL),
+    "background": option("Whether the background is transparent (hosted).", type="text", allowed=_CHOICES),
+    "server": option("The server of this job's images.", type="mapping", schema=_SERVER),
 }
 LOCAL_OPTIONS = frozenset({"dialect", "server"})
 """Options that are about the server, and no pixels follow from them but through what it honours."""
@@ -86,14 +81,3 @@ def find_key(url: str) -> str:
     ours = os.environ.get("OPENAI_BASE_URL", "")
     is_for_it = is_openai(url) or (ours and get_origin(url) == get_origin(ours))
     return os.environ.get("OPENAI_API_KEY", "") if is_for_it else ""
-
-
-def find_price(prices: Iterable[tuple[str, Decimal]], request: Request) -> Decimal | None:
-    """Return what an image costs at a hosted API, by the most specific entry; None if there is none.
-
-    prices: by `MODEL`, `MODEL WIDTHxHEIGHT`, `MODEL QUALITY` or `MODEL QUALITY WIDTHxHEIGHT`.
-    """
-    known, model, size = dict(prices), request.model, f"{request.width}x{request.height}"
-    quality = request.extra.get("quality", "auto")  # the server's default
-    names = (f"{model} {quality} {size}", f"{model} {quality}", f"{model} {size}", model)
-    return next((known[name] for name in names if name in known), None)

@@ -8,12 +8,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from imagegen.backends.json_api import JsonApi, Refused
+from imagegen.backends.json_api import MAX_IMAGE_JSON, JsonApi, Refused
+from imagegen.backends.text import one_line
 
 __all__ = ["KOBOLDCPP", "Client", "Server", "inspect_server"]
 
-_MAX_ANSWER = 256 * 1024**2
-"""Bytes of an answer with an image in it: base64 takes four bytes for three."""
 _OK, _UNAUTHORIZED = 200, 401
 KOBOLDCPP = "koboldcpp"
 _OWNERS = {
@@ -50,14 +49,9 @@ class Client(JsonApi):
     def generate(
         self, body: Mapping[str, Any], check: Callable[[], None], silence_s: float
     ) -> tuple[bytes, Mapping[str, Any]]:
-        """Generate an image; return it and the rest of the answer.
-
-        Raises:
-            Refused, Unreachable: as they say; with status 200 for an answer without an image that can be used.
-            Exception: what `check` raises, once the request is sent.
-        """
+        """Return an image and the rest of the answer. Raises Refused, with status 200 if there is no image in it."""
         where = f"{self._base}/images/generations"
-        data = self._send("POST", where, limit=_MAX_ANSWER, check=check, silence_s=silence_s, json=dict(body))
+        data = self._send("POST", where, limit=MAX_IMAGE_JSON, check=check, silence_s=silence_s, json=dict(body))
         try:
             answer = json.loads(data)
             first = answer.pop("data")[0]
@@ -77,13 +71,9 @@ class Client(JsonApi):
 
 @dataclass(frozen=True)
 class Server:
-    """What a server tells of itself.
+    """What a server tells of itself; empty is what it does not tell.
 
-    Attributes:
-        program, version: for a person; empty if it cannot be known.
-        dialect: empty if it has none, or that cannot be known.
-        models: that make images, as a request names them; empty if that is unknown, as of samplers and schedulers.
-        loras: that are at work for every request.
+    models: that make images, as a request names them. loras: that are at work for every request.
     """
 
     program: str = ""
@@ -96,9 +86,9 @@ class Server:
 
 
 def inspect_server(client: Client, *, is_hosted: bool) -> Server:
-    """Return what a server is and has, after a few short GETs; none loads a model. Raises Refused and Unreachable.
+    """Return what a server is and has, after a few short GETs. Raises Refused and Unreachable.
 
-    is_hosted: by its address, or as job or settings say: it is asked for its models alone, and may not list them.
+    is_hosted: as is known before. It is asked for its models alone, and need not list them.
     """
     info = None if is_hosted else client.look("/model_info")  # SGLang answers this while it warms up
     if info and info.get("model_type") == "diffusion":
@@ -147,7 +137,7 @@ def _inspect_localai(client: Client, names: Sequence[str]) -> Server:
 
 
 def _read_version(said: Mapping[str, Any] | None) -> str:
-    return str((said or {}).get("version") or "")
+    return one_line(str((said or {}).get("version") or ""), 60)
 
 
 def _lists_images(words: object) -> bool:
