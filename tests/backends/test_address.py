@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from imagegen.backends.address import get_port, is_local, is_same_server
+from imagegen.backends.address import get_origin, get_port, is_local, is_same_server
 
 
 @pytest.mark.parametrize(
@@ -45,3 +45,9 @@ def test_an_address_without_a_port_has_that_of_its_scheme(url: str, port: int | 
 )
 def test_two_addresses_of_this_machine_can_be_one(one: str, other: str, same: bool) -> None:
     assert is_same_server(one, other) is same
+
+
+def test_an_origin_is_scheme_host_and_port() -> None:
+    assert get_origin("HTTPS://A.example/v1") == get_origin("https://a.example:443") == ("https", "a.example", 443)
+    assert get_origin("http://a.example:8000/v1") == ("http", "a.example", 8000)
+    assert get_origin("http://[::1") == ("http", "", None)

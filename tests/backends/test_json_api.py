@@ -5,11 +5,15 @@ What hostile servers do is in comfyui/test_client.py and comfyui/test_hostile_se
 
 from __future__ import annotations
 
+import base64
 import json
 import math
+import socket
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from email.utils import formatdate
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -146,3 +150,96 @@ def test_how_long_a_server_may_say_nothing_can_be_left_to_the_caller() -> None:
 
     with answering(200) as (url, _):
         assert Patient(url).wait() == b"{}"
+
+
+@pytest.mark.parametrize(
+    ("headers", "least_s", "most_s"),
+    [
+        ({"Retry-After": "7"}, 7, 7),
+        ({"Retry-After": "0.5"}, 0.5, 0.5),
+        ({"Retry-After": "-3"}, 0, 0),
+        ({"Retry-After": "Wed, 21 Oct 2015 07:28:00 GMT"}, 0, 0),
+        ({"Retry-After": formatdate(time.time() + 7200, usegmt=True)}, 1, 7200),
+        ({"Retry-After": "7", "retry-after-ms": "1500"}, 1.5, 1.5),
+    ],
+)
+@pytest.mark.parametrize("status", [429, 500, 503])
+def test_a_server_may_say_when_to_ask_again(
+    status: int, headers: dict[str, str], least_s: float, most_s: float
+) -> None:
+    with answering(status, b"{}", **headers) as (url, _), pytest.raises((Refused, Unreachable)) as caught:
+        Api(url).menu()
+    assert isinstance(caught.value, (Refused, Unreachable))
+    assert least_s <= (caught.value.retry_after_s or 0) <= most_s
+    assert caught.value.status == status
+
+
+@pytest.mark.parametrize("said", ["", "soon", "nan", "inf", "Wed, 99 Oct 2015", "1e999"])
+def test_what_says_no_time_says_nothing(said: str) -> None:
+    with answering(429, b"{}", **{"Retry-After": said}) as (url, _), pytest.raises(Refused) as caught:
+        Api(url).menu()
+    assert caught.value.retry_after_s is None
+
+
+@pytest.mark.parametrize("status", [401, 403, 503, 400])
+def test_a_server_s_own_words_are_kept_with_an_error(status: int) -> None:
+    body = json.dumps({"error": "the kitchen is closed"}).encode()
+    with answering(status, body) as (url, _), pytest.raises((Refused, Unreachable)) as caught:
+        Api(url).menu()
+    assert isinstance(caught.value, (Refused, Unreachable))
+    assert caught.value.answer == {"error": "the kitchen is closed"}
+
+
+def test_only_a_request_that_found_no_server_is_sure_not_to_have_arrived(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(Unreachable) as caught:
+        Api(f"http://127.0.0.1:{free_port()}").order("soup")
+    assert not caught.value.may_have_arrived
+    with answering(502) as (url, _), pytest.raises(Unreachable) as caught:
+        Api(url).order("soup")
+    assert caught.value.may_have_arrived
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        threading.Thread(target=lambda: listener.accept()[0].close(), daemon=True).start()
+        with pytest.raises(Unreachable) as caught:
+            Api(f"http://127.0.0.1:{listener.getsockname()[1]}").order("soup")
+    assert caught.value.may_have_arrived
+    monkeypatch.setenv("HTTP_PROXY", f"http://127.0.0.1:{free_port()}")
+    with pytest.raises(Unreachable, match="proxy") as caught:
+        Api("http://host.invalid").order("soup")
+    assert not caught.value.may_have_arrived
+
+
+def test_what_a_path_has_can_be_looked_at() -> None:
+    for body, found in ((b'{"a": 1}', {"a": 1}), (b"", {}), (b"<html>", None), (b"[]", None)):
+        with answering(200, body) as (url, _):
+            assert Api(url).look("/x") == found
+    with answering(404) as (url, _):
+        assert Api(url).look("/x") is None
+    with pytest.raises(Unreachable):
+        Api(f"http://127.0.0.1:{free_port()}").look("/x")
+
+
+@pytest.mark.parametrize("text", [None, "", "?", 5, "AA=A"])
+def test_what_is_no_image_in_base64_is_refused(text: object) -> None:
+    with pytest.raises(Refused, match="answered without an image") as caught:
+        Api("http://h")._decode_image(text)
+    assert caught.value.status == 200
+
+
+def test_an_image_with_the_key_in_it_is_not_kept() -> None:
+    with pytest.raises(Refused, match="the image has in it what COOK_KEY holds"):
+        ApiWithKey("http://h", "Bearer abcdefghij")._decode_image(base64.b64encode(b"PNG abcdefghij").decode())
+
+
+def test_where_a_key_goes_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Elsewhere(ApiWithKey):
+        auth_servers = "the chef's own server"
+        auth_url_setting = "CHEF_URL"
+
+    monkeypatch.setenv("COOK_KEY", "secret")
+    for kind, what, hint in (
+        (ApiWithKey, "COOK_KEY is sent only to the server of cook.url", "set cook.url to this one"),
+        (Elsewhere, "COOK_KEY is sent only to the chef's own server", "set CHEF_URL to this one"),
+    ):
+        with answering(401) as (url, _), pytest.raises(Refused, match=what) as caught:
+            kind(url).menu()
+        assert caught.value.hint == hint

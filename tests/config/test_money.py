@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imagegen.config.money import dollars, read_dollars
+from imagegen.config.money import dollars, find_price, read_dollars
 
 
 @pytest.mark.parametrize(
@@ -41,3 +41,32 @@ def test_a_number_of_toml_is_what_was_written(amount: Decimal) -> None:
 def test_what_is_not_an_amount_is_refused(value: object) -> None:
     with pytest.raises(ValueError, match=re.escape("expected dollars, such as 5.00")):
         read_dollars(value)
+
+
+PRICES = {
+    "m": "0.04",
+    "m high": "0.2",
+    "m 1536x1024": "0.06",
+    "m high 1536x1024": "0.25",
+    "n low": "0.01",
+    "n 64x64": "0.02",
+}
+
+
+@pytest.mark.parametrize(
+    ("model", "quality", "size", "price"),
+    [
+        ("m", "auto", "1024x1024", "0.04"),
+        ("m", "high", "1024x1024", "0.2"),
+        ("m", "high", "1536x1024", "0.25"),
+        ("m", "low", "1536x1024", "0.06"),
+        ("n", "low", "64x64", "0.01"),
+        ("n", "auto", "64x64", "0.02"),
+        ("n", "auto", "1024x1024", None),
+        ("o", "low", "64x64", None),
+        ("", "auto", "64x64", None),
+    ],
+)
+def test_the_most_specific_price_counts(model: str, quality: str, size: str, price: str | None) -> None:
+    found = find_price([(name, Decimal(one)) for name, one in PRICES.items()], model, quality, size)
+    assert found == (Decimal(price) if price else None)

@@ -76,7 +76,7 @@ class OpenAIBackend(ServerBackend["Server"]):
         models = self.require_server(request).models
         if len(models) == 1:
             return models[0]
-        what = f"the job names no model, and {self.url(request)} has {len(models) or 'no list of them'}"
+        what = f"the job names no model, and {self.url(request)} lists {len(models) or 'none'}"
         likely = [name for name in models if "image" in name] or models
         raise GenerationError(what, f"name one: openai.model{': ' if likely else ''}{list_first(likely, 8)}")
 

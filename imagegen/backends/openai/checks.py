@@ -45,16 +45,17 @@ def check_request(request: Request, named: str, server: Server, url: str) -> Ite
     """
     dialect = DIALECTS[named or server.dialect]
     for name in sorted({*request.given, *request.extra} & HONOURED - dialect.fields.keys()) if not named else ():
-        field = name if name in request.given else f"openai.{name}"
-        hint = f"remove it; or write openai.dialect: {dialect.name}, and a field of generate is left out"
-        yield Problem("", f"{field}: {dialect.program} does not take it", hint)
+        field, or_name = f"openai.{name}", ""
+        if name in request.given:
+            field, or_name = name, f", or write openai.dialect: {dialect.name}, and it is left out"
+        yield Problem("", f"{field}: {dialect.program} does not take it", f"remove it{or_name}")
     yield from _check_numbers(request, dialect)
     yield from _check_texts(request, dialect)
     yield from _check_size(request, dialect, url)
-    models = server.models if dialect.name != "hosted" or is_openai(url) else ()
-    if models and request.model not in models:
+    is_listed = bool(server.models) and is_openai(url) if dialect.name == "hosted" else True
+    if is_listed and request.model not in server.models:
         what = f"openai.model: {url} has no model for images named {request.model}"
-        yield Problem("", what, describe_choices(request.model, models))
+        yield Problem("", what, describe_choices(request.model, server.models))
     if dialect.name in ("sdcpp", "lemonade"):
         yield from check_choices(request, server.samplers or SAMPLERS, server.schedulers)
     if server.loras:
