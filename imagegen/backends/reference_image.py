@@ -13,7 +13,7 @@ from imagegen.config.document import MAX_BYTES
 from imagegen.errors import ImagegenError, Problem
 from imagegen.plan.naming import is_output_name
 
-__all__ = ["FIRST_IMAGE", "encode_image", "read_images", "resolve_strength"]
+__all__ = ["FIRST_IMAGE", "encode_image", "read_images", "read_size", "resolve_strength"]
 
 FIRST_IMAGE = "init"
 """The key of the image to start from."""
@@ -95,3 +95,14 @@ def encode_image(data: bytes, option: str, size: tuple[int, int] | None = None) 
     except Exception:  # a decoder fails on foreign bytes in more ways than Pillow documents
         raise GenerationError(f"{option}: the image is damaged, and cannot be read", "save it again") from None
     return base64.b64encode(data).decode("ascii")
+
+
+def read_size(data: bytes) -> str:
+    """Return an image's size, such as 512×768; empty if it cannot be read."""
+    from PIL import Image
+
+    try:
+        with Image.open(io.BytesIO(data), formats=("PNG", "JPEG", "WEBP")) as image:
+            return "×".join(map(str, image.size))
+    except Exception:  # as above
+        return ""

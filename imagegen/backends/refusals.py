@@ -6,11 +6,11 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from imagegen.backends.json_api import Refused
+from imagegen.backends.json_api import Refused, Unreachable
 from imagegen.backends.text import one_line
 from imagegen.errors import Problem
 
-__all__ = ["explain_refusal", "find_words", "is_final"]
+__all__ = ["explain_failure", "explain_refusal", "find_words", "is_final"]
 
 _MEMORY = r"out ?of ?memory|bad_alloc|not enough memory|insufficient memory|failed to allocate"
 _SMALLER = "make the image smaller, take a smaller model, or start the server so that it needs less memory"
@@ -24,6 +24,15 @@ _CODES = {
     "model_not_found": "correct the model's name",
 }
 """Codes of OpenAI's API, and of those who speak it, for what is the same next time → what to do."""
+
+
+def explain_failure(error: Refused | Unreachable, url: str) -> Problem:
+    """Return why the server at this address gave no image, and what to do. It costs nothing."""
+    if isinstance(error, Refused):
+        return explain_refusal(error)
+    said = ": ".join(filter(None, (str(error), one_line(find_words(error.answer)))))
+    lost = "; if it goes on with the image, that is lost" if error.may_have_arrived and not error.status else ""
+    return Problem("", f"{url} does not answer: {said}{lost}", "see whether it still runs, then run doit again")
 
 
 def explain_refusal(refused: Refused) -> Problem:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from imagegen.backends.a1111.programs import DRAW_THINGS
 from imagegen.backends.a1111.server import Checkpoint, Server
-from imagegen.backends.choices import describe_choices, explain_unlisted
+from imagegen.backends.choices import check_multiples, describe_choices, explain_unlisted
 from imagegen.backends.json_api import Refused, Unreachable
 from imagegen.backends.text import list_first
 from imagegen.errors import Problem
@@ -67,11 +67,7 @@ def _check_sampling(request: Request, server: Server) -> Iterator[Problem]:
 
 def _check_numbers(request: Request, server: Server) -> Iterator[Problem]:
     program, name = server.program, server.program.name
-    for side, value in (("width", request.width), ("height", request.height)):
-        if value % program.multiple or value < program.least:
-            near = max(program.least, value // program.multiple * program.multiple)
-            what = f"{side} {value}: {name} takes multiples of {program.multiple}, from {program.least} on"
-            yield Problem("", what, f"use {near} or {near + program.multiple}")
+    yield from check_multiples(request, program.multiple, name)
     if request.steps > program.most_steps:
         yield Problem("", f"steps {request.steps}: {name} does at most {program.most_steps}", "give fewer")
     if not program.cfg[0] <= request.cfg <= program.cfg[1]:

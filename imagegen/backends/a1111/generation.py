@@ -13,7 +13,7 @@ from imagegen.backends.address import is_local
 from imagegen.backends.base import Cancelled, GenerationError, OverdueError, Progress
 from imagegen.backends.http import check_while_reading
 from imagegen.backends.json_api import Refused, Unreachable
-from imagegen.backends.refusals import explain_refusal, find_words
+from imagegen.backends.refusals import explain_failure
 from imagegen.backends.retry import call_with_retries
 
 __all__ = ["Generation"]
@@ -50,15 +50,9 @@ class Generation:
         except (Cancelled, OverdueError):
             self._stop()
             raise
-        except Refused as refused:
-            problem = explain_refusal(refused)
+        except (Refused, Unreachable) as error:
+            problem = explain_failure(error, self._server.url)
             raise GenerationError(problem.what, problem.hint) from None
-        except Unreachable as error:
-            if said := find_words(error.answer):
-                raise GenerationError(f"the server says: {said}", "run doit again") from None
-            lost = "; if it goes on with the image, that is lost" if error.may_have_arrived else ""
-            what = f"no answer of {self._server.url}: {error}{lost}"
-            raise GenerationError(what, "see whether the server still runs, then run doit again") from None
 
     def _send(self) -> tuple[bytes, Mapping[str, Any]]:
         with suppress(Unreachable):

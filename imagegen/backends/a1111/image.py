@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import io
 import re
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from imagegen.backends.a1111.server import Checkpoint, Server
-from imagegen.backends.reference_image import FIRST_IMAGE, encode_image
+from imagegen.backends.reference_image import FIRST_IMAGE, encode_image, read_size
 from imagegen.errors import Problem
 from imagegen.plan.request import Request
 
@@ -19,14 +18,7 @@ __all__ = ["build_body", "find_difference"]
 def build_body(request: Request, server: Server, checkpoint: Checkpoint, file: Callable[[str], Path]) -> dict[str, Any]:
     """Return what is sent for a request: only keys that the program takes.
 
-    Args:
-        request: with its seed, after preflight.
-        server: which generates it.
-        checkpoint: of that server.
-        file: returns where the reference image with a sha256 is.
-
-    Raises:
-        GenerationError: a reference image is damaged.
+    file: returns where the reference image with a sha256 is. Raises GenerationError, if such an image is damaged.
     """
     program, extra = server.program, request.extra
     body: dict[str, Any] = {
@@ -49,7 +41,7 @@ def build_body(request: Request, server: Server, checkpoint: Checkpoint, file: C
         body["override_settings"] = {"sd_model_checkpoint": checkpoint.title}
     loras = {(server.loras or {}).get(name, name): strength for name, strength in extra.get("loras", {}).items()}
     if loras and program.loras == "prompt":
-        body["prompt"] += "".join(f" <lora:{name}:{strength:g}>" for name, strength in loras.items())
+        body["prompt"] += "".join(f" <lora:{name}:{strength}>" for name, strength in loras.items())
     elif loras and program.loras == "lora":
         body["lora"] = [{"path": path, "multiplier": strength} for path, strength in loras.items()]
     elif loras:
@@ -85,7 +77,7 @@ def _compare(
     """Yield what can be compared: its name, what was asked for, and what was taken; empty if that is not known."""
     said = {key: str(value) for key, value in info.items() if isinstance(value, (str, int))}
     prompts, more = info.get("all_prompts"), info.get("extra_generation_params")
-    yield "size", f"{body['width']}×{body['height']}", _read_size(image)
+    yield "size", f"{body['width']}×{body['height']}", read_size(image)
     yield "seed", str(body["seed"]), said.get("seed", "")
     yield "sampler", body.get("sampler_name", ""), said.get("sampler_name", "")
     yield "prompt", body["prompt"], str(prompts[0]) if isinstance(prompts, list) and prompts else said.get("prompt", "")
@@ -102,13 +94,3 @@ def _compare(
 def _simplify(text: str) -> str:
     """Return it as all programs repeat it: in koboldcpp's lower case, without LoRAs, and the comma that it adds."""
     return " ".join(re.sub(r"<\w+:[^>]*>", "", text.lower()).split()).rstrip(", ")
-
-
-def _read_size(data: bytes) -> str:
-    from PIL import Image
-
-    try:
-        with Image.open(io.BytesIO(data)) as image:
-            return "×".join(map(str, image.size))
-    except Exception:  # it is reported later; a decoder fails on foreign bytes in more ways than Pillow documents
-        return ""

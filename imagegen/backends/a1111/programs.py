@@ -22,7 +22,7 @@ class Program:
     Attributes:
         most_seed: the greatest.
         most_steps: that it does. cfg: the least and the most.
-        multiple: of width and height. least: of them.
+        multiple: of width and height.
         loras: where a request has its LoRAs: in the prompt, or in the body under this key. most_loras: how many.
         checkpoint: where a request has its checkpoint; empty if there is only the one that it was started with.
         takes_scheduler: whether a request may have one.
@@ -38,7 +38,6 @@ class Program:
     most_steps: int = 10_000
     cfg: tuple[float, float] = (0, 1000)
     multiple: int = 8
-    least: int = 8
     loras: Literal["prompt", "lora", "loras"] = "prompt"
     most_loras: int = 1000
     checkpoint: Literal["override_settings", "model", ""] = "override_settings"
@@ -61,7 +60,6 @@ DRAW_THINGS = Program(
     most_steps=150,
     cfg=(0, 50),
     multiple=64,
-    least=128,
     loras="loras",
     checkpoint="model",
     takes_scheduler=False,

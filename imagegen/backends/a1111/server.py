@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import json
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -18,6 +17,7 @@ __all__ = ["Checkpoint", "Server", "Stage"]
 
 _MOST = 256 * 1024**2
 """Bytes of an answer with an image in it, or with the training data of all LoRAs."""
+_CHECKPOINT = ("title", "model_name", "filename", "hash")
 _POLL_S = 5.0
 """Seconds that a server may take to say how far it is."""
 
@@ -54,45 +54,36 @@ class Checkpoint:
 
 
 class Server(JsonApi):
-    """One server. user_and_password: with a colon between them; empty for none."""
+    """One server, which is asked at once what it is and has. user_and_password: with a colon between; may be empty.
+
+    Raises:
+        Unreachable: nothing answers.
+        Refused: what answers does not have the API; or as always.
+    """
 
     api = "A1111"
     url_setting = "a1111.server.url in the job or in [tool.imagegen]"
     auth_setting = "A1111_AUTH"
-    program: Program
-    version: str
-    options: Mapping[str, Any]
-    checkpoints: Sequence[Checkpoint]
-    samplers: Mapping[str, str]
-    """Its own name for each, by that name and its aliases in lower case; empty if it has no list. Also the next."""
-    schedulers: Mapping[str, str]
 
     def __init__(self, url: str, user_and_password: str = "") -> None:
         encoded = base64.b64encode(user_and_password.encode("utf-8")).decode("ascii")
         self.auth = f"Basic {encoded}" if user_and_password else ""
         super().__init__(url, self.auth, user_and_password, user_and_password.partition(":")[2])
+        self.program, self.version = identify(self.get) or self._refuse()
+        self.options = self.look("/sdapi/v1/options") or {}
+        listed = [[_text(one, key) for key in _CHECKPOINT] for one in self._list("sd-models")]
+        self.checkpoints = [Checkpoint(title or name, name, *more) for title, name, *more in listed if title or name]
+        # its own name for each, by that name and its aliases in lower case; empty if it has no list
+        self.samplers = _index(self._list("samplers"), "aliases")
+        self.schedulers = _index(self._list("schedulers"), "label") if self.program.takes_scheduler else {}
 
     @property
     def _set_auth(self) -> str:
         return "set A1111_AUTH to user:password, as the server's --api-auth has them"
 
-    def inspect(self) -> Server:
-        """Ask it what it is and has. Raises Unreachable; and Refused, if what answers has no such API too."""
-        self.program, self.version = identify(self.get) or self._find_other()
-        options = self.get("/sdapi/v1/options")
-        self.options = options if isinstance(options, dict) else {}
-        listed = [
-            [_text(one, key) for key in ("title", "model_name", "filename", "hash")] for one in self._list("sd-models")
-        ]
-        self.checkpoints = [Checkpoint(title or name, name, *more) for title, name, *more in listed if title or name]
-        self.samplers = _index(self._list("samplers"), "aliases")
-        self.schedulers = _index(self._list("schedulers"), "label") if self.program.takes_scheduler else {}
-        return self
-
-    def _find_other(self) -> tuple[Program, str]:
+    def _refuse(self) -> tuple[Program, str]:
         """Raise what is wrong with a server that does not have the API."""
-        found = self.get("/system_stats")
-        if isinstance(found, dict) and "system" in found:
+        if "system" in (self.look("/system_stats") or {}):
             hint = f"write backend: comfyui, and comfyui.server.url: {self.url}"
             raise Refused(f"what answers at {self.url} is ComfyUI", hint)
         hint = f"start A1111, Forge or reForge with --api, or correct {self.url_setting}"
@@ -157,13 +148,12 @@ class Server(JsonApi):
             info = _read_info(answer.get("info"))
             first = info.get("index_of_first_image")
             text = answer["images"][first if isinstance(first, int) else 0]
-            image = base64.b64decode(text.partition(",")[2] if text.startswith("data:") else text, validate=True)
-        except (ValueError, LookupError, TypeError, AttributeError, RecursionError, binascii.Error):
-            image, info = b"", {}
-        if not image:
+        except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
+            text, info = "", {}
+        if not text:
             what = f"{self.url} answered without an image, as if it ran out of memory or had no model"
             raise Refused(what, "look at its own log: it says why")
-        return image, info
+        return self._decode_image(text.partition(",")[2] if str(text).startswith("data:") else text), info
 
     def interrupt(self) -> None:
         """Stop what it generates, whoever asked for it."""

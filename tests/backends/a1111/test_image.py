@@ -31,7 +31,7 @@ APP |= {"upscaler": None, "refiner_model": None}
 
 
 def inspect(fake: FakeA1111, name: str = "") -> tuple[Server, Checkpoint]:
-    server = Server(fake.url).inspect()
+    server = Server(fake.url)
     checkpoint = find_checkpoint(name or ("one" if len(server.checkpoints) > 1 else ""), server)
     assert not isinstance(checkpoint, Problem)
     return server, checkpoint

@@ -112,7 +112,7 @@ def test_an_image_that_is_cancelled_is_stopped_where_it_is_known_to_be_ours(
     with held(fake, pool) as attempt:
         attempt.cancel()
         assert fake.interrupts == 1
-    assert [one.is_whole for one in fake.pictures] == [False]
+    until(lambda: [one.is_whole for one in fake.pictures] == [False])
 
 
 @pytest.mark.parametrize("fake", ["a1111", "sdnext"], indirect=True)
