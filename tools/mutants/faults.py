@@ -326,4 +326,38 @@ FAULTS = (
         "backends/sd/test_checks.py",
         ("backends/sd/field_checks.py", "and names and given not in names:", "and not names:"),
     ),
+    _fault(
+        "OpenAI's key is sent to a server that a job names",
+        "backends/openai/test_section.py",
+        ("backends/openai/section.py", "if is_for_it else", "if True else"),
+    ),
+    _fault(
+        "OpenAI's key is sent without encryption",
+        "backends/openai/test_section.py",
+        (
+            "backends/openai/section.py",
+            'get_origin(url) == ("https", "api.openai.com", 443)',
+            'get_origin(url)[1] == "api.openai.com"',
+        ),
+    ),
+    _fault(
+        "an image whose answer was lost is paid for again",
+        "backends/test_retry.py::test_a_proxy_that_says_when_is_asked_again_unless_it_costs",
+        ("backends/retry.py", "is_lost = is_paid and isinstance(error, Unreachable)", "is_lost = False"),
+    ),
+    _fault(
+        "it is not said that a lost image may have been paid for",
+        "backends/test_retry.py::test_what_may_have_been_paid_for_is_said_and_not_asked_for_again",
+        ("backends/retry.py", "if is_paid and _may_be_made(error):", "if False:"),
+    ),
+    _fault(
+        "a line break hides sd-server's parameters from it",
+        "backends/openai/test_dialects.py::test_sd_server_s_parameters_come_through_in_one_line",
+        ("backends/openai/dialects.py", '"sample_params": sample})', '"sample_params": sample}, indent=1)'),
+    ),
+    _fault(
+        "LocalAI makes a negative prompt of half a prompt",
+        "backends/openai/test_checks.py",
+        ("backends/openai/checks.py", 'dialect.name == "localai" and "|" in text', "False"),
+    ),
 )  # fmt: skip

@@ -15,15 +15,13 @@ from imagegen.errors import ImagegenError, Problem
 
 __all__ = ["LOCAL_OPTIONS", "OPTIONS", "PARAMETERS", "find_dialect", "find_key", "find_url", "is_openai"]
 
-_DIALECT = "Which program the server is, as far as it decides what a request may have."
-_CHOICES = ["transparent", "opaque", "auto"]
 _SERVER = {"url": option("What stands before /images/generations.", **address("http://127.0.0.1:8000/v1"))}
 OPTIONS: Mapping[str, Any] = {
     "model": option("The model's name, as the server lists it.", **NAME),
-    "dialect": option(_DIALECT, type="text", allowed=list(NAMES)),
+    "dialect": option("Which program the server is; by default, it is asked.", type="text", allowed=list(NAMES)),
     "true_cfg": option("CFG of models that have distilled guidance too (vLLM, SGLang).", type="number", min=0, max=20),
     "quality": option("How much work goes into the picture (hosted); it decides the price.", **NAME),
-    "background": option("Whether the background is transparent (hosted).", type="text", allowed=_CHOICES),
+    "background": option("The background (hosted).", type="text", allowed=["transparent", "opaque", "auto"]),
     "server": option("The server of this job's images.", type="mapping", schema=_SERVER),
 }
 LOCAL_OPTIONS = frozenset({"dialect", "server"})

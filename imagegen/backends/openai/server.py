@@ -107,7 +107,8 @@ def inspect_server(client: Client, *, is_hosted: bool) -> Server:
         from imagegen.backends.sd.client import Client as SdClient
 
         found = SdClient(client.root).capabilities()
-        return Server(program, dialect, names, samplers=found.samplers, schedulers=found.schedulers)
+        file = one_line(found.model.replace("\\", "/").rpartition("/")[2], 60)  # in place of a version
+        return Server(program, dialect, names, file, found.samplers, found.schedulers)
     if dialect == "lemonade":  # a model that is not downloaded would be, by the request
         names = [one["id"] for one in models if _lists_images(one.get("labels")) and one.get("downloaded")]
         return Server(program, dialect, names, _read_version(client.look("/api/v1/health")))

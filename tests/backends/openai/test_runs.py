@@ -30,7 +30,7 @@ ENGINES = {
     "sglang": "1 (SGLang 0.5.23)",
     "lemonade": "1 (Lemonade 11.7.0)",
     "localai": "1 (LocalAI v4.2.0 (abc))",
-    "sdcpp": "1 (sd-server)",
+    "sdcpp": "1 (sd-server sd15.safetensors)",
 }
 """What is recorded beside each image."""
 
