@@ -103,7 +103,12 @@ def _check_loras(request: Request, server: Server) -> Iterator[Problem]:
     except (Refused, Unreachable) as error:
         yield Problem("", f"{server.url} does not list its LoRAs: {error}", "look at its own log")
         return
+    if known is None:
+        return
     for name in dict.fromkeys((*given, *tagged)):
-        if known is not None and name not in known:
-            what = f"{'a1111.loras' if name in given else 'the prompt'}: {server.url} has no LoRA {name}"
+        where = "a1111.loras" if name in given else "the prompt"
+        if name not in known:
+            what = f"{where}: {server.url} has no LoRA {name}"
             yield Problem("", what, describe_choices(name, list(known)))
+        elif [known.get(other) for other in given].count(known[name]) > (name in given):
+            yield Problem("", f"{where}: LoRA {name} is named twice", "name it once")

@@ -39,71 +39,64 @@ class Generation:
         self._body = {**body, "force_task_id": task} if task else body
         self._before: Stage | None = None
         """What the server generated before; None if it does not say."""
-        self._is_sent = self._is_waiting = False
+        self._is_waiting = False
         self._poll_s = 0.0
 
     def run(self) -> tuple[bytes, Mapping[str, Any]]:
         """Return the whole image, and what the server says of it. Raises GenerationError, and Cancelled."""
         try:
-            with check_while_reading(self._progress.check):
-                return call_with_retries(self._send, self._progress)
-        except (Cancelled, OverdueError):
-            self._stop()
-            raise
+            image, info = call_with_retries(self._send, self._progress)
         except (Refused, Unreachable) as error:
             problem = explain_failure(error, self._server.url)
             raise GenerationError(problem.what, problem.hint) from None
+        if self._before and (stage := self._server.stage()) and stage.was_stopped:
+            raise GenerationError("somebody stopped it at the server, so it is only half done", "run doit again")
+        return image, info
 
     def _send(self) -> tuple[bytes, Mapping[str, Any]]:
-        with suppress(Unreachable):
+        with check_while_reading(self._progress.check):
             self._before = self._server.stage()
-        if "lora" in self._body:
-            self._server.get("/sdapi/v1/loras")  # sd-server takes only those that it listed since its start
-        self._is_sent, self._poll_s = True, time.monotonic() + _FIRST_POLL_S
-        found = self._server.generate(self._body, self._follow)
-        self._is_sent = False
-        with suppress(Unreachable):
-            if self._before and (stage := self._server.stage()) and stage.was_stopped:
-                raise GenerationError("somebody stopped it at the server, so it is only half done", "run doit again")
-        return found
+            if "lora" in self._body:
+                self._server.get("/sdapi/v1/loras")  # sd-server takes only those that it listed since its start
+        self._poll_s = time.monotonic() + _FIRST_POLL_S
+        try:
+            return self._server.generate(self._body, self._follow)
+        except (Cancelled, OverdueError):
+            if self._may_interrupt is not False and self._is_ours():
+                with suppress(Refused, Unreachable):
+                    self._server.interrupt()
+                    raise
+            text = f"{self._server.url} goes on with the image, but its result is not used"
+            self._progress.event("note", text=text)
+            raise
 
     def _follow(self) -> None:
         """Once a second, show how far it is. Called every moment while its answer is awaited."""
+        self._progress.check()
         if time.monotonic() > self._poll_s:
             self._poll_s = math.inf  # what is asked here comes back here
-            with suppress(Unreachable):
-                self._show()
+            self._show()
             self._poll_s = time.monotonic() + _POLL_S
 
     def _show(self) -> None:
         """Show how far it is, or that it waits for another image: that time is not its own."""
-        task = self._server.task(self._task) if self._task else None
-        stage = self._server.stage() if self._before and task is None else None
-        is_other = bool(stage and self._before and stage.job and stage.job == self._before.job)
-        if is_other or (task and task.get("queued")):
+        stage = self._server.task_stage(self._task) if self._task else None
+        stage = stage or (self._server.stage() if self._before else None)
+        if stage and (stage.is_queued or (stage.job and self._before and stage.job == self._before.job)):
             self._is_waiting = True
             self._progress.restart_clock()
             self._progress.event("waiting", text="waiting for the server … it generates another image")
-        elif (task and task["active"]) or (stage and stage.job):
+        elif stage and stage.job:
             if self._is_waiting:
                 self._is_waiting = False
                 self._progress.restart_clock()
                 self._progress.event("waiting", text="")
-            done, steps = task.get("progress") if task else stage.done if stage else 0, self._body["steps"]
-            self._progress.event("steps", done=min(steps, round(float(done or 0) * steps)), total=steps)
-
-    def _stop(self) -> None:
-        """Interrupt it if it is surely this image that the server generates; otherwise say that the server goes on."""
-        if self._is_sent:
-            with suppress(Refused, Unreachable):
-                if self._may_interrupt is not False and self._is_ours():
-                    return self._server.interrupt()
-            self._progress.event("note", text=f"{self._server.url} goes on with the image, but its result is not used")
-        return None
+            steps = self._body["steps"]
+            self._progress.event("steps", done=round(stage.done * steps), total=steps)
 
     def _is_ours(self) -> bool:
         """Whether what the server generates is this image, or may be stopped whoever's it is."""
-        if task := self._server.task(self._task) if self._task else None:
-            return task["active"] is True
+        if stage := self._server.task_stage(self._task) if self._task else None:
+            return stage.job == self._task
         was_idle = self._before is not None and not self._before.job
         return bool(self._may_interrupt) or (was_idle and is_local(self._server.url))

@@ -10,7 +10,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-__all__ = ["A1111", "DRAW_THINGS", "FORGE", "KOBOLDCPP", "OTHER", "REFORGE", "SD_NEXT", "SD_SERVER", "Program", "identify"]  # fmt: skip  # noqa: E501
+__all__ = [
+    *("A1111", "DRAW_THINGS", "FORGE", "KOBOLDCPP", "OTHER", "REFORGE", "SD_NEXT", "SD_SERVER", "Program", "identify"),
+]
 
 _TAG = "<lora:"
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 import base64
 import json
 import math
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 from imagegen.backends.a1111.programs import DRAW_THINGS, Program, identify
-from imagegen.backends.json_api import JsonApi, Refused
+from imagegen.backends.json_api import JsonApi, Refused, Unreachable
 
 __all__ = ["Checkpoint", "Server", "Stage"]
 
@@ -28,8 +29,10 @@ class Stage:
 
     job: str
     done: float
-    was_stopped: bool
+    was_stopped: bool = False
     """Whether somebody interrupted this image, or the last one."""
+    is_queued: bool = False
+    """Whether the image that was asked about waits for others."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +47,7 @@ class Checkpoint:
     @property
     def file(self) -> str:
         """Return its title without its hash: it stays the same."""
-        return self.title.partition(" [")[0].replace("\\", "/")
+        return re.sub(r" \[[0-9a-fA-F]+\]$", "", self.title).replace("\\", "/")
 
     @property
     def names(self) -> Sequence[str]:
@@ -123,20 +126,21 @@ class Server(JsonApi):
         """Return what it generates now; None if it does not say."""
         try:
             found = self._json("GET", "/sdapi/v1/progress?skip_current_image=true", silence_s=_POLL_S)
-            state, done = found["state"], float(found.get("progress") or 0)
+            state = found["state"]
             job = f"{state['job']} {state.get('job_timestamp')}" if state.get("job") else ""
-            return Stage(job, done, bool(state.get("interrupted") or state.get("skipped")))
-        except (Refused, LookupError, TypeError, ValueError, AttributeError):
+            return Stage(job, _fraction(found), bool(state.get("interrupted") or state.get("skipped")))
+        except (Refused, Unreachable, LookupError, TypeError, AttributeError):
             return None
 
-    def task(self, task: str) -> Mapping[str, Any] | None:
-        """Return what its web UI says of the request with this ID; None if there is no web UI."""
+    def task_stage(self, task: str) -> Stage | None:
+        """Return what its web UI says of the request with this ID, which is the job's name; None if it says nothing."""
         body = {"id_task": task, "id_live_preview": -1, "live_preview": False}
         try:
             found = self._json("POST", "/internal/progress", silence_s=_POLL_S, json=body)
-        except Refused:
+            is_active, is_queued = found["active"] is True, found["queued"] is True
+            return Stage(task if is_active else "", _fraction(found), is_queued=is_queued)
+        except (Refused, Unreachable, LookupError):
             return None
-        return found if "active" in found else None
 
     def generate(self, body: Mapping[str, Any], check: Callable[[], None]) -> tuple[bytes, Mapping[str, Any]]:
         """Return an image and what is said of it, if anything. Raises Refused, Unreachable, and what `check` does."""
@@ -176,6 +180,11 @@ def _index(found: Sequence[Mapping[str, Any]], more: str) -> Mapping[str, str]:
         others = one.get(more)
         index |= {str(name).lower(): _text(one, "name") for name in (others if isinstance(others, list) else [others])}
     return index | {_text(one, "name").lower(): _text(one, "name") for one in found}
+
+
+def _fraction(found: Mapping[str, Any]) -> float:
+    value = found.get("progress")
+    return value if isinstance(value, (int, float)) and 0 <= value <= 1 else 0.0
 
 
 def _text(found: Mapping[str, Any], key: str) -> str:

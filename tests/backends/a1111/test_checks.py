@@ -170,6 +170,8 @@ def test_a_prompt_is_as_long_as_it_may_be(fake: FakeA1111) -> None:
         ("sd-server", ["tint", "styles/ink.safetensors"], "a fox", ""),
         ("sd-server", ["ink.safetensors"], "a fox", "a1111.loras: URL has no LoRA ink.safetensors"),
         ("koboldcpp", ["a", "b", "c", "d", "tint"], "a fox", "a1111.loras: koboldcpp takes 4 at most"),
+        ("a1111", ["tint", "tint_v1"], "a fox", "a1111.loras: LoRA tint is named twice | name it once"),
+        ("a1111", ["tint"], "a fox <lora:tint_v1:1>", "the prompt: LoRA tint_v1 is named twice | name it once"),
         ("draw-things", ["any"], "a fox", ""),
     ],
     indirect=["fake"],
@@ -177,6 +179,12 @@ def test_a_prompt_is_as_long_as_it_may_be(fake: FakeA1111) -> None:
 def test_loras_are_the_listed_ones(fake: FakeA1111, loras: list[str], prompt: str, expected: str) -> None:
     found = problems(fake, extra={"loras": dict.fromkeys(loras, 1.0)}, prompt=prompt)
     assert expected in found[0] if expected else found == []
+
+
+@pytest.mark.parametrize("fake", ["a1111", "sdnext"], indirect=True)
+def test_a_lora_in_a_negative_prompt_would_be_read_as_words(fake: FakeA1111) -> None:
+    (found,) = problems(fake, negative="dog <lora:tint:1>")
+    assert found.startswith("the negative prompt has '<lora:', which")
 
 
 def test_what_a_job_does_not_need_is_not_asked_for(fake: FakeA1111) -> None:
