@@ -91,6 +91,8 @@ class FakeOpenAI:
         self.asked: list[Asked] = []
         self.pictures: list[Picture] = []
         self.faults: list[Fault] = []
+        self.odd: dict[str, Answer] = {}
+        """What it answers to a GET otherwise, by path."""
         self.together = 1
         """Each request waits until so many are there at once, the first time; but not for ever."""
         self.most_at_once = 0
@@ -151,7 +153,7 @@ class FakeOpenAI:
 
     def answer_get(self, path: str, authorization: str | None) -> Answer:
         self.asked.append(Asked("GET", path, authorization))
-        return self._check_key(path, authorization) or self.program.get(path)
+        return self.odd.get(path) or self._check_key(path, authorization) or self.program.get(path)
 
     def generate(self, path: str, authorization: str | None, data: bytes) -> tuple[Answer, Fault]:
         """Return what is answered to a request for an image, and what goes wrong with it."""
@@ -201,6 +203,7 @@ class FakeOpenAI:
 
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
+            disable_nagle_algorithm = True  # or each answer waits 40 ms for the kernel to acknowledge its head
 
             def do_GET(self) -> None:
                 self._send(fake.answer_get(self.path, self.headers["Authorization"]), Fault())
