@@ -155,6 +155,10 @@ class JsonApi:
             found = self._redactor.json(json.loads(data)) if data else {}
         except (Refused, ValueError, RecursionError):
             return None
+        except Unreachable as error:
+            if error.status:  # a proxy that leads nowhere from there
+                return None
+            raise
         return found if isinstance(found, dict) else None
 
     def _decode_image(self, text: object) -> bytes:

@@ -76,7 +76,7 @@ def _may_be_made(error: Refused | Unreachable) -> bool:
 
 
 def _lost(why: str) -> MayBePaidError:
-    what = f"it was requested, and no image came back: {why}; it may have been made and charged for"
+    what = f"requested, and no image arrived: {why}; it may have been made and charged for"
     return MayBePaidError(what, "look at the account's usage; the next doit requests it again")
 
 

@@ -212,8 +212,9 @@ def test_what_a_path_has_can_be_looked_at() -> None:
     for body, found in ((b'{"a": 1}', {"a": 1}), (b"", {}), (b"<html>", None), (b"[]", None)):
         with answering(200, body) as (url, _):
             assert Api(url).look("/x") == found
-    with answering(404) as (url, _):
-        assert Api(url).look("/x") is None
+    for status in (404, 500, 502, 503):
+        with answering(status) as (url, _):
+            assert Api(url).look("/x") is None
     with pytest.raises(Unreachable):
         Api(f"http://127.0.0.1:{free_port()}").look("/x")
 

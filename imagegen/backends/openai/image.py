@@ -40,12 +40,11 @@ def generate(client: Client, request: Request, dialect: Dialect, progress: Progr
 
 
 def _read_paid(image: bytes, answer: Mapping[str, Any], request: Request, progress: Progress) -> GeneratedImage:
-    """Return an image that was paid for. Whatever it is, it is kept; where it differs, that is said."""
-    asked = {"size": f"{request.width}x{request.height}", **request.extra}
-    told = {key: str(answer[key]) for key in ("size", "quality", "background") if answer.get(key)}
+    """Return an image that was paid for, and say what differs. Its size is the executor's matter, which keeps it."""
+    asked, told = request.extra, {key: str(answer[key]) for key in ("size", "quality", "background") if key in answer}
     differ = [f"{key} {told[key]}, not {asked[key]}" for key in told if asked.get(key) not in (None, "auto", told[key])]
     if differ:
         with suppress(Cancelled, OverdueError):  # it is here
             progress.event("note", text=f"{request.name}: the API generated it with {'; '.join(differ)}")
     usage = {"usage": answer["usage"]} if isinstance(answer.get("usage"), dict) else {}
-    return GeneratedImage(image, {**told, **usage}, any_size=True)
+    return GeneratedImage(image, {**told, **usage})

@@ -299,7 +299,7 @@ def test_an_image_of_another_size_was_paid_for_and_is_kept(project: OpenAIProjec
     hosted(fake).own_size = (1024, 1024)
     project.job(items=ONE)
     assert project.build() == {"portraits:fox": "generated"}, project.report
-    assert "1024x1024" in project.report.replace("×", "x")
+    assert "1024×1024" in project.notes["portraits:fox"]
     file = read_image(project.image("fox").read_bytes())
     assert (file.width, file.height) == (1024, 1024)
     assert project.build() == {}
