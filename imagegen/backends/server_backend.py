@@ -98,7 +98,9 @@ class ServerBackend(Backend, Generic[_Server]):
 
     def diagnose(self, requests: Sequence[Request]) -> Sequence[Diagnosis]:
         """Return rows for each server and price, and what preflight finds. None generates or pays for anything."""
-        first = {self.batch_key(request)[:2]: request for request in reversed(requests)}
+        first: dict[tuple[str, int], Request] = {}
+        for request in requests:
+            first.setdefault((self.url(request), self.concurrency(request)), request)
         rows = [row for one in first.values() for row in self.describe(one, self.find_server(one))]
         return [*rows, *self._describe_prices(requests), *super().diagnose(requests)]
 

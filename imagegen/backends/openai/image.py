@@ -10,7 +10,7 @@ from imagegen.backends.base import Cancelled, GeneratedImage, GenerationError, O
 from imagegen.backends.json_api import Refused, Unreachable
 from imagegen.backends.openai.dialects import Dialect
 from imagegen.backends.openai.server import Client
-from imagegen.backends.refusals import explain_refusal, find_words
+from imagegen.backends.refusals import explain_failure
 from imagegen.backends.retry import call_with_retries
 from imagegen.backends.sd.field_checks import explain_size
 from imagegen.plan.request import Request
@@ -25,12 +25,9 @@ def generate(client: Client, request: Request, dialect: Dialect, progress: Progr
         image, answer = call_with_retries(
             lambda: client.generate(body, progress.check, silence_s), progress, is_paid=is_paid
         )
-    except Refused as refused:
-        problem = explain_refusal(refused)
+    except (Refused, Unreachable) as error:
+        problem = explain_failure(error, client.url)
         raise GenerationError(problem.what, problem.hint) from None
-    except Unreachable as error:
-        said = ": ".join(filter(None, (str(error), find_words(error.answer))))
-        raise GenerationError(f"the server does not answer: {said}", "see whether it still runs") from None
     if is_paid:
         return _read_paid(image, answer, request, progress)
     size = {"width": request.width, "height": request.height}
