@@ -18,7 +18,7 @@ from imagegen.errors import Problem
 from imagegen.plan.request import Request
 
 if TYPE_CHECKING:
-    from imagegen.backends.a1111.server import Checkpoint, Server
+    from imagegen.backends.a1111.server import Server
 
 __all__ = ["A1111Backend"]
 
@@ -62,7 +62,7 @@ class A1111Backend(ServerBackend["Server"]):
 
     def choose_model(self, request: Request) -> str:
         """Return the only checkpoint that the server has, or the one that Draw Things shows."""
-        return self._find_checkpoint(request)[1].file
+        return self._find_checkpoint(request)[1]
 
     def check(self, request: Request, server: Server) -> Iterable[Problem]:
         """Compare checkpoint, sampler, scheduler and LoRAs with the server's lists, and the rest with its program."""
@@ -80,7 +80,7 @@ class A1111Backend(ServerBackend["Server"]):
         body = build_body(request, server, checkpoint, progress.file)
         may_interrupt = request.extra.get("server", {}).get("interrupt")
         image, info = Generation(server, body, progress, task, may_interrupt).run()
-        if problem := find_difference(image, info, body, checkpoint, server.program.name):
+        if problem := find_difference(image, info, body, checkpoint, server):
             raise GenerationError(problem.what, problem.hint)
         told = {key: info[key] for key in _FACTS if isinstance(info.get(key), str)}
         engine = one_line(f"{server.program.name} {server.version or told.pop('version', '')}", 100)
@@ -94,13 +94,13 @@ class A1111Backend(ServerBackend["Server"]):
         ways = ("shows" if server.stage() else "does not show", "sent" if server.auth else "not sent")
         program = f"{server.program.name} {server.version}".rstrip()
         yield Diagnosis(True, f"server {server.url}", "{}, {} progress, A1111_AUTH is {}".format(program, *ways))
-        names = [one.file for one in server.checkpoints]
+        names = server.checkpoints
         loaded = f"; loaded: {server.loaded}" if server.loaded else ""
         yield Diagnosis(True, "checkpoints", f"{len(names)}: {list_first(names)}{loaded}" if names else "not listed")
         if samplers := list(dict.fromkeys(server.samplers.values())):
             yield Diagnosis(True, "samplers", f"{len(samplers)}: {list_first(samplers)}")
 
-    def _find_checkpoint(self, request: Request) -> tuple[Server, Checkpoint]:
+    def _find_checkpoint(self, request: Request) -> tuple[Server, str]:
         """Return the request's server, and the checkpoint that it means there. Raises GenerationError."""
         from imagegen.backends.a1111.checks import find_checkpoint
 

@@ -6,17 +6,15 @@ import re
 from collections.abc import Iterator
 
 from imagegen.backends.a1111.programs import DRAW_THINGS
-from imagegen.backends.a1111.server import Checkpoint, Server
-from imagegen.backends.choices import check_multiples, describe_choices, explain_unlisted
+from imagegen.backends.a1111.server import Server
+from imagegen.backends.choices import describe_choices, explain_unlisted
 from imagegen.backends.json_api import Refused, Unreachable
+from imagegen.backends.limits import check_limits
 from imagegen.backends.text import list_first
 from imagegen.errors import Problem
 from imagegen.plan.request import Request
 
 __all__ = ["check_request", "find_checkpoint"]
-
-_SEEDS = 2**32
-"""Of our own. A program that has fewer gets the rest of the division."""
 
 
 def check_request(request: Request, server: Server) -> Iterator[Problem]:
@@ -24,26 +22,24 @@ def check_request(request: Request, server: Server) -> Iterator[Problem]:
     if isinstance(found := find_checkpoint(request.model, server), Problem):
         yield found
     yield from _check_sampling(request, server)
-    yield from _check_numbers(request, server)
-    for text, name in ((request.prompt, "prompt"), (request.negative, "negative prompt")):
-        yield from _check_text(text, name, server)
+    yield from check_limits(request, server.program)
     yield from _check_loras(request, server)
 
 
-def find_checkpoint(name: str, server: Server) -> Checkpoint | Problem:
-    """Return the checkpoint that a job means, the only one if it names none; or why that cannot be known."""
-    url, files = server.url, [one.file for one in server.checkpoints]
+def find_checkpoint(name: str, server: Server) -> str | Problem:
+    """Return the file of the checkpoint that a job means, the only one if it names none; or why there is none."""
+    url, files = server.url, list(server.checkpoints)
     if server.program is DRAW_THINGS and (name or server.loaded):  # it has no list, and refuses what it does not have
-        return Checkpoint(name or server.loaded)
-    exact = [one for one in server.checkpoints if name in (one.title, one.file)]
-    found = exact or [one for one in server.checkpoints if not name or name in one.names]
+        return name or server.loaded
+    exact = [file for file, names in server.checkpoints.items() if name in (file, names[0])]
+    found = exact or [file for file, names in server.checkpoints.items() if not name or name in names]
     if len(found) == 1:
         return found[0]
     if found:
-        hint = f"name one: a1111.checkpoint: {list_first([one.file for one in found], 8)}"
         loaded = f"; {server.loaded} is loaded" if server.loaded else ""
-        open_what = f"the job names no checkpoint, and {url} has {len(files)}{loaded}"
-        return Problem("", f"{url} has {len(found)} checkpoints of the name {name}" if name else open_what, hint)
+        several = f"{url} has {len(found)} checkpoints of the name {name}"
+        what = several if name else f"the job names no checkpoint, and {url} has {len(files)}{loaded}"
+        return Problem("", what, f"name one: a1111.checkpoint: {list_first(found, 8)}")
     if not files:
         return Problem("", f"{server.program.name} at {url} has no checkpoint", "give it one, and start it again")
     return Problem("", f"a1111.checkpoint: {url} has no {name}", describe_choices(name, files))
@@ -65,37 +61,12 @@ def _check_sampling(request: Request, server: Server) -> Iterator[Problem]:
             yield Problem("", f"scheduler {request.scheduler}: {program.name} takes none", hint)
 
 
-def _check_numbers(request: Request, server: Server) -> Iterator[Problem]:
-    program, name = server.program, server.program.name
-    yield from check_multiples(request, program.multiple, name)
-    if request.steps > program.most_steps:
-        yield Problem("", f"steps {request.steps}: {name} does at most {program.most_steps}", "give fewer")
-    if not program.cfg[0] <= request.cfg <= program.cfg[1]:
-        least, most = program.cfg
-        yield Problem("", f"cfg {request.cfg:g}: {name} takes {least} to {most}", "give one of these")
-    if request.seed is not None and request.seed >= _SEEDS:
-        yield Problem("", f"seed {request.seed}: {name} would take another", f"give one up to {_SEEDS - 1:,}")
-
-
-def _check_text(text: str, name: str, server: Server) -> Iterator[Problem]:
-    """Yield what the program would change in a prompt without a word."""
-    program = server.program
-    if len(text.encode("utf-8")) > program.longest_prompt:
-        yield Problem(
-            "", f"the {name} has more than {program.longest_prompt} bytes, and the rest is lost", "shorten it"
-        )
-    keeps_comments = server.options.get("enable_prompt_comments") is False
-    pattern = program.changes if name == "prompt" else f"{program.changes}|<lora:"  # a tag counts only in a prompt
-    if (found := re.search(pattern, text)) and not (keeps_comments and found[0] == "#"):
-        what = f"the {name} has '{found[0]}', which {program.name} does not take as it is written"
-        is_lora = found[0].startswith("<lora")
-        yield Problem("", what, "remove it; a1111.loras has LoRAs, with their strengths" if is_lora else "remove it")
-
-
 def _check_loras(request: Request, server: Server) -> Iterator[Problem]:
     """Yield the LoRAs that the server does not have: it would leave out these, or even all."""
     program, given = server.program, list(request.extra.get("loras", ()))
     tagged = re.findall(r"<lora:([^:>]*)", request.prompt) if program.loras == "prompt" else []
+    if "<lora:" in request.negative and program.loras == "prompt":
+        yield Problem("", f"the negative prompt has '<lora:', which {program.name} reads as words there", "remove it")
     if len(given) > program.most_loras:
         yield Problem("", f"a1111.loras: {program.name} takes {program.most_loras} at most", "remove the others")
     try:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from imagegen.backends.a1111.server import Checkpoint, Server
+from imagegen.backends.a1111.server import Server
 from imagegen.backends.reference_image import FIRST_IMAGE, encode_image, read_size
 from imagegen.errors import Problem
 from imagegen.plan.request import Request
@@ -15,7 +15,7 @@ from imagegen.plan.request import Request
 __all__ = ["build_body", "find_difference"]
 
 
-def build_body(request: Request, server: Server, checkpoint: Checkpoint, file: Callable[[str], Path]) -> dict[str, Any]:
+def build_body(request: Request, server: Server, checkpoint: str, file: Callable[[str], Path]) -> dict[str, Any]:
     """Return what is sent for a request: only keys that the program takes.
 
     file: returns where the reference image with a sha256 is. Raises GenerationError, if such an image is damaged.
@@ -28,7 +28,7 @@ def build_body(request: Request, server: Server, checkpoint: Checkpoint, file: C
         "height": request.height,
         "steps": request.steps,
         "cfg_scale": request.cfg,
-        "seed": (request.seed or 0) % (program.most_seed + 1),
+        "seed": program.fold_seed(request.seed or 0),
         **program.always,
     }
     if "sampler" in request.given:
@@ -36,9 +36,9 @@ def build_body(request: Request, server: Server, checkpoint: Checkpoint, file: C
     if "scheduler" in request.given:
         body["scheduler"] = server.schedulers.get(request.scheduler.lower(), request.scheduler)
     if program.checkpoint == "model":
-        body["model"] = checkpoint.title
+        body["model"] = checkpoint
     elif program.checkpoint and len(server.checkpoints) > 1:
-        body["override_settings"] = {"sd_model_checkpoint": checkpoint.title}
+        body["override_settings"] = {"sd_model_checkpoint": server.checkpoints[checkpoint][0]}
     loras = {(server.loras or {}).get(name, name): strength for name, strength in extra.get("loras", {}).items()}
     if loras and program.loras == "prompt":
         body["prompt"] += "".join(f" <lora:{name}:{strength}>" for name, strength in loras.items())
@@ -54,12 +54,12 @@ def build_body(request: Request, server: Server, checkpoint: Checkpoint, file: C
 
 
 def find_difference(
-    image: bytes, info: Mapping[str, Any], body: Mapping[str, Any], checkpoint: Checkpoint, program: str
+    image: bytes, info: Mapping[str, Any], body: Mapping[str, Any], checkpoint: str, server: Server
 ) -> Problem | None:
     """Return what the program took in place of what it was asked for; None if nothing speaks for that."""
-    for name, asked, taken in _compare(image, info, body, checkpoint):
+    for name, asked, taken in _compare(image, info, body, checkpoint, server.checkpoints.get(checkpoint, ())):
         if taken and asked and _simplify(asked) != _simplify(taken):
-            what = f"{program} took another {name}: {taken}, and not {asked}"
+            what = f"{server.program.name} took another {name}: {taken}, and not {asked}"
             return Problem("", what, _HINTS.get(name, "see what the server has now: doit doctor"))
     return None
 
@@ -72,7 +72,7 @@ _HINTS = {
 
 
 def _compare(
-    image: bytes, info: Mapping[str, Any], body: Mapping[str, Any], checkpoint: Checkpoint
+    image: bytes, info: Mapping[str, Any], body: Mapping[str, Any], checkpoint: str, names: Sequence[str]
 ) -> Iterator[tuple[str, str, str]]:
     """Yield what can be compared: its name, what was asked for, and what was taken; empty if that is not known."""
     said = {key: str(value) for key, value in info.items() if isinstance(value, (str, int))}
@@ -82,13 +82,13 @@ def _compare(
     yield "sampler", body.get("sampler_name", ""), said.get("sampler_name", "")
     yield "prompt", body["prompt"], str(prompts[0]) if isinstance(prompts, list) and prompts else said.get("prompt", "")
     if "override_settings" in body:
-        name = said.get("sd_model_name", "")
-        yield "checkpoint", name if name in checkpoint.names else checkpoint.file, name
-        yield "checkpoint", checkpoint.hash[:10], said.get("sd_model_hash", "")
+        has_hash = any(re.fullmatch("[0-9a-f]{10}", name) for name in names)
+        for key in ("sd_model_name", "sd_model_hash")[: 1 + has_hash]:
+            yield "checkpoint", said.get(key, "") if said.get(key) in names else checkpoint, said.get(key, "")
     if loaded := str(more.get("Lora hashes") or "") if isinstance(more, dict) else "":
-        names = {part.partition(":")[0].strip() for part in loaded.split(",")}
+        loras = {part.partition(":")[0].strip() for part in loaded.split(",")}
         for name in re.findall(r"<lora:([^:>]*)", body["prompt"]):
-            yield "list of LoRAs", name, name if name.replace(",", "") in names else loaded
+            yield "list of LoRAs", name, name if name.replace(",", "") in loras else loaded
 
 
 def _simplify(text: str) -> str:

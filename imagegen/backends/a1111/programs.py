@@ -10,76 +10,63 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from imagegen.backends.limits import Limits
+
 __all__ = [
     *("A1111", "DRAW_THINGS", "FORGE", "KOBOLDCPP", "OTHER", "REFORGE", "SD_NEXT", "SD_SERVER", "Program", "identify"),
 ]
 
-_TAG = "<lora:"
-
 
 @dataclass(frozen=True)
-class Program:
-    """One program, and where it differs from the others. What it does not take, it changes or ignores without a word.
+class Program(Limits):
+    """One program, and where it differs from the others.
 
     Attributes:
-        most_seed: the greatest.
-        most_steps: that it does. cfg: the least and the most.
-        multiple: of width and height.
         loras: where a request has its LoRAs: in the prompt, or in the body under this key. most_loras: how many.
         checkpoint: where a request has its checkpoint; empty if there is only the one that it was started with.
         takes_scheduler: whether a request may have one.
         takes_task: whether a request may have an ID, by which it is followed.
         resizes_images: whether an image to start from may have any size.
-        changes: regular expression of what it would not take literally in a prompt.
-        longest_prompt: in bytes.
         always: keys that each request has.
     """
 
-    name: str
-    most_seed: int = 2**32 - 1
-    most_steps: int = 10_000
-    cfg: tuple[float, float] = (0, 1000)
-    multiple: int = 8
     loras: Literal["prompt", "lora", "loras"] = "prompt"
     most_loras: int = 1000
     checkpoint: Literal["override_settings", "model", ""] = "override_settings"
     takes_scheduler: bool = True
     takes_task: bool = False
     resizes_images: bool = True
-    changes: str = _TAG
-    longest_prompt: int = 10**9
     always: Mapping[str, Any] = field(default_factory=dict)
 
 
-A1111 = Program("A1111", takes_task=True, changes="#")
-FORGE = Program("Forge", takes_task=True, changes="#")
-REFORGE = Program("reForge", takes_task=True, changes=r"#|//|/\*")
-SD_NEXT = Program("SD.Next", takes_scheduler=False, changes=r"[{}]|/\*|__\w+__")
-KOBOLDCPP = Program("koboldcpp", 2**31 - 1, 80, (1, 25), loras="lora", most_loras=4, checkpoint="", longest_prompt=3000)
-SD_SERVER = Program("sd-server", 2**31 - 1, 100, loras="lora", checkpoint="", changes=f"{_TAG}|<sd_cpp_extra_args>")
+A1111 = Program("A1111", changes="#", takes_task=True)
+FORGE = Program("Forge", changes="#", takes_task=True)
+REFORGE = Program("reForge", changes=r"#|//|/\*", takes_task=True)
+SD_NEXT = Program("SD.Next", changes=r"[{}]|/\*|__\w+__", takes_scheduler=False)
+KOBOLDCPP = Program("koboldcpp", 2**31 - 1, 80, (1, 25), 8, "<lora:", 3000, loras="lora", most_loras=4, checkpoint="")
+SD_SERVER = Program("sd-server", 2**31 - 1, 100, changes="<lora:|<sd_cpp_extra_args>", loras="lora", checkpoint="")
 DRAW_THINGS = Program(
-    "Draw Things",
-    most_steps=150,
-    cfg=(0, 50),
-    multiple=64,
+    *("Draw Things", 2**32 - 1, 150, (0, 50), 64, "<lora:"),
     loras="loras",
     checkpoint="model",
     takes_scheduler=False,
     resizes_images=False,
-    # whatever is not sent is as the app has it at the moment
-    always={"batch_count": 1, "batch_size": 1, "loras": [], "controls": [], "hires_fix": False}
-    | dict.fromkeys(("upscaler", "refiner_model")),
+    always={  # whatever is not sent is as the app has it at the moment
+        "batch_count": 1,
+        "batch_size": 1,
+        "loras": [],
+        "controls": [],
+        "hires_fix": False,
+        **dict.fromkeys(("upscaler", "refiner_model")),
+    },
 )
-OTHER = Program("a server with A1111's API", changes="(?!)")
+OTHER = Program("a server with A1111's API")
 
 
 def identify(get: Callable[[str], Any]) -> tuple[Program, str] | None:
     """Return which program a server is, and its version if it tells; None if it has no such API.
 
-    Those that have other programs' APIs too are asked for first.
-
-    Args:
-        get: returns the JSON that the server has at a path; None if it has nothing there.
+    Those that have other programs' APIs too come first. get: returns the JSON that it has at a path; None if none.
     """
 
     def read(path: str) -> Mapping[str, Any]:

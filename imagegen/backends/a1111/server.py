@@ -7,18 +7,18 @@ import json
 import math
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
 from imagegen.backends.a1111.programs import DRAW_THINGS, Program, identify
 from imagegen.backends.json_api import JsonApi, Refused, Unreachable
+from imagegen.backends.limits import NOTHING
 
-__all__ = ["Checkpoint", "Server", "Stage"]
+__all__ = ["Server", "Stage"]
 
 _MOST = 256 * 1024**2
 """Bytes of an answer with an image in it, or with the training data of all LoRAs."""
-_CHECKPOINT = ("title", "model_name", "filename", "hash")
 _POLL_S = 5.0
 """Seconds that a server may take to say how far it is."""
 
@@ -33,27 +33,6 @@ class Stage:
     """Whether somebody interrupted this image, or the last one."""
     is_queued: bool = False
     """Whether the image that was asked about waits for others."""
-
-
-@dataclass(frozen=True)
-class Checkpoint:
-    """One of the server's. title: what a request names; it gets the hash only once it was loaded."""
-
-    title: str
-    name: str = ""
-    path: str = ""
-    hash: str = ""
-
-    @property
-    def file(self) -> str:
-        """Return its title without its hash: it stays the same."""
-        return re.sub(r" \[[0-9a-fA-F]+\]$", "", self.title).replace("\\", "/")
-
-    @property
-    def names(self) -> Sequence[str]:
-        """Return what a job may call it: as listed, by its file with its folder and ending or without, by its hash."""
-        files = (self.file, _base(self.file), _base(self.path))
-        return [self.title, self.name, *files, *(one.rpartition(".")[0] for one in files), self.hash]
 
 
 class Server(JsonApi):
@@ -73,9 +52,12 @@ class Server(JsonApi):
         self.auth = f"Basic {encoded}" if user_and_password else ""
         super().__init__(url, self.auth, user_and_password, user_and_password.partition(":")[2])
         self.program, self.version = identify(self.get) or self._refuse()
-        self.options = self.look("/sdapi/v1/options") or {}
-        listed = [[_text(one, key) for key in _CHECKPOINT] for one in self._list("sd-models")]
-        self.checkpoints = [Checkpoint(title or name, name, *more) for title, name, *more in listed if title or name]
+        options = self.look("/sdapi/v1/options") or {}
+        if options.get("enable_prompt_comments") is False:
+            self.program = replace(self.program, changes=NOTHING)
+        self.loaded = _text(options, "sd_model_checkpoint") or _text(options, "model")  # empty if it does not say
+        # what each may be called, as the server lists it first, by its file as it is there without a hash
+        self.checkpoints = dict(filter(None, map(_name_checkpoint, self._list("sd-models"))))
         # its own name for each, by that name and its aliases in lower case; empty if it has no list
         self.samplers = _index(self._list("samplers"), "aliases")
         self.schedulers = _index(self._list("schedulers"), "label") if self.program.takes_scheduler else {}
@@ -91,11 +73,6 @@ class Server(JsonApi):
             raise Refused(f"what answers at {self.url} is ComfyUI", hint)
         hint = f"start A1111, Forge or reForge with --api, or correct {self.url_setting}"
         raise Refused(f"what answers at {self.url} does not have A1111's API", hint)
-
-    @property
-    def loaded(self) -> str:
-        """Return the checkpoint that it had loaded when it was asked; empty if it does not say."""
-        return _text(self.options, "sd_model_checkpoint") or _text(self.options, "model")
 
     @cached_property
     def loras(self) -> Mapping[str, str] | None:
@@ -173,12 +150,23 @@ def _read_info(info: object) -> Mapping[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
+def _name_checkpoint(one: Mapping[str, Any]) -> tuple[str, Sequence[str]] | None:
+    """Return a checkpoint's file and its names: as listed, with folder and ending or without, by its hash."""
+    if not (title := _text(one, "title") or _text(one, "model_name")):
+        return None
+    file = re.sub(r" \[[0-9a-fA-F]+\]$", "", title).replace("\\", "/")  # it gets the hash only once it was loaded
+    files = (file, _base(file), _base(_text(one, "filename")))
+    names = (title, *files, *(name.rpartition(".")[0] for name in files), _text(one, "model_name"), _text(one, "hash"))
+    return file, [name for name in names if name]
+
+
 def _index(found: Sequence[Mapping[str, Any]], more: str) -> Mapping[str, str]:
     """Return the names, by themselves and by what `more` holds, in lower case; a name counts more than an alias."""
     index: dict[str, str] = {}
     for one in found:
         others = one.get(more)
-        index |= {str(name).lower(): _text(one, "name") for name in (others if isinstance(others, list) else [others])}
+        names = others if isinstance(others, list) else [others]
+        index |= {name.lower(): _text(one, "name") for name in names if isinstance(name, str)}
     return index | {_text(one, "name").lower(): _text(one, "name") for one in found}
 
 

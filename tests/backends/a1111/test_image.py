@@ -12,7 +12,7 @@ from PIL import Image
 
 from imagegen.backends.a1111.checks import find_checkpoint
 from imagegen.backends.a1111.image import build_body, find_difference
-from imagegen.backends.a1111.server import Checkpoint, Server
+from imagegen.backends.a1111.server import Server
 from imagegen.errors import Problem
 from imagegen.plan.request import Request
 from tests.backends.a1111.fake_a1111 import FakeA1111
@@ -30,7 +30,7 @@ APP = {"batch_count": 1, "batch_size": 1, "loras": [], "controls": [], "hires_fi
 APP |= {"upscaler": None, "refiner_model": None}
 
 
-def inspect(fake: FakeA1111, name: str = "") -> tuple[Server, Checkpoint]:
+def inspect(fake: FakeA1111, name: str = "") -> tuple[Server, str]:
     server = Server(fake.url)
     checkpoint = find_checkpoint(name or ("one" if len(server.checkpoints) > 1 else ""), server)
     assert not isinstance(checkpoint, Problem)
@@ -137,13 +137,13 @@ def png(width: int = 128, height: int = 192) -> bytes:
 def test_what_differs_is_found_in_what_the_server_says(fake: FakeA1111, info: dict[str, Any], expected: str) -> None:
     server, checkpoint = inspect(fake)
     sent = {**body(fake, sampler="Euler"), "prompt": "a fox <lora:tint:1>"}
-    found = find_difference(png(), info, sent, checkpoint, server.program.name)
+    found = find_difference(png(), info, sent, checkpoint, server)
     assert (found is not None and expected in found.what and found.hint) if expected else found is None
 
 
 def test_another_size_is_found_in_the_image(fake: FakeA1111) -> None:
     server, checkpoint = inspect(fake)
-    found = find_difference(png(128, 256), {}, body(fake), checkpoint, server.program.name)
+    found = find_difference(png(128, 256), {}, body(fake), checkpoint, server)
     assert found
     assert found.what == "A1111 took another size: 128×256, and not 128×192"
-    assert find_difference(b"broken", {}, body(fake), checkpoint, server.program.name) is None
+    assert find_difference(b"broken", {}, body(fake), checkpoint, server) is None
