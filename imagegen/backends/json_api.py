@@ -48,6 +48,8 @@ _LONGEST_REFUSAL = 4 * 1024**2
 """Bytes of a refusal's JSON that are understood; ComfyUI's list of all checkpoints is in it."""
 _LONGEST_SILENCE_S = 7 * 86400.0
 """A socket cannot be asked to wait for ever; and what an image may take need not have an end."""
+_ABSENT = frozenset({404, 405, 501})
+"""What a server says of what it does not have."""
 _PASSING = frozenset({502, 503, 504})
 """What a proxy says while the server behind it is away."""
 
@@ -147,6 +149,16 @@ class JsonApi:
             what = f"the answer to {method} {path} is not {self.api}'s: {self._redactor.line(data, 80)}"
             raise Refused(what, self._check_address)
         return found
+
+    def find(self, path: str, **arguments: Any) -> Any:
+        """Return the JSON at a path; None if the server has none there. Raises Refused, for another reason."""
+        try:
+            return self._json("GET", path, object, **arguments)
+        except Refused as refused:
+            is_not_json = refused.may_pass and not refused.status
+            if is_not_json or refused.status in _ABSENT:
+                return None
+            raise
 
     def look(self, path: str) -> Mapping[str, Any] | None:
         """Return the JSON object at a path: None if there is none, {} if the answer is empty. Raises Unreachable."""

@@ -9,7 +9,10 @@ from typing import Any
 from imagegen.errors import ImagegenError, Problem
 from imagegen.plan.request import Request
 
-__all__ = ["NAME", "STRENGTH", "address", "normalise", "option", "recover_options", "remove_options"]
+__all__ = [
+    *("INIT_STRENGTH", "LORAS", "NAME", "STRENGTH"),
+    *("address", "normalise", "option", "recover_options", "remove_options", "resolve_loras"),
+]
 
 NAME = {"type": "text", "minlength": 1, "maxlength": 500}
 """A name or a path."""
@@ -31,9 +34,21 @@ def address(example: str) -> dict[str, Any]:
     }
 
 
+LORAS = option("LoRAs: each name with its strength.", type="mapping", keysrules=NAME, valuesrules=STRENGTH)
+INIT_STRENGTH = option(
+    "How far the picture may go from images.init: 0 keeps it, 1 ignores it.", type="number", min=0, max=1
+)
+
+
 def normalise(name: str) -> str:
     """Return a file's name as it is written on every system, so that a job is the same on all of them."""
     return name.replace("\\", "/")
+
+
+def resolve_loras(section: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a section's `loras` comes to; nothing if it has none."""
+    loras = section.get("loras", {})
+    return {"loras": {normalise(name): float(strength) for name, strength in loras.items()}} if loras else {}
 
 
 def remove_options(request: Request, names: Collection[str]) -> Request:

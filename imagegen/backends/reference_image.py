@@ -13,7 +13,7 @@ from imagegen.config.document import MAX_BYTES
 from imagegen.errors import ImagegenError, Problem
 from imagegen.plan.naming import is_output_name
 
-__all__ = ["FIRST_IMAGE", "encode_image", "read_images", "read_size", "resolve_strength"]
+__all__ = ["FIRST_IMAGE", "encode_image", "read_images", "read_size", "resolve_images", "resolve_strength"]
 
 FIRST_IMAGE = "init"
 """The key of the image to start from."""
@@ -53,6 +53,16 @@ def _hash_image(context: Context, file: str, reader: str) -> str:
     if reader and not is_usual:
         raise ImagegenError(Problem(file, f"it is not an image that {reader} reads", "save it as PNG or JPEG"))
     return hashlib.sha256(data).hexdigest()
+
+
+def resolve_images(
+    section: Mapping[str, Any], context: Context, problems: list[Problem], reader: str
+) -> tuple[dict[str, Any], dict[str, str], dict[str, str]]:
+    """Return what a section's `images` and `strength` come to: of `Resolved`, the options, `origins` and `files`."""
+    references: Mapping[str, str] = section.get("images", {})
+    images, files = read_images(references, context, problems, reader)
+    extra = ({"images": images} if images else {}) | resolve_strength(section, problems)
+    return extra, {key: name for key, name in references.items() if key not in images}, files
 
 
 def resolve_strength(section: Mapping[str, Any], problems: list[Problem]) -> dict[str, float]:

@@ -7,6 +7,7 @@ from threading import Semaphore
 from typing import Any, Generic, TypeVar
 
 from imagegen.backends.base import Backend, Diagnosis, GenerationError, ServerSlot
+from imagegen.backends.options import recover_options, remove_options
 from imagegen.errors import Problem
 from imagegen.plan.request import Request
 
@@ -17,18 +18,30 @@ _Server = TypeVar("_Server")
 
 
 class ServerBackend(Backend, Generic[_Server]):
-    """Each server is asked once in a run. Subclass it: `url`, `inspect`, `check` and `describe` are needed too.
+    """Each server is asked once in a run. Subclass it: `inspect`, `check` and `describe` are needed too.
 
     `concurrency` says how many images a request's server generates at a time for us: one, unless overridden.
     """
+
+    local_options: frozenset[str] = frozenset({"server"})
+    """The options that are about the machine of the job's author."""
 
     def __init__(self) -> None:
         self._servers: dict[tuple[str, int], _Server | Problem] = {}
         self._rooms: dict[str, Semaphore] = {}
 
     def url(self, request: Request) -> str:
-        """Return the address of a request's server. Contacts nothing."""
-        raise NotImplementedError
+        """Return the address of a request's server: the job's, or the setting NAME.server.url. Contacts nothing."""
+        url = request.extra.get("server", {}).get("url") or getattr(self.context.settings, f"{self.name}_server_url")
+        return str(url).rstrip("/")
+
+    def strip_local(self, request: Request) -> Request:
+        """Remove what the job says of its own machine."""
+        return remove_options(request, self.local_options)
+
+    def recover_section(self, fields: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Return the options that were recorded. Raises ImagegenError for reference images."""
+        return recover_options(fields, self.options.keys() - {self.model_option, *self.local_options})
 
     def inspect(self, request: Request) -> _Server:
         """Ask a request's server what it is and has. Raises Refused and Unreachable."""

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Collection
 from itertools import islice
 
-__all__ = ["is_terminal", "list_first", "one_line", "plain_lines", "size_text"]
+__all__ = ["file_name", "is_terminal", "list_first", "one_line", "plain_lines", "size_text"]
 
 
 def one_line(text: str | bytes, longest: int = 300) -> str:
@@ -34,6 +34,11 @@ def list_first(names: Collection[str], most: int = 3) -> str:
     """Return the first names in one line, such as `a, b and 4 more`."""
     more = f" and {len(names) - most} more" if len(names) > most else ""
     return ", ".join(islice(names, most)) + more
+
+
+def file_name(path: str) -> str:
+    """Return the name of a file by its path, of whichever system."""
+    return path.replace("\\", "/").rpartition("/")[2]
 
 
 def is_terminal() -> bool:

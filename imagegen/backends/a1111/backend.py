@@ -9,9 +9,8 @@ import os
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from imagegen.backends.a1111.section import LOCAL_OPTIONS, OPTIONS, PARAMETERS, resolve
+from imagegen.backends.a1111.section import OPTIONS, PARAMETERS, resolve
 from imagegen.backends.base import Diagnosis, GeneratedImage, GenerationError, Progress, Resolved
-from imagegen.backends.options import recover_options, remove_options
 from imagegen.backends.server_backend import ServerBackend
 from imagegen.backends.text import list_first, one_line
 from imagegen.errors import Problem
@@ -40,19 +39,6 @@ class A1111Backend(ServerBackend["Server"]):
         """Read the reference image, and name the checkpoint."""
         return resolve(section, self.context)
 
-    def recover_section(self, fields: Mapping[str, Any]) -> Mapping[str, Any]:
-        """Return the options that were recorded."""
-        return recover_options(fields, PARAMETERS)
-
-    def strip_local(self, request: Request) -> Request:
-        """Remove what the job says of its own machine."""
-        return remove_options(request, LOCAL_OPTIONS)
-
-    def url(self, request: Request) -> str:
-        """Return the address of a request's server."""
-        url: str = request.extra.get("server", {}).get("url", self.context.settings.a1111_server_url)
-        return url.rstrip("/")
-
     def inspect(self, request: Request) -> Server:
         """Ask the server what it is and has. A1111_AUTH is for that of the settings alone."""
         from imagegen.backends.a1111.server import Server
@@ -80,7 +66,7 @@ class A1111Backend(ServerBackend["Server"]):
         body = build_body(request, server, checkpoint, progress.file)
         may_interrupt = request.extra.get("server", {}).get("interrupt")
         image, info = Generation(server, body, progress, task, may_interrupt).run()
-        if problem := find_difference(image, info, body, checkpoint, server):
+        if problem := find_difference(image, info, body, server.checkpoints.get(checkpoint, ())):
             raise GenerationError(problem.what, problem.hint)
         told = {key: info[key] for key in _FACTS if isinstance(info.get(key), str)}
         engine = one_line(f"{server.program.name} {server.version or told.pop('version', '')}", 100)

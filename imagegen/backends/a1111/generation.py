@@ -22,14 +22,9 @@ _FIRST_POLL_S, _POLL_S = 0.5, 1.0
 
 
 class Generation:
-    """One image at a server.
+    """One image at a server, followed by its task's ID, if the program takes one.
 
-    Args:
-        server: which generates it.
-        body: of the request.
-        progress: as for `Backend.generate`.
-        task: the ID by which the server knows the request; empty if it takes none.
-        may_interrupt: whether a cancelled image is stopped though it may be another person's; None: only if it is not.
+    may_interrupt: whether it is stopped though the server may generate another person's; None: only if it does not.
     """
 
     def __init__(
@@ -57,7 +52,7 @@ class Generation:
         with check_while_reading(self._progress.check):
             self._before = self._server.stage()
             if "lora" in self._body:
-                self._server.get("/sdapi/v1/loras")  # sd-server takes only those that it listed since its start
+                self._server.find("/sdapi/v1/loras")  # sd-server takes only those that it listed since its start
         self._poll_s = time.monotonic() + _FIRST_POLL_S
         try:
             return self._server.generate(self._body, self._follow)

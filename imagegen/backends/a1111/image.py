@@ -54,12 +54,15 @@ def build_body(request: Request, server: Server, checkpoint: str, file: Callable
 
 
 def find_difference(
-    image: bytes, info: Mapping[str, Any], body: Mapping[str, Any], checkpoint: str, server: Server
+    image: bytes, info: Mapping[str, Any], body: Mapping[str, Any], names: Sequence[str]
 ) -> Problem | None:
-    """Return what the program took in place of what it was asked for; None if nothing speaks for that."""
-    for name, asked, taken in _compare(image, info, body, checkpoint, server.checkpoints.get(checkpoint, ())):
+    """Return what the server took in place of what it was asked for; None if nothing speaks for that.
+
+    info: what it says of the image. names: of the checkpoint, as listed first; none if it has no list.
+    """
+    for name, asked, taken in _compare(image, info, body, names):
         if taken and asked and _simplify(asked) != _simplify(taken):
-            what = f"{server.program.name} took another {name}: {taken}, and not {asked}"
+            what = f"the server took another {name}: {taken}, and not {asked}"
             return Problem("", what, _HINTS.get(name, "see what the server has now: doit doctor"))
     return None
 
@@ -72,7 +75,7 @@ _HINTS = {
 
 
 def _compare(
-    image: bytes, info: Mapping[str, Any], body: Mapping[str, Any], checkpoint: str, names: Sequence[str]
+    image: bytes, info: Mapping[str, Any], body: Mapping[str, Any], names: Sequence[str]
 ) -> Iterator[tuple[str, str, str]]:
     """Yield what can be compared: its name, what was asked for, and what was taken; empty if that is not known."""
     said = {key: str(value) for key, value in info.items() if isinstance(value, (str, int))}
@@ -81,10 +84,9 @@ def _compare(
     yield "seed", str(body["seed"]), said.get("seed", "")
     yield "sampler", body.get("sampler_name", ""), said.get("sampler_name", "")
     yield "prompt", body["prompt"], str(prompts[0]) if isinstance(prompts, list) and prompts else said.get("prompt", "")
-    if "override_settings" in body:
-        has_hash = any(re.fullmatch("[0-9a-f]{10}", name) for name in names)
-        for key in ("sd_model_name", "sd_model_hash")[: 1 + has_hash]:
-            yield "checkpoint", said.get(key, "") if said.get(key) in names else checkpoint, said.get(key, "")
+    is_hashed = any(re.fullmatch("[0-9a-f]{10}", name) for name in names)
+    for key in ("sd_model_name", "sd_model_hash")[: 1 + is_hashed] if "override_settings" in body else ():
+        yield "checkpoint", said.get(key, "") if said.get(key) in names else names[0], said.get(key, "")
     if loaded := str(more.get("Lora hashes") or "") if isinstance(more, dict) else "":
         loras = {part.partition(":")[0].strip() for part in loaded.split(",")}
         for name in re.findall(r"<lora:([^:>]*)", body["prompt"]):

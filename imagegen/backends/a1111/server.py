@@ -14,6 +14,7 @@ from typing import Any
 from imagegen.backends.a1111.programs import DRAW_THINGS, Program, identify
 from imagegen.backends.json_api import JsonApi, Refused, Unreachable
 from imagegen.backends.limits import NOTHING
+from imagegen.backends.text import file_name
 
 __all__ = ["Server", "Stage"]
 
@@ -51,7 +52,7 @@ class Server(JsonApi):
         encoded = base64.b64encode(user_and_password.encode("utf-8")).decode("ascii")
         self.auth = f"Basic {encoded}" if user_and_password else ""
         super().__init__(url, self.auth, user_and_password, user_and_password.partition(":")[2])
-        self.program, self.version = identify(self.get) or self._refuse()
+        self.program, self.version = identify(self.find) or self._refuse()
         options = self.look("/sdapi/v1/options") or {}
         if options.get("enable_prompt_comments") is False:
             self.program = replace(self.program, changes=NOTHING)
@@ -82,21 +83,16 @@ class Server(JsonApi):
         names: dict[str, str] = {}
         for one in self._list("loras"):
             path, by_path = _text(one, "path"), self.program.loras == "lora"
-            for name in (_text(one, "name"), _text(one, "alias"), path.replace("\\", "/") if by_path else _base(path)):
+            for name in (
+                _text(one, "name"),
+                _text(one, "alias"),
+                path.replace("\\", "/") if by_path else file_name(path),
+            ):
                 names.setdefault(name, path if by_path else _text(one, "name"))
         return {name: sent for name, sent in names.items() if name and sent}
 
-    def get(self, path: str) -> Any:
-        """Return the JSON at a path; None if the server has none there."""
-        try:
-            return self._json("GET", path, object, limit=_MOST)
-        except Refused as refused:
-            if refused.status in (404, 405, 501) or (not refused.status and refused.may_pass):  # the latter: not JSON
-                return None
-            raise
-
     def _list(self, name: str) -> list[Mapping[str, Any]]:
-        found = self.get(f"/sdapi/v1/{name}")
+        found = self.find(f"/sdapi/v1/{name}", limit=_MOST)
         return [one for one in found if isinstance(one, dict)] if isinstance(found, list) else []
 
     def stage(self) -> Stage | None:
@@ -155,7 +151,7 @@ def _name_checkpoint(one: Mapping[str, Any]) -> tuple[str, Sequence[str]] | None
     if not (title := _text(one, "title") or _text(one, "model_name")):
         return None
     file = re.sub(r" \[[0-9a-fA-F]+\]$", "", title).replace("\\", "/")  # it gets the hash only once it was loaded
-    files = (file, _base(file), _base(_text(one, "filename")))
+    files = (file, file_name(file), file_name(_text(one, "filename")))
     names = (title, *files, *(name.rpartition(".")[0] for name in files), _text(one, "model_name"), _text(one, "hash"))
     return file, [name for name in names if name]
 
@@ -178,7 +174,3 @@ def _fraction(found: Mapping[str, Any]) -> float:
 def _text(found: Mapping[str, Any], key: str) -> str:
     value = found.get(key)
     return value if isinstance(value, str) else ""
-
-
-def _base(path: str) -> str:
-    return path.replace("\\", "/").rpartition("/")[2]

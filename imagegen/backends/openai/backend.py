@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 import imagegen.backends.openai.section as of_section
 from imagegen.backends.base import Diagnosis, GeneratedImage, GenerationError, Progress, Resolved
 from imagegen.backends.openai.dialects import DIALECTS
-from imagegen.backends.options import remove_options
 from imagegen.backends.server_backend import ServerBackend
 from imagegen.backends.text import list_first
 from imagegen.errors import Problem
@@ -39,15 +38,12 @@ class OpenAIBackend(ServerBackend["Server"]):
         *("prompt", "negative", "width", "height", "steps", "cfg", "sampler", "scheduler", "seed")
     }
     options: Mapping[str, Any] = of_section.OPTIONS
+    local_options = frozenset(of_section.LOCAL_OPTIONS)
     model_option = "model"
 
     def resolve(self, section: Mapping[str, Any]) -> Resolved:
         """Name the model, and what the dialect does not honour."""
         return of_section.resolve(section, self.context)
-
-    def strip_local(self, request: Request) -> Request:
-        """Remove what the job says of its own machine."""
-        return remove_options(request, of_section.LOCAL_OPTIONS)
 
     def url(self, request: Request) -> str:
         """Return the address of a request's server."""

@@ -85,7 +85,7 @@ class SdBackend(Backend):
 
     def _ask_for_model(self, url: str) -> str:
         from imagegen.backends.json_api import Refused, Unreachable
-        from imagegen.backends.sd.checks import file_name
+        from imagegen.backends.text import file_name
 
         try:
             model = file_name(self.engine.capabilities(url).model)

@@ -20,14 +20,14 @@ from imagegen.backends.sd.model_kind import Contents
 from imagegen.backends.sd.program import Program
 from imagegen.backends.sd.section import PARTS
 from imagegen.backends.sd.server import lora_arguments
-from imagegen.backends.text import list_first
+from imagegen.backends.text import file_name, list_first
 from imagegen.errors import ImagegenError, Problem
 from imagegen.plan.request import Request
 
 if TYPE_CHECKING:
     from imagegen.backends.sd.engine import Engine
 
-__all__ = ["check_requests", "file_name", "list_notes"]
+__all__ = ["check_requests", "list_notes"]
 
 
 def check_requests(requests: Sequence[Request], engine: Engine) -> list[Problem]:
@@ -42,11 +42,6 @@ def list_notes(requests: Sequence[Request], engine: Engine) -> list[str]:
     """
     checker = _Checker(engine)
     return list(dict.fromkeys(note for request in requests for note in checker.describe(request)))
-
-
-def file_name(path: str) -> str:
-    """Return the name of a file by its path, of whichever system."""
-    return path.replace("\\", "/").rpartition("/")[2]
 
 
 @dataclass

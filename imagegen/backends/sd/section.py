@@ -6,8 +6,17 @@ from collections.abc import Mapping
 from typing import Any
 
 from imagegen.backends.base import Context, Resolved
-from imagegen.backends.options import NAME, STRENGTH, address, normalise, option, recover_options
-from imagegen.backends.reference_image import read_images, resolve_strength
+from imagegen.backends.options import (
+    INIT_STRENGTH,
+    LORAS,
+    NAME,
+    address,
+    normalise,
+    option,
+    recover_options,
+    resolve_loras,
+)
+from imagegen.backends.reference_image import resolve_images
 from imagegen.backends.sd.files import name_here
 from imagegen.backends.sd.known_models import KNOWN_MODELS, KnownModel
 from imagegen.config.settings import Settings
@@ -49,12 +58,7 @@ OPTIONS: Mapping[str, Any] = {
     "clip_l": option("The file of the text encoder CLIP-L.", **NAME),
     "clip_g": option("The file of the text encoder CLIP-G.", **NAME),
     "t5xxl": option("The file of the text encoder T5-XXL.", **NAME),
-    "loras": option(
-        "LoRAs: each file name with its strength.",
-        type="mapping",
-        keysrules=NAME,
-        valuesrules=STRENGTH,
-    ),
+    "loras": LORAS,
     "images": option(
         "Reference images, each a file, or another output as JOB:ITEM. init: the image to start from; ref1 to ref9: "
         "images to edit or to follow, for models that take them.",
@@ -62,9 +66,7 @@ OPTIONS: Mapping[str, Any] = {
         keysrules=_IMAGE_KEY,
         valuesrules=NAME,
     ),
-    "strength": option(
-        "How far the picture may go from images.init: 0 keeps it, 1 ignores it.", type="number", min=0, max=1
-    ),
+    "strength": INIT_STRENGTH,
     "guidance": option("Distilled guidance, for models such as FLUX.1 dev.", type="number", min=0, max=100),
     "rng": option(
         "Whose random numbers: cpu gives ComfyUI's noise, cuda A1111's.", type="text", allowed=["cpu", "cuda"]
@@ -98,15 +100,11 @@ def resolve(section: Mapping[str, Any], context: Context) -> Resolved:
     section = {key: normalise(value) if key in PARTS else value for key, value in section.items()}
     known, files = _name_files(section, context.settings, problems)
     extra: dict[str, Any] = {key: section[key] for key in (*PARAMETERS, *LOCAL_OPTIONS) if key in section}
-    if loras := extra.get("loras"):
-        extra["loras"] = {normalise(name): float(strength) for name, strength in loras.items()}
     if "guidance" in extra:
         extra["guidance"] = float(extra["guidance"])
-    references: Mapping[str, str] = extra.pop("images", {})
-    images, sources = read_images(references, context, problems, "sd-server")
-    if images:
-        extra["images"] = images
-    extra |= resolve_strength(section, problems)
+    extra.pop("images", None)
+    images, origins, sources = resolve_images(section, context, problems, "sd-server")
+    extra |= resolve_loras(section) | images
     if problems:
         raise ImagegenError(*problems)
     extra["files"] = files
@@ -114,7 +112,7 @@ def resolve(section: Mapping[str, Any], context: Context) -> Resolved:
         extra,
         model=known.name if known else files.get("diffusion_model") or files.get("model"),
         only_if_given=frozenset({"sampler", "scheduler"} | ({"steps", "cfg", "width", "height"} if known else set())),
-        origins={key: name for key, name in references.items() if key not in images},
+        origins=origins,
         files=sources,
         unused=frozenset({"cfg", "negative"} if known and known.is_distilled else ()),
     )

@@ -137,13 +137,13 @@ def png(width: int = 128, height: int = 192) -> bytes:
 def test_what_differs_is_found_in_what_the_server_says(fake: FakeA1111, info: dict[str, Any], expected: str) -> None:
     server, checkpoint = inspect(fake)
     sent = {**body(fake, sampler="Euler"), "prompt": "a fox <lora:tint:1>"}
-    found = find_difference(png(), info, sent, checkpoint, server)
+    found = find_difference(png(), info, sent, server.checkpoints[checkpoint])
     assert (found is not None and expected in found.what and found.hint) if expected else found is None
 
 
 def test_another_size_is_found_in_the_image(fake: FakeA1111) -> None:
     server, checkpoint = inspect(fake)
-    found = find_difference(png(128, 256), {}, body(fake), checkpoint, server)
+    found = find_difference(png(128, 256), {}, body(fake), server.checkpoints[checkpoint])
     assert found
-    assert found.what == "A1111 took another size: 128×256, and not 128×192"
-    assert find_difference(b"broken", {}, body(fake), checkpoint, server) is None
+    assert found.what == "the server took another size: 128×256, and not 128×192"
+    assert find_difference(b"broken", {}, body(fake), server.checkpoints[checkpoint]) is None

@@ -39,7 +39,7 @@ VAES: dict[str, Any] = {"/sdapi/v1/sd-vae": []}
     indirect=["fake"],
 )
 def test_each_program_is_recognised(fake: FakeA1111, program: Program, version: str) -> None:
-    assert identify(Server(fake.url).get) == (program, version)
+    assert identify(Server(fake.url).find) == (program, version)
 
 
 @pytest.mark.parametrize(
@@ -65,6 +65,6 @@ def test_what_has_no_such_api_is_none_of_them(at_each: object) -> None:
 
 
 def test_nothing_is_asked_for_that_holds_a_password(fake: FakeA1111) -> None:
-    identify(Server(fake.url).get)
+    identify(Server(fake.url).find)
     assert fake.asked
     assert not fake.count("/cmd-flags")

@@ -14,9 +14,9 @@ import pytest
 
 from imagegen.backends.base import Context, GenerationError
 from imagegen.backends.sd import SdBackend, checks
-from imagegen.backends.sd.checks import file_name
 from imagegen.backends.sd.known_models import KNOWN_MODELS
 from imagegen.backends.sd.memory import Machine
+from imagegen.backends.text import file_name
 from imagegen.config.models import ModelFile
 from imagegen.config.settings import Settings
 from imagegen.errors import Problem
