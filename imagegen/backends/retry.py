@@ -77,7 +77,7 @@ def _may_be_made(error: Refused | Unreachable) -> bool:
 
 def _lost(why: str) -> MayBePaidError:
     what = f"requested, and no image arrived: {why}; it may have been made and charged for"
-    return MayBePaidError(what, "look at the account's usage; the next doit requests it again")
+    return MayBePaidError(what, "look at the account's usage before you run doit again")
 
 
 def _wait(seconds: float, progress: Progress) -> None:

@@ -118,7 +118,7 @@ class OpenAIBackend(ServerBackend["Server"]):
         yield Diagnosis(True, "OPENAI_API_KEY", key)
         if not isinstance(server, Problem):
             how = "by its address" if of_section.is_openai(url) else "as job or settings say" if named else "as it says"
-            program = f"{server.program or 'a program that does not say which'} {server.version}".strip()
+            program = f"{server.program or DIALECTS[named].program} {server.version}".rstrip()
             models = f"; models: {list_first(server.models, 5)}" if server.models else ""
             yield Diagnosis(True, f"server {url}", f"{program}, dialect {named or server.dialect}, {how}{models}")
 

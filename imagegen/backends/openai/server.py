@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from imagegen.backends.json_api import MAX_IMAGE_JSON, JsonApi, Refused
+from imagegen.backends.json_api import MAX_IMAGE_JSON, JsonApi, Refused, Unreachable
 from imagegen.backends.text import one_line
 
 __all__ = ["KOBOLDCPP", "Client", "Server", "inspect_server"]
@@ -121,7 +121,10 @@ def inspect_server(client: Client, *, is_hosted: bool) -> Server:
 
 def _inspect_sglang(client: Client, *, makes_images: bool) -> Server:
     """Its LoRAs are listed by the part of the model that they are applied to."""
-    active = (client.look("/v1/list_loras") or {}).get("active")
+    try:
+        active = (client.look("/v1/list_loras") or {}).get("active")
+    except Unreachable:
+        raise Refused(f"SGLang at {client.url} still warms up", "run doit again when it is ready") from None
     parts = active.values() if isinstance(active, dict) else ()
     loras = sorted({str(one.get("nickname")) for part in parts for one in _dicts(part)})
     names, version = [one["id"] for one in client.models()], _read_version(client.look("/server_info"))
