@@ -5,13 +5,17 @@ from __future__ import annotations
 import difflib
 import re
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any
 
 from imagegen.backends.text import list_first
 from imagegen.errors import Problem, did_you_mean
 from imagegen.plan.request import Request
 
-__all__ = ["check_each", "check_multiples", "describe_choices", "explain_unlisted", "sort_by_likeness"]
+__all__ = [
+    *("check_each", "check_multiples", "choose_listed", "describe_choices", "explain_unlisted", "index_names"),
+    "sort_by_likeness",
+]
 
 _SHOWN = 8
 _SAME = {"discrete": "normal", "uniform": "normal", "ays": "alignyoursteps", "ddimuniform": "ddim"}
@@ -41,6 +45,47 @@ def check_multiples(request: Request, multiple: int, program: str) -> Iterator[P
             below = value // multiple * multiple
             near = f"{below} or {below + multiple}" if below else str(multiple)
             yield Problem("", f"{name} {value}: {program} takes multiples of {multiple}", f"use {near}")
+
+
+def choose_listed(
+    option: str, name: str, listed: Mapping[str, Sequence[str]], url: str, loaded: str = ""
+) -> str | Problem:
+    """Return which of the things that a server lists a job means, the only one if it names none; or why none.
+
+    Args:
+        option: that names it, such as a1111.checkpoint.
+        name: the job's; empty if it names none.
+        listed: by the name that is recorded, what each may be called; the server's own name for it comes first.
+        url: the server's.
+        loaded: the one that it has loaded; empty if that is not known.
+    """
+    kind = option.rpartition(".")[2]
+    exact = [one for one, names in listed.items() if name in (one, names[0])]
+    found = exact or [one for one, names in listed.items() if not name or name in names]
+    if len(found) == 1:
+        return found[0]
+    if found:
+        more = f"; {loaded} is loaded" if loaded else ""
+        open_what = f"the job names no {kind}, and {url} has {len(found)}{more}"
+        what = f"{url} has {len(found)} {kind}s of the name {name}" if name else open_what
+        return Problem("", what, f"name one: {option}: {list_first(found, _SHOWN)}")
+    if not listed:
+        return Problem("", f"{url} has no {kind}", "give it one, and start it again")
+    return Problem("", f"{option}: {url} has no {name}", describe_choices(name, list(listed)))
+
+
+def index_names(listed: Sequence[Mapping[str, Any]], more: str) -> Mapping[str, str]:
+    """Return the names in a server's list, by themselves and by what `more` holds, in lower case.
+
+    more: the key of a list of aliases, or of a label. A name counts more than an alias.
+    """
+    index: dict[str, str] = {}
+    names = [one for one in listed if isinstance(one.get("name"), str)]
+    for one in names:
+        others = one.get(more)
+        for other in others if isinstance(others, list) else [others]:
+            index |= {other.lower(): one["name"]} if isinstance(other, str) else {}
+    return index | {one["name"].lower(): one["name"] for one in names}
 
 
 def describe_choices(value: str, options: Sequence[object]) -> str:

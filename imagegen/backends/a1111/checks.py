@@ -7,10 +7,9 @@ from collections.abc import Iterator
 
 from imagegen.backends.a1111.programs import DRAW_THINGS
 from imagegen.backends.a1111.server import Server
-from imagegen.backends.choices import describe_choices, explain_unlisted
+from imagegen.backends.choices import choose_listed, describe_choices, explain_unlisted
 from imagegen.backends.json_api import Refused, Unreachable
 from imagegen.backends.limits import check_limits
-from imagegen.backends.text import list_first
 from imagegen.errors import Problem
 from imagegen.plan.request import Request
 
@@ -28,21 +27,9 @@ def check_request(request: Request, server: Server) -> Iterator[Problem]:
 
 def find_checkpoint(name: str, server: Server) -> str | Problem:
     """Return the file of the checkpoint that a job means, the only one if it names none; or why there is none."""
-    url, files = server.url, list(server.checkpoints)
     if server.program is DRAW_THINGS and (name or server.loaded):  # it has no list, and refuses what it does not have
         return name or server.loaded
-    exact = [file for file, names in server.checkpoints.items() if name in (file, names[0])]
-    found = exact or [file for file, names in server.checkpoints.items() if not name or name in names]
-    if len(found) == 1:
-        return found[0]
-    if found:
-        loaded = f"; {server.loaded} is loaded" if server.loaded else ""
-        several = f"{url} has {len(found)} checkpoints of the name {name}"
-        what = several if name else f"the job names no checkpoint, and {url} has {len(files)}{loaded}"
-        return Problem("", what, f"name one: a1111.checkpoint: {list_first(found, 8)}")
-    if not files:
-        return Problem("", f"{server.program.name} at {url} has no checkpoint", "give it one, and start it again")
-    return Problem("", f"a1111.checkpoint: {url} has no {name}", describe_choices(name, files))
+    return choose_listed("a1111.checkpoint", name, server.checkpoints, server.url, server.loaded)
 
 
 def _check_sampling(request: Request, server: Server) -> Iterator[Problem]:

@@ -12,6 +12,7 @@ from functools import cached_property
 from typing import Any
 
 from imagegen.backends.a1111.programs import DRAW_THINGS, Program, identify
+from imagegen.backends.choices import index_names
 from imagegen.backends.json_api import JsonApi, Refused, Unreachable
 from imagegen.backends.limits import NOTHING
 from imagegen.backends.text import file_name
@@ -60,8 +61,8 @@ class Server(JsonApi):
         # what each may be called, as the server lists it first, by its file as it is there without a hash
         self.checkpoints = dict(filter(None, map(_name_checkpoint, self._list("sd-models"))))
         # its own name for each, by that name and its aliases in lower case; empty if it has no list
-        self.samplers = _index(self._list("samplers"), "aliases")
-        self.schedulers = _index(self._list("schedulers"), "label") if self.program.takes_scheduler else {}
+        self.samplers = index_names(self._list("samplers"), "aliases")
+        self.schedulers = index_names(self._list("schedulers"), "label") if self.program.takes_scheduler else {}
 
     @property
     def _set_auth(self) -> str:
@@ -154,16 +155,6 @@ def _name_checkpoint(one: Mapping[str, Any]) -> tuple[str, Sequence[str]] | None
     files = (file, file_name(file), file_name(_text(one, "filename")))
     names = (title, *files, *(name.rpartition(".")[0] for name in files), _text(one, "model_name"), _text(one, "hash"))
     return file, [name for name in names if name]
-
-
-def _index(found: Sequence[Mapping[str, Any]], more: str) -> Mapping[str, str]:
-    """Return the names, by themselves and by what `more` holds, in lower case; a name counts more than an alias."""
-    index: dict[str, str] = {}
-    for one in found:
-        others = one.get(more)
-        names = others if isinstance(others, list) else [others]
-        index |= {name.lower(): _text(one, "name") for name in names if isinstance(name, str)}
-    return index | {_text(one, "name").lower(): _text(one, "name") for one in found}
 
 
 def _fraction(found: Mapping[str, Any]) -> float:
