@@ -166,7 +166,7 @@ class FakeOpenAI:
             self._now += 1
             self.most_at_once = max(self.most_at_once, self._now)
             self._changed.notify_all()
-            self._changed.wait_for(lambda: self._now >= self.together, 10)
+            self._changed.wait_for(lambda: self._now >= self.together, 60)
             self.together = 1
             self._changed.notify_all()
             fault = next((one for one in self.faults if one.strikes(str(body and body.get("prompt")))), Fault())

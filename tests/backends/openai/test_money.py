@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
@@ -12,13 +12,15 @@ from typing import Any
 
 import pytest
 
-from imagegen.backends.base import Cancelled
+from imagegen.backends.base import Cancelled, MayBePaidError, Progress
+from imagegen.backends.openai import OpenAIBackend
 from imagegen.config.schema import AXIS_FIELDS
-from imagegen.errors import ImagegenError
+from imagegen.errors import ImagegenError, Problem
 from imagegen.execute.events import ProgressEvent
 from imagegen.execute.one_off import plan_images
 from imagegen.execute.worker import ImageProgress
 from imagegen.images.image_file import read_image
+from imagegen.plan.request import Request
 from tests.backends.openai.fake_openai import FakeOpenAI, Fault, failing
 from tests.backends.openai.fake_programs import Answer, Hosted, Picture
 from tests.backends.openai.project import OpenAIProject
@@ -55,6 +57,12 @@ def waits(project: OpenAIProject) -> list[str]:
     """Return what the last build said it waited for."""
     events = [one for one in project.events if isinstance(one, ProgressEvent) and one.name == "waiting"]
     return [text for one in events if (text := str(one.facts["text"]))]
+
+
+def progress(
+    cancel: threading.Event, on_event: Callable[[str, dict[str, Any]], None] = lambda *_: None
+) -> ImageProgress:
+    return ImageProgress(600, cancel, on_event=on_event)
 
 
 def error(message: str, code: str | None = None, kind: str = "invalid_request_error", **more: Any) -> dict[str, Any]:
@@ -94,7 +102,7 @@ def test_a_server_that_always_says_later_is_given_up_in_the_end(project: OpenAIP
 
 def test_nothing_is_waited_for_that_is_later_than_the_images_time(project: OpenAIProject, fake: FakeOpenAI) -> None:
     fake.faults.append(failing(429, RATE, times=None, retry_after="100"))
-    project.job(items=[{**ONE[0], "timeout_s": 3}])
+    project.job(items=[{**ONE[0], "timeout_s": 60}])
     assert project.build() == {"portraits:fox": "failed"}
     assert len(fake.bodies) <= 2
     assert "may have been" not in project.report, "nothing was paid for"
@@ -160,6 +168,23 @@ def test_a_lost_answer_is_said_counted_and_not_asked_for_again_in_that_run(
     assert project.build() == {}
 
 
+def test_a_lost_image_is_not_requested_for_another_job_of_that_run(project: OpenAIProject, fake: FakeOpenAI) -> None:
+    class PreparesLate(OpenAIBackend):
+        def prepare(self, requests: Sequence[Request], progress: Progress) -> Sequence[Problem]:
+            if requests[0].name == "late":
+                fake.wait_asked()
+            return super().prepare(requests, progress)
+
+    project.backends = {"openai": PreparesLate}
+    fake.faults.append(Fault(loses="answer"))
+    project.job(items=ONE)
+    project.job("later", items=[{**ONE[0], "name": "late"}])
+    assert project.build() == {"portraits:fox": "failed", "later:late": "failed"}
+    assert (len(fake.bodies), fake.bill) == (1, CENTS)
+    assert set(project.build().values()) == {"generated", "restored"}
+    assert fake.bill == 2 * CENTS
+
+
 def test_a_lost_answer_counts_for_the_budget(project: OpenAIProject, fake: FakeOpenAI) -> None:
     fake.faults.append(Fault(loses="answer"))
     budget(project, "0.013")
@@ -168,11 +193,24 @@ def test_a_lost_answer_counts_for_the_budget(project: OpenAIProject, fake: FakeO
     assert fake.bill == 2 * CENTS
 
 
-def test_an_image_that_takes_too_long_may_be_paid_and_that_is_said(project: OpenAIProject, fake: FakeOpenAI) -> None:
+@pytest.mark.parametrize("how", ["time is over", "cancelled"])
+def test_what_is_given_up_once_it_is_asked_for_may_be_paid(project: OpenAIProject, fake: FakeOpenAI, how: str) -> None:
     fake.faults.append(Fault(gate=threading.Event()))
-    project.job(items=[{**ONE[0], "timeout_s": 1}])
-    assert project.build() == {"portraits:fox": "failed"}
-    assert "may have been" in project.report, project.report
+    project.job(items=ONE)
+    (output,) = project.outputs().values()
+    cancel = threading.Event()
+    giving_up = progress(cancel)
+
+    def give_up() -> None:
+        fake.wait_made()
+        if how == "cancelled":
+            cancel.set()
+        else:
+            giving_up.timeout_s = 0.0
+
+    threading.Thread(target=give_up, daemon=True).start()
+    with pytest.raises(MayBePaidError):
+        project.project().backends["openai"].generate(output.request, giving_up)
     assert len(fake.bodies) == 1
 
 
@@ -357,12 +395,6 @@ def test_a_model_must_be_named_where_there_are_several(project: OpenAIProject, f
     assert project.build() == {"portraits:fox": "failed"}
     assert "gpt-image-2" in project.report
     assert fake.bodies == []
-
-
-def progress(
-    cancel: threading.Event, on_event: Callable[[str, dict[str, Any]], None] = lambda *_: None
-) -> ImageProgress:
-    return ImageProgress(600, cancel, on_event=on_event)
 
 
 def test_what_is_cancelled_before_it_is_asked_for_costs_nothing(project: OpenAIProject, fake: FakeOpenAI) -> None:
