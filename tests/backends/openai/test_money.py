@@ -442,8 +442,9 @@ def test_doctor_generates_nothing(project: OpenAIProject, fake: FakeOpenAI) -> N
     assert fake.bodies == []
 
 
-def test_a_server_that_does_not_list_its_models_is_used(project: OpenAIProject, fake: FakeOpenAI) -> None:
-    hosted(fake).has_models = False
+@pytest.mark.parametrize("answer", [Answer(404), Answer(403, error("insufficient permissions")), Answer(200, "<html>")])
+def test_an_api_that_does_not_list_its_models_is_used(project: OpenAIProject, fake: FakeOpenAI, answer: Answer) -> None:
+    fake.odd["/v1/models"] = answer
     project.job(items=ONE)
     assert project.build() == {"portraits:fox": "generated"}, project.report
 
@@ -474,7 +475,7 @@ def test_without_a_key_another_hosted_api_is_asked_for_no_image(
 
 def test_a_key_that_is_not_accepted_is_not_shown(project: OpenAIProject, fake: FakeOpenAI) -> None:
     project.environ(OPENAI_API_KEY="sk-mistyped-0002")
-    hosted(fake).has_models = False
+    fake.odd["/v1/models"] = Answer(404)
     project.job(items=ONE)
     assert project.build() == {"portraits:fox": "failed"}
     assert "OPENAI_API_KEY" in project.report
