@@ -309,6 +309,16 @@ def test_an_answer_without_an_image_fails_that_image_and_is_not_fetched_elsewher
     assert word in project.problems["portraits:fox"].what, project.report
 
 
+@pytest.mark.parametrize("loses", ["answer", "reset", "head", "body"])
+def test_an_answer_that_one_s_own_server_loses_costs_that_image_alone(serve: Serve, loses: Any) -> None:
+    project = serve("vllm")
+    project.fake.faults.append(Fault(loses=loses, word="fox"))
+    project.job()
+    assert project.build() == {"portraits:fox": "failed", "portraits:owl": "generated"}
+    assert "paid" not in project.report
+    assert project.build() == {"portraits:fox": "generated"}
+
+
 SAID = [
     ("vllm", 400, {"error": {"message": "too much SALT", "type": "Bad Request", "param": None, "code": 400}}),
     ("vllm", 500, {"error": {"message": "Image generation failed: SALT", "type": "x", "code": 500}}),
