@@ -95,6 +95,8 @@ class Executor:
     _inbox: queue.SimpleQueue[_Message] = field(default_factory=queue.SimpleQueue)
     _tried: set[str] = field(default_factory=set)
     """Keys of images that were generated, or failed."""
+    _lost: dict[str, Problem] = field(default_factory=dict)
+    """Keys of images that may have been paid for without arriving: this run does not request them again."""
     _not_stored: NotStoredError | None = None
     """Why nothing more is generated: it would be lost."""
     _begun: set[str] = field(default_factory=set)
@@ -297,6 +299,8 @@ class Executor:
         try:
             if self._not_stored:
                 raise self._not_stored
+            if lost := self._lost.get(work.key):
+                return _with_loss(work.outcome("failed", problem=lost))
             payment = self._reserve(work)
             if work.output.request.seed is None:
                 work = replace(work, output=choose_seed(self.project, work.output))
@@ -308,7 +312,11 @@ class Executor:
             progress = ImageProgress(output.timeout_s, self.cancel, attempt, self._reporter(output), files)
             image = Generation(self.project, self.backend, work, attempt, progress, self.shared, payment)
             outcome = image.run(slot)
-            return _with_loss(outcome) if payment.state == "lost" else outcome
+            if payment.state != "lost":
+                return outcome
+            if outcome.problem:
+                self._lost[work.key] = outcome.problem
+            return _with_loss(outcome)
         except TryAnotherServer:
             raise
         except BaseException as error:  # nothing that one image does may cost the others
