@@ -73,6 +73,8 @@ def _check_numbers(request: Request, dialect: Dialect) -> Iterator[Problem]:
         yield Problem("", f"steps {request.steps}: {dialect.program} takes at most {dialect.most_steps}", "give fewer")
     if "cfg" in given and request.cfg > dialect.most_cfg:
         yield Problem("", f"cfg {request.cfg:g}: {dialect.program} takes at most {dialect.most_cfg:g}", "lower it")
+    if "true_cfg" in request.extra and "negative" not in given and dialect.name == "vllm":
+        yield Problem("", "openai.true_cfg: vLLM-Omni uses it only with a negative prompt", "give one, or remove it")
     if "cfg" in given and not request.cfg and dialect.name == "lemonade":
         yield Problem("", "cfg 0: Lemonade takes it for none given", "give more than 0, or remove it")
 

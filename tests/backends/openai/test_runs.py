@@ -150,6 +150,7 @@ REFUSED: list[tuple[str, dict[str, Any], dict[str, Any], str]] = [
     ("vllm", {}, {"width": 70, "height": 66}, "16"),
     ("vllm", {}, {"openai": {"model": "qwen"}}, "Qwen/Qwen-Image"),
     ("vllm", {}, {"steps": 201}, "steps"),
+    ("vllm", {}, {"openai": {"true_cfg": 3}}, "negative"),
     ("vllm", {}, {"cfg": 21}, "cfg"),
     ("sglang", {}, {"width": 72, "height": 64}, "16"),
     ("sglang", {}, {"openai": {"model": "Qwen/Qwen-Image"}}, "FLUX.1-dev"),
