@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +12,12 @@ import pytest
 from imagegen.backends.openai import OpenAIBackend
 from imagegen.config.settings import read_settings
 from tests.backends.openai.fake_openai import FakeOpenAI
+from tests.backends.openai.fake_programs import Hosted
 from tests.project_folder import ProjectFolder
 
-__all__ = ["HOSTED", "OWN", "OpenAIProject"]
+__all__ = ["CENTS", "HOSTED", "KEY", "ONE", "OWN", "OpenAIProject", "error"]
+
+KEY = "sk-paid-for-0001"
 
 HOSTED: dict[str, Any] = {
     "backend": "openai",
@@ -21,7 +25,10 @@ HOSTED: dict[str, Any] = {
     "openai": {"model": "gpt-image-2", "quality": "low"},
     "items": [{"name": name, "prompt": f"a {name}"} for name in ("fox", "owl", "bee", "elk", "cat")],
 }
-"""A job for a server that is paid: each image costs $0.006."""
+"""A job for a server that is paid."""
+CENTS = Decimal("0.006")
+"""What each of its images costs."""
+ONE = [{"name": "fox", "prompt": "a fox"}]
 OWN: dict[str, Any] = {**HOSTED, "generate": {"width": 64, "height": 64}, "openai": {}, "items": HOSTED["items"][:2]}
 """A job for a server of one's own."""
 PRICES = {"gpt-image-2 low": "0.006", "gpt-image-2 medium": "0.053"}
@@ -52,3 +59,18 @@ class OpenAIProject(ProjectFolder):
         lines += ["[tool.imagegen.openai.prices]", *(f"'{name}' = {price}" for name, price in prices.items()), ""]
         self.write("pyproject.toml", "\n".join(lines))
         self.settings = read_settings(self.root, {}, self.environment)
+
+    def budget(self, dollars: str, **changes: Any) -> None:
+        """Set the budget of a hosted API."""
+        self.settings_file(budget=dollars, dialect="hosted", **changes)
+
+    @property
+    def hosted(self) -> Hosted:
+        """The program of its server, if that is a hosted API."""
+        assert isinstance(self.fake.program, Hosted)
+        return self.fake.program
+
+
+def error(message: str, code: str | None = None, kind: str = "invalid_request_error", **more: Any) -> dict[str, Any]:
+    """Return an error as OpenAI words it."""
+    return {"error": {"message": message, "type": kind, "param": None, "code": code, **more}}

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import base64
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from decimal import Decimal
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,38 +17,9 @@ from imagegen.errors import ImagegenError, Problem
 from imagegen.execute.events import ProgressEvent
 from imagegen.execute.one_off import plan_images
 from imagegen.execute.worker import ImageProgress
-from imagegen.images.image_file import read_image
 from imagegen.plan.request import Request
 from tests.backends.openai.fake_openai import FakeOpenAI, Fault, failing
-from tests.backends.openai.fake_programs import Answer, Hosted, Picture
-from tests.backends.openai.project import OpenAIProject
-
-KEY = "sk-paid-for-0001"
-ONE = [{"name": "fox", "prompt": "a fox"}]
-CENTS = Decimal("0.006")
-"""What one image costs."""
-
-
-@pytest.fixture
-def fake() -> Iterator[FakeOpenAI]:
-    with FakeOpenAI("hosted", key=KEY) as fake:
-        yield fake
-
-
-@pytest.fixture
-def project(fake: FakeOpenAI, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> OpenAIProject:
-    project = OpenAIProject(tmp_path / "project", fake, monkeypatch)
-    project.settings_file(dialect="hosted")
-    return project
-
-
-def budget(project: OpenAIProject, dollars: str, **changes: Any) -> None:
-    project.settings_file(budget=dollars, dialect="hosted", **changes)
-
-
-def hosted(fake: FakeOpenAI) -> Hosted:
-    assert isinstance(fake.program, Hosted)
-    return fake.program
+from tests.backends.openai.project import CENTS, ONE, OpenAIProject, error
 
 
 def waits(project: OpenAIProject) -> list[str]:
@@ -63,10 +32,6 @@ def progress(
     cancel: threading.Event, on_event: Callable[[str, dict[str, Any]], None] = lambda *_: None
 ) -> ImageProgress:
     return ImageProgress(600, cancel, on_event=on_event)
-
-
-def error(message: str, code: str | None = None, kind: str = "invalid_request_error", **more: Any) -> dict[str, Any]:
-    return {"error": {"message": message, "type": kind, "param": None, "code": code, **more}}
 
 
 RATE = error("Rate limit exceeded for images per minute. Limit: 5/1min.", "rate_limit_exceeded", "requests")
@@ -135,7 +100,7 @@ def test_what_does_not_pass_is_said_and_not_asked_for_again(
 
 def test_a_refused_image_keeps_no_other_from_being_generated(project: OpenAIProject, fake: FakeOpenAI) -> None:
     fake.faults.append(failing(*IN_VAIN[2], word="owl"))
-    budget(project, "0.024")
+    project.budget("0.024")
     project.job()
     states = project.build()
     assert states.pop("portraits:owl") == "failed"
@@ -187,7 +152,7 @@ def test_a_lost_image_is_not_requested_for_another_job_of_that_run(project: Open
 
 def test_a_lost_answer_counts_for_the_budget(project: OpenAIProject, fake: FakeOpenAI) -> None:
     fake.faults.append(Fault(loses="answer"))
-    budget(project, "0.013")
+    project.budget("0.013")
     project.job()
     assert sorted(project.build().values()) == ["failed"] * 4 + ["generated"]
     assert fake.bill == 2 * CENTS
@@ -225,14 +190,14 @@ def test_a_server_that_is_not_there_costs_nothing(project: OpenAIProject, fake: 
 def test_no_budget_is_passed_however_many_are_in_flight(
     project: OpenAIProject, fake: FakeOpenAI, together: int
 ) -> None:
-    budget(project, "0.02")
+    project.budget("0.02")
     fake.together = together
     project.job()
     assert sorted(project.build().values()) == ["failed"] * 2 + ["generated"] * 3
     assert fake.bill == Decimal("0.018")
     assert "budget" in project.report
     fake.together = 1
-    budget(project, "0.012")
+    project.budget("0.012")
     assert sorted(project.build().values()) == ["generated"] * 2, project.report
     assert fake.bill == Decimal("0.030")
     assert fake.prompts == sorted({*fake.prompts})
@@ -256,7 +221,7 @@ UNPRICED: list[tuple[dict[str, str], dict[str, Any]]] = [
 def test_an_image_of_unknown_price_is_refused_while_there_is_a_budget(
     project: OpenAIProject, fake: FakeOpenAI, prices: dict[str, str], section: dict[str, Any]
 ) -> None:
-    budget(project, "5", prices=prices)
+    project.budget("5", prices=prices)
     project.job(items=ONE, openai=section or project.base_job["openai"])
     assert project.build() == {"portraits:fox": "failed"}
     assert "prices" in project.report, project.report
@@ -267,7 +232,7 @@ def test_an_image_of_unknown_price_is_refused_while_there_is_a_budget(
 
 def test_the_most_specific_price_counts(project: OpenAIProject, fake: FakeOpenAI) -> None:
     prices = {"gpt-image-2": "1", "gpt-image-2 low": "2", "gpt-image-2 low 1024x640": "0.006", "gpt-image-2 high": "3"}
-    budget(project, "0.01", prices=prices)
+    project.budget("0.01", prices=prices)
     project.job(items=ONE)
     assert project.build() == {"portraits:fox": "generated"}, project.report
     project.job(items=[{"name": "owl", "prompt": "an owl", "height": 1024}])
@@ -281,7 +246,7 @@ def test_what_is_restored_costs_nothing(project: OpenAIProject, fake: FakeOpenAI
     before = project.image("fox").read_bytes()
     for name in ("fox", "owl"):
         project.image(name).unlink()
-    budget(project, "0.001")
+    project.budget("0.001")
     assert set(project.build().values()) == {"restored"}, project.report
     assert project.image("fox").read_bytes() == before
     assert len(fake.bodies) == 5
@@ -333,70 +298,6 @@ def test_another_image_is_paid_for_only_where_it_is_asked_for(project: OpenAIPro
     assert fake.bill == 2 * CENTS
 
 
-def test_an_image_of_another_size_was_paid_for_and_is_kept(project: OpenAIProject, fake: FakeOpenAI) -> None:
-    hosted(fake).own_size = (1024, 1024)
-    project.job(items=ONE)
-    assert project.build() == {"portraits:fox": "generated"}, project.report
-    assert "1024×1024" in project.notes["portraits:fox"]
-    file = read_image(project.image("fox").read_bytes())
-    assert (file.width, file.height) == (1024, 1024)
-    assert project.build() == {}
-    assert fake.bill == CENTS
-
-
-def test_another_quality_than_asked_for_is_said(project: OpenAIProject, fake: FakeOpenAI) -> None:
-    hosted(fake).changes = {"quality": "medium"}
-    project.job(items=ONE)
-    assert project.build() == {"portraits:fox": "generated"}
-    assert "medium" in project.report
-    assert project.build() == {}
-
-
-def test_what_was_paid_for_and_cannot_be_used_is_kept_and_not_paid_for_again(
-    project: OpenAIProject, fake: FakeOpenAI
-) -> None:
-    image = Picture("a fox", (1024, 640), 1).encode()[:-20]
-    said = {"data": [{"b64_json": base64.b64encode(image).decode()}], "size": "1024x640", "quality": "low"}
-    fake.faults.append(Fault(Answer(200, said), makes=True))
-    project.job(items=ONE)
-    assert project.build() == {"portraits:fox": "failed"}
-    assert any(path.read_bytes() == image for path in project.root.rglob(".imagegen/**/*") if path.is_file())
-    assert project.build() == {"portraits:fox": "failed"}
-    assert (len(fake.bodies), fake.bill) == (1, CENTS)
-    assert ".imagegen/paid" in project.report
-
-
-def test_what_a_server_says_of_an_image_is_recorded(project: OpenAIProject) -> None:
-    project.job(items=ONE)
-    project.build()
-    (output,) = project.outputs().values()
-    (entry,) = project.project().store.entries(output.fingerprint)
-    assert entry.facts["usage"]["output_tokens"] == 1056
-
-
-def test_only_what_the_hosted_api_takes_is_sent(project: OpenAIProject, fake: FakeOpenAI) -> None:
-    project.job(items=[{**ONE[0], "steps": 20, "negative": "blur", "seed": 7}], openai={"model": "gpt-image-2"})
-    assert project.build() == {"portraits:fox": "generated"}, project.report
-    assert fake.bodies[0].keys() <= {"model", "prompt", "n", "size", "output_format"}
-
-
-@pytest.mark.parametrize("size", [(512, 512), (1030, 1024)])
-def test_a_size_that_the_api_refuses_costs_nothing(
-    project: OpenAIProject, fake: FakeOpenAI, size: tuple[int, int]
-) -> None:
-    project.job(items=ONE, generate=dict(zip(("width", "height"), size, strict=True)))
-    assert project.build() == {"portraits:fox": "failed"}
-    assert "Invalid size '{}x{}'".format(*size) in project.report
-    assert (len(fake.bodies), fake.bill) == (1, Decimal(0))
-
-
-def test_a_model_must_be_named_where_there_are_several(project: OpenAIProject, fake: FakeOpenAI) -> None:
-    project.job(items=ONE, openai={})
-    assert project.build() == {"portraits:fox": "failed"}
-    assert "gpt-image-2" in project.report
-    assert fake.bodies == []
-
-
 def test_what_is_cancelled_before_it_is_asked_for_costs_nothing(project: OpenAIProject, fake: FakeOpenAI) -> None:
     project.job(items=ONE)
     (output,) = project.outputs().values()
@@ -419,88 +320,10 @@ def test_a_server_of_ones_own_is_no_matter_of_money(project: OpenAIProject, fake
         project.job("own", items=project.base_job["items"][:3], generate={"width": 64, "height": 64}, openai=section)
         project.job()
         fake.together = 2
-        budget(project, "0.012")
+        project.budget("0.012")
         states = project.build()
         assert [states.pop(f"own:{name}") for name in ("fox", "owl", "bee")] == ["generated"] * 3, project.report
         assert own.most_at_once == 1
         assert {asked.authorization for asked in own.asked} == {None}
     assert sorted(states.values()) == ["failed"] * 3 + ["generated"] * 2
     assert fake.bill == Decimal("0.012")
-
-
-def test_doctor_generates_nothing(project: OpenAIProject, fake: FakeOpenAI) -> None:
-    project.job(items=ONE)
-    budget(project, "1.50")
-    (output,) = project.outputs().values()
-    rows = project.project().backends["openai"].diagnose([output.request])
-    said = "\n".join(f"{row.what} {row.found} {row.hint}" for row in rows)
-    assert all(row.ok for row in rows), said
-    assert fake.url in said
-    assert "OPENAI_API_KEY" in said
-    assert "0.006" in said
-    assert KEY not in said
-    assert fake.bodies == []
-
-
-@pytest.mark.parametrize("answer", [Answer(404), Answer(403, error("insufficient permissions")), Answer(200, "<html>")])
-def test_an_api_that_does_not_list_its_models_is_used(project: OpenAIProject, fake: FakeOpenAI, answer: Answer) -> None:
-    fake.odd["/v1/models"] = answer
-    project.job(items=ONE)
-    assert project.build() == {"portraits:fox": "generated"}, project.report
-
-
-def test_without_a_key_openai_is_not_even_contacted(
-    project: OpenAIProject, fake: FakeOpenAI, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for name in ("OPENAI_API_KEY", "OPENAI_BASE_URL"):
-        monkeypatch.delenv(name)
-        del project.environment[name]
-    monkeypatch.setenv("HTTPS_PROXY", fake.origin)
-    project.settings_file()
-    project.job()
-    assert set(project.build().values()) == {"failed"}
-    assert "OPENAI_API_KEY" in project.report
-    assert fake.asked == []
-
-
-def test_without_a_key_another_hosted_api_is_asked_for_no_image(
-    project: OpenAIProject, fake: FakeOpenAI, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.delenv("OPENAI_API_KEY")
-    project.job()
-    assert set(project.build().values()) == {"failed"}
-    assert "OPENAI_API_KEY" in project.report
-    assert fake.bodies == []
-
-
-def test_a_key_that_is_not_accepted_is_not_shown(project: OpenAIProject, fake: FakeOpenAI) -> None:
-    project.environ(OPENAI_API_KEY="sk-mistyped-0002")
-    fake.odd["/v1/models"] = Answer(404)
-    project.job(items=ONE)
-    assert project.build() == {"portraits:fox": "failed"}
-    assert "OPENAI_API_KEY" in project.report
-    assert "sk-mistyped-0002" not in project.report
-    assert fake.pictures == []
-
-
-def test_a_server_that_repeats_the_key_in_everything_has_it_kept_nowhere(
-    project: OpenAIProject, fake: FakeOpenAI
-) -> None:
-    hosted(fake).changes = {"quality": f"low {KEY}", "usage": {"of": KEY, KEY: 1}, KEY: KEY}
-    hosted(fake).models = ("gpt-image-2", KEY)
-    image = Picture("a bee", (1024, 640), 1).encode() + KEY.encode()
-    fake.faults += [
-        failing(400, error(f"no {KEY}", KEY, KEY), word="owl"),
-        Fault(Answer(200, {"data": [{"b64_json": base64.b64encode(image).decode()}]}), word="bee"),
-        failing(401, error(f"Incorrect API key provided: {KEY}"), word="elk"),
-        failing(429, error(KEY), retry_after_ms="1", word="cat", times=None),
-    ]
-    project.job()
-    states = project.build()
-    assert states.pop("portraits:fox") == "generated", project.report
-    assert set(states.values()) == {"failed"}
-    (output, *_) = project.outputs().values()
-    rows = project.project().backends["openai"].diagnose([output.request])
-    kept = {path.name: path.read_bytes() for path in project.root.rglob("*") if path.is_file()}
-    assert [name for name, data in kept.items() if KEY.encode() in data] == []
-    assert KEY not in project.report + str(rows) + str(project.events)

@@ -5,30 +5,13 @@ from __future__ import annotations
 import re
 import signal
 import threading
-from collections.abc import Iterator
 from decimal import Decimal
-from pathlib import Path
 
 import pytest
 
 from tests.backends.openai.fake_openai import FakeOpenAI, Fault
-from tests.backends.openai.project import OpenAIProject
+from tests.backends.openai.project import ONE, OpenAIProject
 from tests.project_folder import press_ctrl_c
-
-ONE = [{"name": "fox", "prompt": "a fox"}]
-
-
-@pytest.fixture
-def fake() -> Iterator[FakeOpenAI]:
-    with FakeOpenAI("hosted", key="sk-paid-for-0001") as fake:
-        yield fake
-
-
-@pytest.fixture
-def project(fake: FakeOpenAI, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> OpenAIProject:
-    project = OpenAIProject(tmp_path / "project", fake, monkeypatch)
-    project.settings_file(dialect="hosted")
-    return project
 
 
 def dollars(text: str) -> list[str]:
