@@ -14,11 +14,11 @@ from imagegen.backends.base import Cancelled, MayBePaidError, Progress
 from imagegen.backends.openai import OpenAIBackend
 from imagegen.config.schema import AXIS_FIELDS
 from imagegen.errors import ImagegenError, Problem
-from imagegen.execute.events import ProgressEvent
+from imagegen.execute.events import Outcome, ProgressEvent
 from imagegen.execute.one_off import plan_images
 from imagegen.execute.worker import ImageProgress
 from imagegen.plan.request import Request
-from tests.backends.openai.fake_openai import FakeOpenAI, Fault, failing
+from tests.backends.openai.fake_openai import FakeOpenAI, Fault, failing, until
 from tests.backends.openai.project import CENTS, ONE, OpenAIProject, error
 
 
@@ -98,14 +98,26 @@ def test_what_does_not_pass_is_said_and_not_asked_for_again(
     assert "may have been" not in project.report, "nothing was paid for"
 
 
-def test_a_refused_image_keeps_no_other_from_being_generated(project: OpenAIProject, fake: FakeOpenAI) -> None:
-    fake.faults.append(failing(*IN_VAIN[2], word="owl"))
-    project.budget("0.024")
-    project.job()
-    states = project.build()
-    assert states.pop("portraits:owl") == "failed"
-    assert set(states.values()) == {"generated"}, project.report
-    assert fake.bill == Decimal("0.024")
+def prepare_later(project: OpenAIProject, ready: Callable[[], object]) -> None:
+    """Write a second job with the same image, which is prepared once `ready` holds."""
+
+    class PreparesLater(OpenAIBackend):
+        def prepare(self, requests: Sequence[Request], progress: Progress) -> Sequence[Problem]:
+            if requests[0].name == "later":
+                until(ready)
+            return super().prepare(requests, progress)
+
+    project.backends = {"openai": PreparesLater}
+    project.job(items=ONE)
+    project.job("others", items=[{**ONE[0], "name": "later"}])
+
+
+def test_a_refused_image_leaves_its_price_to_others(project: OpenAIProject, fake: FakeOpenAI) -> None:
+    prepare_later(project, lambda: any(isinstance(one, Outcome) for one in project.events))
+    fake.faults.append(failing(*IN_VAIN[2]))
+    project.budget("0.006")
+    assert project.build() == {"portraits:fox": "failed", "others:later": "generated"}
+    assert fake.bill == CENTS
 
 
 LOST = [
@@ -134,17 +146,9 @@ def test_a_lost_answer_is_said_counted_and_not_asked_for_again_in_that_run(
 
 
 def test_a_lost_image_is_not_requested_for_another_job_of_that_run(project: OpenAIProject, fake: FakeOpenAI) -> None:
-    class PreparesLate(OpenAIBackend):
-        def prepare(self, requests: Sequence[Request], progress: Progress) -> Sequence[Problem]:
-            if requests[0].name == "late":
-                fake.wait_asked()
-            return super().prepare(requests, progress)
-
-    project.backends = {"openai": PreparesLate}
+    prepare_later(project, lambda: fake.bodies)
     fake.faults.append(Fault(loses="answer"))
-    project.job(items=ONE)
-    project.job("later", items=[{**ONE[0], "name": "late"}])
-    assert project.build() == {"portraits:fox": "failed", "later:late": "failed"}
+    assert project.build() == {"portraits:fox": "failed", "others:later": "failed"}
     assert (len(fake.bodies), fake.bill) == (1, CENTS)
     assert set(project.build().values()) == {"generated", "restored"}
     assert fake.bill == 2 * CENTS
