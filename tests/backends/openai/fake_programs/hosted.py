@@ -18,6 +18,8 @@ class Hosted(Program):
 
     headers: ClassVar[Mapping[str, str]] = {"x-request-id": "req_fake0001"}
     models: tuple[str, ...] = ("gpt-image-2", "gpt-image-1-mini", "gpt-5.5")
+    has_models: bool = True
+    """Whether it lists its models: some that speak this API don't."""
     changes: Mapping[str, Any] = {}
     """What its answers say otherwise."""
     own_size: tuple[int, int] | None = None
@@ -28,7 +30,7 @@ class Hosted(Program):
     )
 
     def get(self, path: str) -> Answer:
-        if path == "/v1/models":
+        if path == "/v1/models" and self.has_models:
             data = [{"id": name, "object": "model", "created": 1, "owned_by": "system"} for name in self.models]
             return Answer(200, {"object": "list", "data": data})
         return super().get(path)
