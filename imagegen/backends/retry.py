@@ -76,7 +76,7 @@ def _may_be_made(error: Refused | Unreachable) -> bool:
 
 
 def _lost(why: str) -> MayBePaidError:
-    what = f"requested, and no image arrived: {why}; it may have been made and charged for"
+    what = f"requested, and no image arrived: {why}"  # what that means for the budget, the executor says
     return MayBePaidError(what, "look at the account's usage before you run doit again")
 
 

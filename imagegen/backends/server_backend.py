@@ -119,11 +119,15 @@ class ServerBackend(Backend, Generic[_Server]):
 
     def _describe_prices(self, requests: Sequence[Request]) -> Iterator[Diagnosis]:
         """Yield a row for each price that is not 0."""
-        from imagegen.config.money import dollars
+        from imagegen.config.money import dollars, name_entry
 
         budget = self.context.settings.budget
         limit = "no budget" if budget is None else f"a budget of {dollars(budget)} for a run"
-        for model, price in dict.fromkeys((one.model, self.price(one)) for one in requests):
+        named = [
+            (name_entry(one.model, str(one.extra.get("quality", "")), f"{one.width}x{one.height}"), self.price(one))
+            for one in requests
+        ]
+        for entry, price in dict.fromkeys(named):
             if price != 0:
                 cost = "unknown" if price is None else f"{dollars(price)} an image"
-                yield Diagnosis(True, f"price of {model or 'its model'}", f"{cost}; {limit}")
+                yield Diagnosis(True, f"price of {entry}", f"{cost}; {limit}")

@@ -153,6 +153,7 @@ def as_lines(
 
     """
     from imagegen.execute.build_image import blocked_problem
+    from imagegen.execute.paid_images import LOST_BEFORE
 
     broken = [plan for plan in plans if plan.problems]
     # what is wrong with the settings is wrong with every job: once is enough
@@ -161,9 +162,12 @@ def as_lines(
     for one in _shown(forecast, named):
         yield _head(one, is_named=one.output.task in named)
         yield from ([("    ", ""), *_change(reason)] for reason in one.verdict.reasons if _has_own_line(reason))
-        if one.act == "keep" and one.verdict.hint and one.output.task in named:
+        if one.may_be_paid:
+            yield _plain_line(f"    {LOST_BEFORE}")
+        has_own_hint = _is_not_built(one) or (one.act == "keep" and one.output.task in named)
+        if one.verdict.hint and has_own_hint:
             yield _plain_line(f"    {one.verdict.hint}")
-    if stuck := next((one for one in forecast.images if one.act == "fail"), None):
+    if stuck := next((one for one in forecast.images if one.act == "fail" and not _is_not_built(one)), None):
         yield _plain_line(f"if a file is not replaced: {blocked_problem(stuck.output, stuck.verdict).hint}")
     for plan in plans:
         yield from (_plain_line(f"{plan.name}: {note}") for note in plan.notes)
@@ -220,6 +224,7 @@ def _image_data(one: ForecastImage) -> dict[str, Any]:
         "note": one.verdict.note,
         "seconds": one.seconds,
         "price": None if one.price is None else float(one.price),
+        "may_be_paid": one.may_be_paid,
         "backend": request.backend,
         "model": request.model,
         "seed": request.seed,
@@ -229,6 +234,11 @@ def _image_data(one: ForecastImage) -> dict[str, Any]:
 
 def _shown(forecast: Forecast, named: Collection[str]) -> list[ForecastImage]:
     return [one for one in forecast.images if one.act != "fresh" or one.output.task in named]
+
+
+def _is_not_built(one: ForecastImage) -> bool:
+    """Whether it fails for another reason than the file that is in its place."""
+    return one.act == "fail" and one.verdict.note.startswith("not built")
 
 
 def _head(one: ForecastImage, *, is_named: bool) -> Line:
@@ -246,7 +256,7 @@ def _head(one: ForecastImage, *, is_named: bool) -> Line:
     elif one.act == "keep":
         said += f": {verdict.note}"
     elif one.act == "fail":
-        said += f": {verdict.note}" if verdict.note.startswith("not built") else f" is not replaced: {verdict.note}"
+        said += f": {verdict.note}" if _is_not_built(one) else f" is not replaced: {verdict.note}"
     elif one.act == "ignore":
         said += f": left alone, until doit forget {one.origin}"
     elif one.act == "fresh" and verdict.line:
@@ -272,7 +282,7 @@ def _request_parts(one: ForecastImage) -> Iterator[str]:
         if request.model:
             yield f"model {request.model}"
     if one.act == "generate":
-        if request.seed is None:
+        if request.seed is None and one.output.uses_seed:
             yield "its seed is chosen then"
         if one.output.has_open_model and not request.model:
             server = "no checkpoint or model is set: the server's only one is used"
@@ -367,19 +377,18 @@ def _total(forecast: Forecast, broken: int) -> str:
 
 
 def _compare_with_budget(forecast: Forecast, budget: Decimal) -> str:
-    """Return whether the budget is enough, and for how many of the images that cost something."""
+    """Return whether the budget is enough, for how many of the images that cost something, and what is refused."""
+    from imagegen.backends.text import list_first
     from imagegen.config.money import dollars
     from imagegen.report.console import plural
 
-    priced = sum(bool(one.price) for one in forecast.images)
-    enough = forecast.affordable(budget)
+    costly = sum(one.price != 0 for one in forecast.images)
+    enough, refused = forecast.affordable(budget), forecast.refused(budget)
     said = f"the budget of {dollars(budget)} is enough"
-    if enough < priced:
-        said += f" for {enough} of the {plural(priced, 'image')} that cost something"
-    if forecast.unpriced:
-        what = plural(forecast.unpriced, "image")
-        said = f"{said}; " if priced else f"there is a budget of {dollars(budget)}: "
-        said += f"{what} of unknown price, which it does not allow"
+    if enough < costly:
+        said += f" for {enough} of the {plural(costly, 'image')} that cost something"
+    if refused:
+        said += f"; jobs with an image of unknown or higher price are not built: {list_first(refused)}"
     return said
 
 

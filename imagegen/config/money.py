@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable
 from decimal import Decimal
 
-__all__ = ["dollars", "find_price", "read_dollars"]
+__all__ = ["dollars", "find_price", "name_entry", "read_dollars", "split_entry"]
 
 _LARGEST = 1_000_000
 
@@ -32,6 +32,16 @@ def find_price(prices: Iterable[tuple[str, Decimal]], model: str, quality: str, 
 
     prices: by `MODEL`, `MODEL WIDTHxHEIGHT`, `MODEL QUALITY` or `MODEL QUALITY WIDTHxHEIGHT`.
     """
-    known = dict(prices)
+    known = {split_entry(name): price for name, price in prices}
     names = (f"{model} {quality} {size}", f"{model} {quality}", f"{model} {size}", model)
-    return next((known[name] for name in names if name in known), None)
+    return next((known[words] for words in map(split_entry, names) if words in known), None)
+
+
+def split_entry(name: str) -> frozenset[str]:
+    """Return the words of a price's name: entries with the same ones, in any order or case, are the same."""
+    return frozenset(name.lower().replace("×", "x").split())
+
+
+def name_entry(model: str, quality: str, size: str) -> str:
+    """Return the name of the price that is only for such images."""
+    return " ".join(filter(None, (model or "MODEL", quality, size)))

@@ -130,7 +130,7 @@ def _parse_address(value: object) -> str:
 def _parse_url(value: object) -> str:
     match = re.fullmatch(_URL, _parse_address(value))
     if match is None or int(match["port"] or 0) > 65_535:
-        raise ValueError("expected an address such as 'http://127.0.0.1:8188'")
+        raise ValueError("expected an address such as 'http://HOST:PORT' or 'https://HOST/v1'")
     return str(value).rstrip("/")
 
 
@@ -248,9 +248,20 @@ def _show_size(value: int) -> str:
 def _parse_prices(value: object) -> tuple[tuple[str, Decimal], ...]:
     from decimal import Decimal  # a run with nothing to do mostly does without
 
+    from imagegen.config.money import split_entry
+
     if not isinstance(value, dict):
         raise ValueError('expected dollars by model, such as {"gpt-image-1" = 0.042, "gpt-image-1 high" = 0.167}')
-    wrong = [f"{name}: expected dollars such as 0.042" for name, price in value.items() if not _is_price(price)]
+    first: dict[frozenset[str], str] = {}
+    wrong = []
+    for name, price in value.items():
+        same = first.setdefault(split_entry(name), name)
+        if not name.split():
+            wrong.append(f"{name!r}: expected a model's name")
+        elif not _is_price(price):
+            wrong.append(f"{name}: expected dollars such as 0.042")
+        elif same != name:
+            wrong.append(f"{name}: is the same entry as {same}")
     if wrong:
         raise ValueError(*wrong)
     return tuple((" ".join(name.split()), Decimal(str(price))) for name, price in value.items())

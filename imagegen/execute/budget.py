@@ -18,7 +18,7 @@ from imagegen.backends.base import (
     TryAnotherServer,
 )
 from imagegen.backends.guard import BackendFaultError, FaultyImageError
-from imagegen.config.money import dollars
+from imagegen.config.money import dollars, name_entry
 from imagegen.config.settings import SETTINGS
 from imagegen.errors import Problem
 from imagegen.plan.request import Request
@@ -162,18 +162,29 @@ FREE = Payment(Decimal(0))
 
 
 def check_prices(backend: Backend, requests: Sequence[Request], limit: Decimal | None) -> list[Problem]:
-    """Return a problem for each request of unknown price, if there is a limit: what it costs could pass that.
+    """Return a problem for each request that no limited run can pay for: its price is not known, or is above the limit.
 
     Raises what a backend's `price` does.
     """
-    unpriced = [request for request in requests if backend.price(request) is None]
-    return [_unpriced(request) for request in unpriced] if limit is not None else []
+    prices = [(request, backend.price(request)) for request in requests]
+    if limit is None:
+        return []
+    problems = []
+    for request, price in prices:
+        if price is None:
+            problems.append(_unpriced(request))
+        elif price > limit:
+            what = f"costs {dollars(price)}, more than the whole budget of {dollars(limit)}"
+            problems.append(Problem(request.name, what, "raise 'budget' (or budget=… for one run)"))
+    return problems
 
 
 def _unpriced(request: Request) -> Problem:
     table = f"{request.backend}.prices"
     hint = "lift the budget for this run: doit budget=none"
     if any(setting.name == table for setting in SETTINGS):
-        hint = f"add its price to [tool.imagegen.{table}] in pyproject.toml; or {hint}"
+        quality, size = str(request.extra.get("quality", "")), f"{request.width}x{request.height}"
+        entry = f'"{name_entry(request.model, quality, size)}" = DOLLARS'
+        hint = f"add its price to [tool.imagegen.{table}] in pyproject.toml: {entry}; or {hint}"
     of = f" of {request.model}" if request.model else ""
     return Problem(request.name, f"there is a budget, and what an image{of} costs is not known", hint)

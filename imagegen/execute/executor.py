@@ -22,7 +22,7 @@ from imagegen.execute.build_image import NotStoredError, failure_outcome, restor
 from imagegen.execute.decisions import choose_seed, record_model
 from imagegen.execute.events import Event, Outcome, ProgressEvent, StaleOutput, Started
 from imagegen.execute.generation import Generation
-from imagegen.execute.paid_images import find_paid_image, unpaid_problem
+from imagegen.execute.paid_images import LOST_BEFORE, find_paid_image, unpaid_problem
 from imagegen.execute.shared_store import SharedStoreClient
 from imagegen.execute.stored_images import StoredImages
 from imagegen.execute.worker import ImageAttempt, ImageProgress
@@ -342,23 +342,22 @@ class Executor:
         """Say if an earlier run ended between the request of an image that costs something and its arrival."""
         if payment.is_due and work.key not in self._begun and attempt.is_open():
             self.budget.note_lost_before()
-            self._reporter(work.output)("note", {"text": _LOST_BEFORE})
+            self._reporter(work.output)("note", {"text": LOST_BEFORE})
         self._begun.add(work.key)
 
     def _reporter(self, output: Output | None, job: str = "") -> Callable[[str, dict[str, Any]], None]:
         return lambda name, facts: self.on_event(ProgressEvent(output, name, facts, job))
 
 
-_LOST_BEFORE = "may have been paid for once already: an earlier run ended before it arrived"
 _LOST = "may have been paid for, though it never arrived"
 
 
 def _with_loss(outcome: Outcome) -> Outcome:
     """Add that the image may have been paid for to an outcome without an image."""
-    if outcome.state == "cancelled":
+    if outcome.problem is None:
         return replace(outcome, note=_LOST)
-    problem = Problem("", _LOST, "the next run requests it again")
-    return replace(outcome, also=(*outcome.also, problem))
+    what = f"{outcome.problem.what}; it may have been paid for, and the next run requests it again"
+    return replace(outcome, problem=replace(outcome.problem, what=what))
 
 
 def _held_up(tasks: Collection[str]) -> Problem:

@@ -18,6 +18,7 @@ from imagegen.execute.build_image import RECORDED_NOT_AVAILABLE, encode_output
 from imagegen.execute.paid_images import find_paid_image, unpaid_problem
 from imagegen.execute.shared_store import ACCEPTED_NOT_AVAILABLE
 from imagegen.execute.stored_images import ImageCopy, StoredImages
+from imagegen.execute.worker import ImageAttempt
 from imagegen.plan.freshness import Verdict
 from imagegen.plan.output import Output
 from imagegen.plan.record import Durations, Estimate, OutputLine, total_seconds
@@ -46,7 +47,7 @@ class ForecastImage:
     origin: where it is restored from: `the store`, the path of an output that shows it already, the task of one that
     is to be generated, or the shared store, which is not asked for this; of one that is ignored, the task that
     `doit ignore` named. seconds: that generating it takes; None if that is not known. price: of generating it, in US
-    dollars; None if that is not known.
+    dollars; None if that is not known. may_be_paid: whether an earlier run ended before the image arrived.
     """
 
     output: Output
@@ -55,6 +56,7 @@ class ForecastImage:
     origin: str = ""
     seconds: float | None = None
     price: Decimal | None = Decimal(0)
+    may_be_paid: bool = False
 
     @property
     def is_encoded_again(self) -> bool:
@@ -83,10 +85,14 @@ class Forecast:
         """How many images are to be generated of which it is not known what they cost."""
         return sum(one.price is None for one in self.images)
 
+    def refused(self, budget: Decimal) -> list[str]:
+        """Return the jobs with an image that costs more than the budget, or whose price is not known."""
+        return list(dict.fromkeys(one.output.job for one in self.images if one.price is None or one.price > budget))
+
     def affordable(self, budget: Decimal) -> int:
-        """Return how many images of known price, in order, can be paid for."""
-        count, left = 0, budget
-        for price in (one.price for one in self.images if one.price):
+        """Return how many images that cost something, in order, can be paid for; none of jobs that are refused."""
+        count, left, refused = 0, budget, self.refused(budget)
+        for price in (one.price for one in self.images if one.price and one.output.job not in refused):
             if price > left:
                 break
             count, left = count + 1, left - price
@@ -140,7 +146,8 @@ def forecast(project: Project, standing: Sequence[tuple[Output, Verdict]], ignor
             problem = unpaid_problem(output, path)
             verdict = replace(verdict, state="blocked", note=problem.what, hint=problem.hint)
             return ForecastImage(output, verdict, "fail")
-        return ForecastImage(output, verdict, act, price=cost)
+        may_be_paid = cost != 0 and ImageAttempt(project, output, forced=False).is_open()
+        return ForecastImage(output, verdict, act, price=cost, may_be_paid=may_be_paid)
 
     # what a backend prints must not get into the forecast, which may be JSON for a program
     with ThreadPoolExecutor(os.cpu_count() or 1) as pool, contextlib.redirect_stdout(sys.stderr):

@@ -109,7 +109,7 @@ class Generation:
         write_output(self.project, output, StoredImage(made.data, entry, file=file))
         if self.project.accepted(output) is not None:  # it was forced: from now on this one is the image
             record_decision(self.project, output.job, ACCEPT, output.full_slug, None)
-        seed = f"seed {output.request.seed}" if output.has_random_seed else ""
+        seed = f"seed {output.request.seed}" if output.has_random_seed and output.uses_seed else ""
         return self.work.outcome("generated", "; ".join(filter(None, [seed, flaw])), seconds=seconds)
 
     def _store(

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+import stat
 import tempfile
 from pathlib import Path, PurePosixPath
 
@@ -21,6 +22,7 @@ from imagegen.state.atomic import replace_file, write_all
 from imagegen.state.store import StoreEntry
 
 __all__ = [
+    "LOST_BEFORE",
     "UnusableImageError",
     "find_paid_image",
     "keep_paid_image",
@@ -29,6 +31,7 @@ __all__ = [
     "use_paid_image",
 ]
 
+LOST_BEFORE = "may have been paid for once already: an earlier run ended before it arrived"
 _FOLDER = "paid"
 _DIGITS = 16
 """Of the fingerprint, in the name of each file."""
@@ -98,7 +101,15 @@ def find_paid_image(project: Project, output: Output) -> str:
     files = f"*.{output.fingerprint[:_DIGITS]}.*"
     for path in (project.state / _FOLDER).glob(files):
         return path.relative_to(project.root).as_posix()
-    return next(map(str, Path(tempfile.gettempdir()).glob(files)), "")
+    return next((str(path) for path in Path(tempfile.gettempdir()).glob(files) if _is_ours(path)), "")
+
+
+def _is_ours(path: Path) -> bool:
+    """Whether this user wrote the file: in a folder that others share, anybody's may have that name."""
+    with contextlib.suppress(OSError):
+        found = path.lstat()
+        return stat.S_ISREG(found.st_mode) and (not hasattr(os, "getuid") or found.st_uid == os.getuid())
+    return False
 
 
 def unpaid_problem(output: Output, path: str) -> Problem:

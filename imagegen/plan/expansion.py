@@ -370,7 +370,7 @@ def _find_ignored_fields(
         names = [name for name in GENERATE_FIELDS if name in fields]
         which = f" for {_list_names(of)}" if len(of) < len(items) else ""
         them = "it" if len(names) == 1 else "them"
-        yield f"{backend} ignores {', '.join(names)}{which}: {model} does not take {them}"
+        yield f"{backend} ignores {', '.join(names)}{which}: {model} or its program does not take {them}"
 
 
 def _list_names(names: Sequence[str]) -> str:

@@ -76,6 +76,11 @@ class Output:
         return self.request.backend == DERIVE
 
     @property
+    def uses_seed(self) -> bool:
+        """Whether its seed decides its pixels, or its prompt at random."""
+        return "seed" in self.parameters or self.template is not None
+
+    @property
     def has_known_origins(self) -> bool:
         """Whether everything that it is made from is finished."""
         return all(origin.sha256 for origin in self.origins)

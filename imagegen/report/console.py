@@ -72,11 +72,11 @@ def shown_line(outcome: Outcome) -> str:
 
 
 def line_with_seed(outcome: Outcome) -> str:
-    """Return an output's line with its seed; empty for one that was not begun."""
+    """Return an output's line with its seed, if that decides anything; empty for one that was not begun."""
     if _was_not_begun(outcome):
         return ""
-    seed = outcome.output.request.seed if outcome.state not in ("failed", "cancelled") else None
-    return outcome_line(outcome) + (f"  seed {seed}" if seed is not None else "")
+    has_seed = outcome.output.uses_seed and outcome.state not in ("failed", "cancelled")
+    return outcome_line(outcome) + (f"  seed {outcome.output.request.seed}" if has_seed else "")
 
 
 def _was_not_begun(outcome: Outcome) -> bool:

@@ -168,7 +168,7 @@ LOST = [
 @pytest.mark.parametrize("error", LOST)
 def test_what_may_have_been_paid_for_is_said_and_not_asked_for_again(progress: FakeProgress, error: Exception) -> None:
     call, left = calls(error, "image")
-    with pytest.raises(MayBePaidError, match="it may have been made and charged for"):
+    with pytest.raises(MayBePaidError, match="requested, and no image arrived"):
         call_with_retries(call, progress, is_paid=True)
     assert left == ["image"]
 

@@ -102,13 +102,15 @@ def test_as_many_are_in_flight_as_the_roomiest_server_takes() -> None:
     assert kitchen.in_flight == 3
 
 
-def test_doctor_has_a_row_for_each_server_and_each_price() -> None:
-    orders = [order(), order("stew"), order("snails", url="http://b"), order(model="cake", price="0.5")]
+def test_doctor_has_a_row_for_each_server_and_each_price_by_the_name_of_its_entry() -> None:
+    orders = [order(), order("stew"), order("snails", url="http://b"), order(model="cake", price="0.5", quality="low")]
+    orders += [order("stew", model="cake", price="0.5", quality="low"), order(model="cake", price="2", quality="high")]
     rows = Kitchen().diagnose([*orders, order(model="pie", price="?")])
     assert [(row.what, row.found) for row in rows] == [
         ("http://a", "open"),
         ("http://b", "open"),
-        ("price of cake", "$0.50 an image; a budget of $5.00 for a run"),
-        ("price of pie", "unknown; a budget of $5.00 for a run"),
+        ("price of cake low 1024x1024", "$0.50 an image; a budget of $5.00 for a run"),
+        ("price of cake high 1024x1024", "$2.00 an image; a budget of $5.00 for a run"),
+        ("price of pie 1024x1024", "unknown; a budget of $5.00 for a run"),
         ("snails", "no snails"),
     ]

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imagegen.config.money import dollars, find_price, read_dollars
+from imagegen.config.money import dollars, find_price, name_entry, read_dollars
 
 
 @pytest.mark.parametrize(
@@ -70,3 +70,13 @@ PRICES = {
 def test_the_most_specific_price_counts(model: str, quality: str, size: str, price: str | None) -> None:
     found = find_price([(name, Decimal(one)) for name, one in PRICES.items()], model, quality, size)
     assert found == (Decimal(price) if price else None)
+
+
+@pytest.mark.parametrize("entry", ["m  high 64x64 ", "M High 64X64", "m high 64×64", "m 64x64 high"])
+def test_an_entry_counts_however_it_is_written(entry: str) -> None:
+    assert find_price([(entry, Decimal(3))], "m", "high", "64x64") == Decimal(3)
+
+
+def test_the_entry_for_such_images_only_has_all_words() -> None:
+    assert name_entry("m", "high", "64x64") == "m high 64x64"
+    assert name_entry("", "", "64x64") == "MODEL 64x64"

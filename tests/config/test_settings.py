@@ -64,6 +64,16 @@ def test_the_command_line_is_stronger_than_a_job(tmp_path: Path) -> None:
         ("cluster = 'tcp://a'", f"cluster: {SCHEDULER}"),
         ("cluster = 'tcp://a:70000'", f"cluster: {SCHEDULER}"),
         ("cluster = 'tcp://me:secret@a:1'", "cluster: expected an address without a user or password in it"),
+        ("openai.prices = {m = '1'}", "openai.prices: m: expected dollars such as 0.042"),
+        ("openai.prices = {' ' = 1}", "openai.prices: ' ': expected a model's name"),
+        (
+            "openai.prices = {'m low 64x64' = 1, 'M  64×64 low' = 2}",
+            "openai.prices: M  64×64 low: is the same entry as m low 64x64",
+        ),
+        (
+            "openai.server.url = 'x'",
+            "openai.server.url: expected an address such as 'http://HOST:PORT' or 'https://HOST/v1'",
+        ),
         ("comfyui.model_paths = {loras = 3}", "comfyui.model_paths: expected a list of folders"),
     ],
 )

@@ -62,7 +62,8 @@ def test_the_data_have_prices(priced: ProjectFolder) -> None:
     why = priced.doit("why", "budget=0.10").out.splitlines()
     assert why[-2:] == [
         "3 to generate (time unknown; cost $0.04 and 1 image of unknown price)",
-        "the budget of $0.10 is enough; 1 image of unknown price, which it does not allow",
+        "the budget of $0.10 is enough for 0 of the 2 images that cost something; "
+        "jobs with an image of unknown or higher price are not built: portraits",
     ]
 
 
@@ -80,6 +81,22 @@ def test_a_run_stops_before_its_budget_is_passed_and_the_next_continues(priced: 
     run = priced.doit("budget=none")
     assert run.tasks("generated") == [failed]
     assert run.closing.startswith("1 generated, 2 fresh, cost $0.04 (")
+
+
+def test_an_image_dearer_than_the_budget_holds_up_its_own_job_only(priced: ProjectFolder) -> None:
+    priced.script(prices={"*": "0.04", "Yrr": "0.40"})
+    priced.job("others", items=[{"name": name, "prompt": name} for name in ("Mallsing", "Okka")])
+    why = priced.doit("why", "budget=0.10").closing
+    assert why == (
+        "the budget of $0.10 is enough for 2 of the 5 images that cost something; "
+        "jobs with an image of unknown or higher price are not built: portraits"
+    )
+    run = priced.doit("budget=0.10")
+    assert run.tasks("generated") == ["others:mallsing", "others:okka"]
+    assert (
+        "portraits:yrr: costs $0.40, more than the whole budget of $0.10\n    raise 'budget' (or budget=… for one run)\n"
+    ) in run.out
+    assert "costs $0.40, more than the whole budget of $0.10" in priced.doit("doctor", "budget=0.10").out
 
 
 def test_an_image_of_unknown_price_needs_a_price_or_no_budget(priced: ProjectFolder) -> None:
@@ -134,7 +151,11 @@ def test_what_was_paid_for_and_cannot_be_used_is_said_beforehand(priced: Project
     assert why[0].startswith(
         "fail      portraits:yrr  assets/portraits/yrr.png: not built, because it was paid for already, and is kept in .imagegen/"
     )
-    assert why[-1] == "1 to fail"
+    assert why[1:] == [
+        "    look at it: to use it, put it at assets/portraits/yrr.png and run doit accept portraits:yrr; "
+        "to pay for another image, delete it and run doit again",
+        "1 to fail",
+    ]
     assert "cost" not in priced.doit("portraits:yrr").out
 
 
@@ -150,6 +171,11 @@ def test_after_a_kill_between_request_and_answer_the_next_run_says_that_it_may_h
     process.communicate(timeout=priced.patience_s)
     assert process.returncode == -signal.SIGKILL
     priced.script(prices=PRICES)
+    why = priced.doit("why").out.splitlines()
+    (head,) = (index for index, line in enumerate(why) if line.startswith("generate  portraits:yrr"))
+    assert why[head + 1] == "    may have been paid for once already: an earlier run ended before it arrived"
+    found = json.loads(priced.doit("why", "--json").out)["images"]
+    assert [one["task"] for one in found if one["may_be_paid"]] == ["portraits:yrr"]
     run = priced.doit()
     note = "portraits:yrr: may have been paid for once already: an earlier run ended before it arrived"
     assert run.out.splitlines().count(note) == 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import tempfile
 import threading
 import time
@@ -129,7 +130,8 @@ def test_a_refused_image_costs_nothing_and_a_lost_answer_does(paid: Paid) -> Non
     paid.plays(acts={"A": [{"error": "not allowed"}], "B": [{"lost": "the connection broke"}]})
     assert costs(paid.run()) == (Decimal("0.08"), 0, 1, 0)
     assert paid.whats("portraits:a") == ["not allowed"]
-    assert paid.whats("portraits:b") == ["the connection broke", "may have been paid for, though it never arrived"]
+    what = "the connection broke; it may have been paid for, and the next run requests it again"
+    assert paid.whats("portraits:b") == [what], "one loss, one message"
     paid.plays()
     assert costs(paid.run()) == (Decimal("0.08"), 0, 0, 0), "it was said once, and is an attempt of its own now"
 
@@ -199,11 +201,27 @@ def test_what_cannot_be_decoded_is_kept_and_nothing_more_is_paid_for(paid: Paid,
     expected = forecast(project, standing, ())
     assert [str(one.act) for one in expected.images] == ["fail", "fresh", "fresh"]
     assert expected.price == 0
-    assert costs(paid.run("0"))[0] == 0
+    assert costs(paid.run("0.04"))[0] == 0
     assert "it was paid for already" in paid.whats("portraits:a")[0]
     kept.unlink()
     assert costs(paid.run())[0] == Decimal("0.04")
     assert paid.states == ["generated", "fresh", "fresh"]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no folder for the temporary files of all")
+def test_what_others_have_in_the_shared_temporary_folder_keeps_no_image_from_being_built(
+    paid: Paid, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    for output in paid.folder.outputs(paid.folder.project()).values():
+        file = tmp_path / f"x.{output.fingerprint[:16]}.png"
+        if os.geteuid() == 0:
+            file.write_bytes(b"")
+            os.chown(file, 12345, 12345)
+        else:
+            file.symlink_to("/etc/hosts")
+    paid.run()
+    assert paid.states == ["generated"] * 3
 
 
 def test_what_is_forced_is_paid_for_again(paid: Paid) -> None:

@@ -173,8 +173,8 @@ def test_fields_that_the_backend_does_not_honour_are_told_once() -> None:
 @pytest.mark.parametrize(
     ("turbo", "notes"),
     [
-        ("A", ("b ignores width", "b ignores cfg for A: turbo does not take it")),
-        ("ABC", ("b ignores width", "b ignores cfg: turbo does not take it")),
+        ("A", ("b ignores width", "b ignores cfg for A: turbo or its program does not take it")),
+        ("ABC", ("b ignores width", "b ignores cfg: turbo or its program does not take it")),
         ("", ("b ignores width",)),
     ],
 )
@@ -192,7 +192,9 @@ def test_of_many_items_that_have_a_model_the_first_are_named_once_for_all_fields
     without = BACKEND.parameters - {"cfg", "negative"}
     distilled = replace(BACKEND, parameters=without, model="", unused=frozenset({"cfg", "negative"}))
     (note,) = expand(of, of.items, lambda one: BACKEND if one.name == "Z" else distilled, JobDecisions()).notes
-    assert note == "b ignores negative, cfg for A0, A1, A2, A3, A4 and 3 more: the model does not take them"
+    assert (
+        note == "b ignores negative, cfg for A0, A1, A2, A3, A4 and 3 more: the model or its program does not take them"
+    )
 
 
 WORDS = st.text("abcXYZ ÄÖ0123-", min_size=1, max_size=8).filter(make_slug)

@@ -44,4 +44,4 @@ def _read_paid(image: bytes, answer: Mapping[str, Any], request: Request, progre
         with suppress(Cancelled, OverdueError):  # it is here
             progress.event("note", text=f"{request.name}: the API generated it with {'; '.join(differ)}")
     usage = {"usage": answer["usage"]} if isinstance(answer.get("usage"), dict) else {}
-    return GeneratedImage(image, {**told, **usage})
+    return GeneratedImage(image, {**told, **usage}, may_be_flat=False)  # one colour is said, and not refused
