@@ -66,7 +66,7 @@ class A1111Backend(ServerBackend["Server"]):
         body = build_body(request, server, checkpoint, progress.file)
         may_interrupt = request.extra.get("server", {}).get("interrupt")
         image, info = Generation(server, body, progress, task, may_interrupt).run()
-        if problem := find_difference(image, info, body, server.checkpoints.get(checkpoint, ())):
+        if problem := find_difference(image, info, body, server, checkpoint):
             raise GenerationError(problem.what, problem.hint)
         told = {key: info[key] for key in _FACTS if isinstance(info.get(key), str)}
         engine = one_line(f"{server.program.name} {server.version or told.pop('version', '')}", 100)

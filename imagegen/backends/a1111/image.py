@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -54,13 +55,14 @@ def build_body(request: Request, server: Server, checkpoint: str, file: Callable
 
 
 def find_difference(
-    image: bytes, info: Mapping[str, Any], body: Mapping[str, Any], names: Sequence[str]
+    image: bytes, info: Mapping[str, Any], body: Mapping[str, Any], server: Server, checkpoint: str
 ) -> Problem | None:
     """Return what the server took in place of what it was asked for; None if nothing speaks for that.
 
-    info: what it says of the image. names: of the checkpoint, as listed first; none if it has no list.
+    info: what it says of the image.
     """
-    for name, asked, taken in _compare(image, info, body, names):
+    compared = _compare(image, info, body, server.checkpoints.get(checkpoint, ()))
+    for name, asked, taken in chain(compared, _compare_loras(info, body["prompt"], server)):
         if taken and asked and _simplify(asked) != _simplify(taken):
             what = f"the server took another {name}: {taken}, and not {asked}"
             return Problem("", what, _HINTS.get(name, "see what the server has now: doit doctor"))
@@ -77,9 +79,12 @@ _HINTS = {
 def _compare(
     image: bytes, info: Mapping[str, Any], body: Mapping[str, Any], names: Sequence[str]
 ) -> Iterator[tuple[str, str, str]]:
-    """Yield what can be compared: its name, what was asked for, and what was taken; empty if that is not known."""
+    """Yield what can be compared: its name, what was asked for, and what was taken; empty if that is not known.
+
+    names: of the checkpoint, as listed first; none if the server has no list.
+    """
     said = {key: str(value) for key, value in info.items() if isinstance(value, (str, int))}
-    prompts, more = info.get("all_prompts"), info.get("extra_generation_params")
+    prompts = info.get("all_prompts")
     yield "size", f"{body['width']}×{body['height']}", read_size(image)
     yield "seed", str(body["seed"]), said.get("seed", "")
     yield "sampler", body.get("sampler_name", ""), said.get("sampler_name", "")
@@ -87,10 +92,17 @@ def _compare(
     is_hashed = any(re.fullmatch("[0-9a-f]{10}", name) for name in names)
     for key in ("sd_model_name", "sd_model_hash")[: 1 + is_hashed] if "override_settings" in body else ():
         yield "checkpoint", said.get(key, "") if said.get(key) in names else names[0], said.get(key, "")
-    if loaded := str(more.get("Lora hashes") or "") if isinstance(more, dict) else "":
-        loras = {part.partition(":")[0].strip() for part in loaded.split(",")}
-        for name in re.findall(r"<lora:([^:>]*)", body["prompt"]):
-            yield "list of LoRAs", name, name if name.replace(",", "") in loras else loaded
+
+
+def _compare_loras(info: Mapping[str, Any], prompt: str, server: Server) -> Iterator[tuple[str, str, str]]:
+    """Yield each LoRA of a prompt, and what was loaded: some programs load none of them if one is not there."""
+    more = info.get("extra_generation_params")
+    loaded = str(more.get("Lora hashes") or "") if isinstance(more, dict) else ""
+    if not loaded and server.lists_loras and info.get("sd_model_hash"):  # so it was not started with --no-hashing
+        loaded = "none"
+    names = {part.partition(":")[0].strip() for part in loaded.split(",")}
+    for name in re.findall(r"<lora:([^:>]*)", prompt):
+        yield "list of LoRAs", name, name if name.replace(",", "") in names else loaded
 
 
 def _simplify(text: str) -> str:

@@ -57,6 +57,8 @@ class Server(JsonApi):
         options = self.look("/sdapi/v1/options") or {}
         if options.get("enable_prompt_comments") is False:
             self.program = replace(self.program, changes=NOTHING)
+        # A1111 and its relatives say of an image which LoRAs they loaded
+        self.lists_loras = self.program.takes_task and options.get("lora_add_hashes_to_infotext") is not False
         self.loaded = _text(options, "sd_model_checkpoint") or _text(options, "model")  # empty if it does not say
         # what each may be called, as the server lists it first, by its file as it is there without a hash
         self.checkpoints = dict(filter(None, map(_name_checkpoint, self._list("sd-models"))))

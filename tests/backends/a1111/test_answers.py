@@ -31,9 +31,7 @@ def test_every_form_of_an_answer_is_read(
     assert project.build_one() == "generated"
 
 
-@pytest.mark.parametrize(
-    "fake", all_but_long(sorted({*PROGRAMS} - {"sd-server"}), ("a1111", "koboldcpp", "draw-things")), indirect=True
-)
+@pytest.mark.parametrize("fake", all_but_long(PROGRAMS, ("a1111", "koboldcpp", "draw-things")), indirect=True)
 def test_too_little_memory_is_said_and_the_other_images_are_generated(fake: FakeA1111, project: A1111Project) -> None:
     fake.fault("out of memory")
     project.job()
@@ -72,6 +70,7 @@ def test_the_servers_own_words_are_passed_on(fake: FakeA1111, project: A1111Proj
         *((name, {"sampler": "LMS"}, ["LMS", "Euler a"]) for name in A_FAMILY),
         *((name, {"checkpoint": "two.safetensors"}, ["two", "one"]) for name in (*A_FAMILY,)),
         *((name, {"seed": 7}, ["7", "42"]) for name in (*A_FAMILY, "sdnext", "koboldcpp")),
+        *((name, {"loras": {}}, ["tint"]) for name in A_FAMILY),
         ("sd-server", {"width": 128}, ["128×64", "64×64"]),
         ("koboldcpp", {"width": 128}, ["128×64", "64×64"]),
         ("a1111", {"said": "a wolf"}, ["a wolf"]),

@@ -85,7 +85,7 @@ def test_of_an_error(fake: FakeA1111) -> None:
 SECRET = "MARKEDword04"  # noqa: S105 - no real one
 
 
-@pytest.mark.parametrize("where", ["info", "error", "lists"])
+@pytest.mark.parametrize("where", ["info", "error", "lists", "image"])
 def test_of_the_password_that_it_was_sent(
     fake: FakeA1111, project: A1111Project, monkeypatch: pytest.MonkeyPatch, where: str
 ) -> None:

@@ -16,6 +16,7 @@ from imagegen.backends.a1111.server import Server
 from imagegen.errors import Problem
 from imagegen.plan.request import Request
 from tests.backends.a1111.fake_a1111 import FakeA1111
+from tests.backends.a1111.fake_programs.program import sha256_of
 
 COMMON = {
     "prompt": "a fox",
@@ -26,6 +27,7 @@ COMMON = {
     "cfg_scale": 4.5,
     "seed": 7,
 }
+HASH = sha256_of("anime/one.safetensors")[:10]
 APP = {"batch_count": 1, "batch_size": 1, "loras": [], "controls": [], "hires_fix": False}
 APP |= {"upscaler": None, "refiner_model": None}
 
@@ -131,19 +133,21 @@ def png(width: int = 128, height: int = 192) -> bytes:
         ({"sd_model_hash": "0123456789"}, "took another checkpoint: 0123456789, and not"),
         ({"extra_generation_params": {"Lora hashes": "tint: ab12, ink: cd"}}, ""),
         ({"extra_generation_params": {"Lora hashes": "ink: cd"}}, "took another list of LoRAs: ink: cd, and not tint"),
+        ({"extra_generation_params": {}, "sd_model_hash": HASH}, "took another list of LoRAs: none, and not tint"),
+        ({"extra_generation_params": {}}, ""),
         ({"extra_generation_params": "x", "all_prompts": "y", "seed": None, "prompt": None}, ""),
     ],
 )
 def test_what_differs_is_found_in_what_the_server_says(fake: FakeA1111, info: dict[str, Any], expected: str) -> None:
     server, checkpoint = inspect(fake)
     sent = {**body(fake, sampler="Euler"), "prompt": "a fox <lora:tint:1>"}
-    found = find_difference(png(), info, sent, server.checkpoints[checkpoint])
+    found = find_difference(png(), info, sent, server, checkpoint)
     assert (found is not None and expected in found.what and found.hint) if expected else found is None
 
 
 def test_another_size_is_found_in_the_image(fake: FakeA1111) -> None:
     server, checkpoint = inspect(fake)
-    found = find_difference(png(128, 256), {}, body(fake), server.checkpoints[checkpoint])
+    found = find_difference(png(128, 256), {}, body(fake), server, checkpoint)
     assert found
     assert found.what == "the server took another size: 128×256, and not 128×192"
-    assert find_difference(b"broken", {}, body(fake), server.checkpoints[checkpoint]) is None
+    assert find_difference(b"broken", {}, body(fake), server, checkpoint) is None
