@@ -14,6 +14,8 @@ __all__ = ["explain_failure", "explain_refusal", "find_words", "is_final"]
 
 _MEMORY = r"out ?of ?memory|bad_alloc|not enough memory|insufficient memory|failed to allocate"
 _SMALLER = "make the image smaller, take a smaller model, or start the server so that it needs less memory"
+_UNSAID = "returned no results"
+"""Of stable-diffusion.cpp: the cause is in its log alone, and is memory in most cases."""
 _NO_KIND = ("HTTPException", "server_error")
 """Kinds of error that say nothing."""
 _CODES = {
@@ -40,6 +42,8 @@ def explain_refusal(refused: Refused) -> Problem:
     said = one_line(find_words(refused.answer))
     if re.search(_MEMORY, said, re.IGNORECASE):
         return Problem("", f"the server ran out of memory: {said}", _SMALLER)
+    if _UNSAID in said:
+        return Problem("", f"the server says: {said}", f"its log says why; if for want of memory, {_SMALLER}")
     hint = _CODES.get(_find_code(refused.answer)) or refused.hint or "correct what it names, or look at its own log"
     if said and refused.status in (401, 403):
         return Problem("", f"{refused.what}: {said}", hint)

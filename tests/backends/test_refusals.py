@@ -62,6 +62,12 @@ def test_what_to_do_follows_from_the_code() -> None:
     assert problem.hint == "add credit to the account that the key belongs to"
 
 
+def test_a_cause_that_only_the_log_has_is_most_often_memory() -> None:
+    problem = explain_failure(Refused("500", "", 500, {"error": "generate_image returned no results"}), "http://h")
+    assert problem.what == "the server says: generate_image returned no results"
+    assert problem.hint.startswith("its log says why; if for want of memory, make the image smaller")
+
+
 def test_what_is_wrong_with_a_key_is_said_in_both_words() -> None:
     answer = {"error": {"message": "Your organization must be verified"}}
     problem = explain_failure(Refused("it asks for authorization", "set the key", 403, answer), "http://h")
