@@ -360,4 +360,39 @@ FAULTS = (
         "backends/openai/test_checks.py",
         ("backends/openai/checks.py", 'dialect.name == "localai" and "|" in text', "False"),
     ),
+    _fault(
+        "a seed that a server does not have is sent as it is",
+        "backends/a1111/test_requests.py::test_a_seed_is_sent_as_one_that_the_server_takes_and_recorded",
+        ("backends/limits.py", "return seed % (self.most_seed + 1)", "return seed"),
+    ),
+    _fault(
+        "a sampler is sent as the job writes it",
+        "backends/a1111/test_requests.py::test_a_sampler_is_sent_by_the_name_in_the_servers_list",
+        ("backends/a1111/image.py", "server.samplers.get(request.sampler.lower(), request.sampler)", "request.sampler"),
+    ),
+    _fault(
+        "what Draw Things shows gets into an image",
+        "backends/a1111/test_requests.py::test_nothing_that_the_app_shows_gets_into_an_image",
+        ("backends/a1111/image.py", "        **program.always,\n", ""),
+    ),
+    _fault(
+        "another person's image is interrupted at A1111",
+        "backends/a1111/test_turns.py::test_another_persons_image_is_not_stopped_with_ours",
+        ("backends/a1111/generation.py", "self._before is not None and not self._before.job", "True"),
+    ),
+    _fault(
+        "a half-done image of A1111's is kept",
+        "backends/a1111/test_turns.py::test_a_half_done_image_of_which_somebody_had_enough_is_not_taken",
+        ("backends/a1111/generation.py", "and stage.was_stopped", "and False"),
+    ),
+    _fault(
+        "A1111's password is sent to a server that a job names",
+        "backends/a1111/test_refusals.py::test_the_password_is_not_sent_to_a_server_that_a_job_names",
+        ("backends/a1111/backend.py", "if url == self.context.settings.a1111_server_url else", "if True else"),
+    ),
+    _fault(
+        "an image without its LoRAs is kept",
+        "backends/a1111/test_answers.py::test_another_image_than_the_one_asked_for_is_not_kept",
+        ("backends/a1111/image.py", 'loaded = "none"', 'loaded = ""'),
+    ),
 )  # fmt: skip
