@@ -82,7 +82,7 @@ class A1111Backend(ServerBackend["Server"]):
         yield Diagnosis(True, f"server {server.url}", "{}, {} progress, A1111_AUTH is {}".format(program, *ways))
         names = server.checkpoints
         loaded = f"; loaded: {server.loaded}" if server.loaded else ""
-        yield Diagnosis(True, "checkpoints", f"{len(names)}: {list_first(names)}{loaded}" if names else "not listed")
+        yield Diagnosis(True, "checkpoints", (f"{len(names)}: {list_first(names)}" if names else "not listed") + loaded)
         if samplers := list(dict.fromkeys(server.samplers.values())):
             yield Diagnosis(True, "samplers", f"{len(samplers)}: {list_first(samplers)}")
 

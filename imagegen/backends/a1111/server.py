@@ -48,6 +48,8 @@ class Server(JsonApi):
     api = "A1111"
     url_setting = "a1111.server.url in the job or in [tool.imagegen]"
     auth_setting = "A1111_AUTH"
+    auth_servers = "the server of the settings"
+    auth_url_setting = "a1111.server.url in [tool.imagegen], or A1111_URL,"
 
     def __init__(self, url: str, user_and_password: str = "") -> None:
         encoded = base64.b64encode(user_and_password.encode("utf-8")).decode("ascii")
