@@ -42,6 +42,6 @@ def _read_paid(image: bytes, answer: Mapping[str, Any], request: Request, progre
     differ = [f"{key} {told[key]}, not {asked[key]}" for key in told if asked.get(key) not in (None, "auto", told[key])]
     if differ:
         with suppress(Cancelled, OverdueError):  # it is here
-            progress.event("note", text=f"{request.name}: the API generated it with {'; '.join(differ)}")
+            progress.event("note", text=f"the API generated it with {'; '.join(differ)}")
     usage = {"usage": answer["usage"]} if isinstance(answer.get("usage"), dict) else {}
     return GeneratedImage(image, {**told, **usage}, may_be_flat=False)  # one colour is said, and not refused

@@ -28,7 +28,7 @@ def test_another_quality_than_asked_for_is_said(project: OpenAIProject) -> None:
     project.hosted.changes = {"quality": "medium"}
     project.job(items=ONE)
     assert project.build() == {"portraits:fox": "generated"}
-    assert "medium" in project.report
+    assert "portraits:fox: the API generated it with quality medium, not low" in project.report
     assert project.build() == {}
 
 
