@@ -16,6 +16,7 @@ QUOTES = [
     ("docs/models.md", "message", 0),
     ("docs/sd.md", "message", 0),
     ("docs/ollama.md", "message", 0),
+    ("docs/openai.md", "message", 0),
     *(
         ("docs/reliability.md", heading, 1)
         for heading in ("damage", "fault", "fault of Ollama's", "fault of sd-server's")

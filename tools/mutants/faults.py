@@ -90,6 +90,16 @@ FAULTS = (
         ("execute/budget.py", "if price is None or price > left:", "if False:"),
     ),
     _fault(
+        "an image that is dearer than the whole budget holds up other jobs",
+        "endtoend/test_budget.py::test_an_image_dearer_than_the_budget_holds_up_its_own_job_only",
+        ("execute/budget.py", "elif price > limit:", "elif False:"),
+    ),
+    _fault(
+        "it is not said beforehand that an image may have been paid for already",
+        "endtoend/test_budget.py::test_after_a_kill_between_request_and_answer_the_next_run_says_that_it_may_have_been_paid_for",
+        ("execute/forecast.py", "cost != 0 and ImageAttempt", "False and ImageAttempt"),
+    ),
+    _fault(
         "the prices of images in progress do not count",
         "execute/test_budget.py::test_threads_never_pass_the_limit_together",
         ("execute/budget.py", "self._reserved += price or 0", "pass"),
