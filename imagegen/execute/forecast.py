@@ -146,7 +146,7 @@ def forecast(project: Project, standing: Sequence[tuple[Output, Verdict]], ignor
             problem = unpaid_problem(output, path)
             verdict = replace(verdict, state="blocked", note=problem.what, hint=problem.hint)
             return ForecastImage(output, verdict, "fail")
-        may_be_paid = cost != 0 and ImageAttempt(project, output, forced=False).is_open()
+        may_be_paid = cost != 0 and _may_be_paid(project, output)
         return ForecastImage(output, verdict, act, price=cost, may_be_paid=may_be_paid)
 
     # what a backend prints must not get into the forecast, which may be JSON for a program
@@ -159,6 +159,13 @@ def forecast(project: Project, standing: Sequence[tuple[Output, Verdict]], ignor
     ]
     unknown = sum(one.seconds is None for one in estimates.values())
     return Forecast(tuple(images), total_seconds(estimates.values()), unknown)
+
+
+def _may_be_paid(project: Project, output: Output) -> bool:
+    """Whether an earlier run ended between the request of the image and its arrival."""
+    with contextlib.suppress(ImagegenError, OSError):  # the run says so
+        return bool(output.fingerprint) and ImageAttempt(project, output, forced=False).is_open()
+    return False
 
 
 def _choose_act(project: Project, output: Output, verdict: Verdict) -> Act:

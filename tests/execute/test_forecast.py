@@ -247,3 +247,10 @@ def test_the_time_is_that_of_all_images_as_many_at_a_time_as_the_backend_takes(f
     found = folder.foresee()
     assert [one.seconds for one in found.images] == [10, 10, 10, None]
     assert (found.seconds, found.unknown) == (15, 1)  # two at a time
+
+
+def test_attempts_that_cannot_be_read_keep_nothing_from_being_foreseen(folder: Folder) -> None:
+    folder.script = Script(prices={"*": "0.04"})
+    (folder.root / ".imagegen/attempts.jsonl").mkdir(parents=True)
+    assert set(folder.acts().values()) == {"generate"}
+    assert set(folder.run().values()) == {"fail"}, "the run says so"

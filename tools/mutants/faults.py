@@ -97,7 +97,7 @@ FAULTS = (
     _fault(
         "it is not said beforehand that an image may have been paid for already",
         "endtoend/test_budget.py::test_after_a_kill_between_request_and_answer_the_next_run_says_that_it_may_have_been_paid_for",
-        ("execute/forecast.py", "cost != 0 and ImageAttempt", "False and ImageAttempt"),
+        ("execute/forecast.py", "cost != 0 and _may_be_paid", "False and _may_be_paid"),
     ),
     _fault(
         "the prices of images in progress do not count",
