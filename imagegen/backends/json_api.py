@@ -225,8 +225,7 @@ class JsonApi:
             ):
                 data = b"" if response.is_redirect else _read_body(response, limit)
         except requests.exceptions.SSLError as error:
-            what = f"the certificate of {self.url} is not accepted: {one_line(find_cause(error))}"
-            raise Refused(what, "name the CA that signed it: REQUESTS_CA_BUNDLE=/path/to/ca.pem") from None
+            raise self._explain_tls(one_line(find_cause(error))) from None
         except requests.exceptions.InvalidURL:
             raise Refused(f"{self.url} is not a valid address", self._check_address) from None
         except requests.exceptions.RequestException as error:
@@ -240,6 +239,15 @@ class JsonApi:
         if not 200 <= response.status_code < 300:
             raise self._refused(method, path, response, data)
         return data
+
+    def _explain_tls(self, cause: str) -> Refused:
+        """Return why no secure connection stands: it is refused before a request is sent."""
+        if "certificate" in cause.lower():
+            what = f"the certificate of {self.url} is not accepted: {cause}"
+            return Refused(what, "name the CA that signed it: REQUESTS_CA_BUNDLE=/path/to/ca.pem")
+        plain = self.url.replace("https:", "http:", 1)
+        hint = f"if it speaks plain http, write {plain} ({self.url_setting})"
+        return Refused(f"{self.url} does not speak https: {cause}", hint)
 
     def _refused(self, method: str, path: str, response: requests.Response, data: bytes) -> Refused:
         status, answer = response.status_code, self._read_refusal(data)

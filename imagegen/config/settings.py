@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import os
 import re
 import sys
@@ -123,8 +124,11 @@ def _parse_text(value: object) -> str:
 
 def _parse_address(value: object) -> str:
     if "@" in _parse_text(value):
-        raise ValueError("expected an address without a user or password in it")
+        raise ValueError(_NO_USER)
     return str(value)
+
+
+_NO_USER = "expected an address without a user or password in it"
 
 
 def _parse_url(value: object) -> str:
@@ -563,11 +567,21 @@ def collect_settings(
             try:
                 value = setting.kind.read(given)
             except ValueError as error:
-                problems += [Problem(set_by, f"{label}{text}") for text in error.args]
+                problems += [
+                    Problem(set_by, f"{label}{text}", _name_secret(setting) if text == _NO_USER else "")
+                    for text in error.args
+                ]
             else:
                 found = Value(setting, True if setting.secret else value, set_by)
         values.append(found)
     return values, problems
+
+
+def _name_secret(setting: Setting) -> str:
+    """Return where the password goes that an address must not have; empty if there is no place for it."""
+    section = setting.name.partition(".")[0]
+    names = [one.environment for one in _SECRETS if one.name.partition(".")[0] == section]
+    return f"take it out, and set the environment variable {names[0]}" if names else ""
 
 
 def _find_given(
@@ -612,21 +626,34 @@ def _read_table(path: Path, problems: list[Problem]) -> Mapping[str, Any]:
         data = path.read_bytes()
     except OSError:
         return {}
-    if b"imagegen" not in data:
-        return {}
     if sys.version_info >= (3, 11):
         import tomllib
     else:
         import tomli as tomllib
     try:
-        table = tomllib.loads(data.decode("utf-8")).get("tool", {}).get("imagegen", {})
+        tools = tomllib.loads(data.decode("utf-8")).get("tool", {})
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         problems.append(explain_toml(data, error))
         return {}
+    problems += map(_explain_near_miss, filter(_is_near_miss, tools))
+    table = tools.get("imagegen", {})
     if not isinstance(table, dict):
         problems.append(Problem(_PYPROJECT, "expected a table"))
         return {}
     return dict(_flatten(table))
+
+
+def _is_near_miss(name: str) -> bool:
+    """Return whether a table in [tool] is probably meant to be imagegen's, and misspelt."""
+    return name != "imagegen" and difflib.SequenceMatcher(None, name.lower(), "imagegen").ratio() > _NEAR
+
+
+_NEAR = 0.85
+"""Likeness of names, up to 1: `imagen` is as near as that, and `imagegen-tools` is not."""
+
+
+def _explain_near_miss(name: str) -> Problem:
+    return Problem(f"pyproject.toml: [tool.{name}]", "nothing reads this table", "did you mean [tool.imagegen]?")
 
 
 def explain_toml(data: bytes, error: Exception) -> Problem:
@@ -645,7 +672,20 @@ def explain_toml(data: bytes, error: Exception) -> Problem:
     found = re.search(_TOML_POSITION, said)
     where = f":{found[1]}:{found[2]}" if found else ""
     what = said[: found.start()].rstrip() if found else said
-    return Problem(f"pyproject.toml{where}", f"not valid TOML: {what}", "correct the file")
+    return Problem(f"pyproject.toml{where}", *_explain_syntax(what))
 
 
+def _explain_syntax(said: str) -> tuple[str, str]:
+    """Return what is wrong with a file that is not valid TOML, and what to do. said: by the parser."""
+    if said.startswith("Cannot overwrite a value"):
+        return "not valid TOML: this key is set twice", "remove one of the two lines"
+    path = re.findall("'([^']*)'", said)
+    if not (path and said.startswith(_TOML_TWICE)):
+        return f"not valid TOML: {said}", "correct the file"
+    name, above = ".".join(path), ".".join(path[:-1])
+    dotted = f", or as {path[-1]}.KEY below [{above}]" if len(path) > 2 else ""
+    return f"not valid TOML: [{name}] is declared twice", f"write all its keys in one place: below [{name}]{dotted}"
+
+
+_TOML_TWICE = ("Cannot declare (", "Cannot redefine namespace (", "Cannot mutate immutable namespace (")
 _TOML_POSITION = r"\(at line (\d+), column (\d+)\)"

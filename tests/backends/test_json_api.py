@@ -72,6 +72,16 @@ def test_an_answer_is_read_and_each_request_sent_once() -> None:
     assert seen == [("GET", "/menu", None, None), ("POST", "/orders", None, {"dish": "sole"})]
 
 
+def test_an_https_address_of_a_server_with_plain_http_is_named_with_the_one_to_write() -> None:
+    with answering(200) as (url, seen):
+        secure = url.replace("http:", "https:")
+        with pytest.raises(Refused) as caught:
+            Api(secure).menu()
+    assert caught.value.what.startswith(f"{secure} does not speak https: ")
+    assert caught.value.hint == f"if it speaks plain http, write {url} (cook.url)"
+    assert seen == []
+
+
 def test_the_key_is_sent_and_never_shown() -> None:
     with answering(200, b'{"you said": "Bearer s3cret!"}') as (url, seen):
         assert "s3cret" not in str(ApiWithKey(url, "Bearer s3cret!").menu())

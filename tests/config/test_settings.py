@@ -100,6 +100,62 @@ def test_a_pyproject_that_cannot_be_read_is_told(tmp_path: Path) -> None:
         read_settings(tmp_path, {}, {})
 
 
+@pytest.mark.parametrize(
+    ("text", "what", "hint"),
+    [
+        (
+            "[tool.imagegen]\na1111.server.url = 'http://a'\n[tool.imagegen.a1111]\ncheckpoint = 'x'\n",
+            "[tool.imagegen.a1111] is declared twice",
+            "write all its keys in one place: below [tool.imagegen.a1111], or as a1111.KEY below [tool.imagegen]",
+        ),
+        (
+            "[tool.imagegen.a1111]\ncheckpoint = 'x'\n[tool.imagegen]\na1111.server.url = 'http://a'\n",
+            "[tool.imagegen.a1111] is declared twice",
+            "write all its keys in one place: below [tool.imagegen.a1111], or as a1111.KEY below [tool.imagegen]",
+        ),
+        (
+            "[tool.imagegen]\nbackend = 'sd'\n[tool.imagegen]\n",
+            "[tool.imagegen] is declared twice",
+            "write all its keys in one place: below [tool.imagegen]",
+        ),
+        ("[tool.imagegen]\nbackend = 'sd'\nbackend = 'sd'\n", "this key is set twice", "remove one of the two lines"),
+    ],
+    ids=["dotted first", "dotted last", "heading", "key"],
+)
+def test_a_table_or_key_that_stands_there_twice_is_named(tmp_path: Path, text: str, what: str, hint: str) -> None:
+    (tmp_path / "pyproject.toml").write_text(text)
+    _, (problem,) = collect_settings(tmp_path, {}, {})
+    assert (problem.what, problem.hint) == (f"not valid TOML: {what}", hint)
+
+
+@pytest.mark.parametrize("name", ["imagegn", "ImageGen", "image-gen", "imagegen2", "imgegen"])
+def test_a_misspelt_table_is_not_ignored(tmp_path: Path, name: str) -> None:
+    (tmp_path / "pyproject.toml").write_text(f"[tool.{name}]\nbackend = 'sd'\n")
+    _, (problem,) = collect_settings(tmp_path, {}, {})
+    assert (problem.where, problem.hint) == (f"pyproject.toml: [tool.{name}]", "did you mean [tool.imagegen]?")
+
+
+@pytest.mark.parametrize("name", ["imagegen-tools", "isort", "images", "image", "doit"])
+def test_a_table_of_another_tool_is_left_alone(tmp_path: Path, name: str) -> None:
+    (tmp_path / "pyproject.toml").write_text(f"[tool.{name}]\nx = 1\n")
+    assert collect_settings(tmp_path, {}, {})[1] == []
+
+
+@pytest.mark.parametrize(
+    ("name", "variable"),
+    [
+        ("a1111.server.url", "A1111_AUTH"),
+        ("openai.server.url", "OPENAI_API_KEY"),
+        ("comfyui.server.url", "COMFYUI_AUTH"),
+    ],
+)
+def test_an_address_with_a_password_is_refused_with_its_right_place(tmp_path: Path, name: str, variable: str) -> None:
+    (tmp_path / "pyproject.toml").write_text(f"[tool.imagegen]\n{name} = 'http://me:secret@a'\n")
+    _, (problem,) = collect_settings(tmp_path, {}, {})
+    assert "secret" not in str(problem)
+    assert problem.hint == f"take it out, and set the environment variable {variable}"
+
+
 def test_a_wait_that_is_no_number_is_told(tmp_path: Path) -> None:
     with pytest.raises(ImagegenError, match="wait=…: expected a number of seconds"):
         read_settings(tmp_path, {"wait": "soon"}, {})
