@@ -26,6 +26,8 @@ __all__ = ["settings"]
 )
 def settings(build: Build, *, json: bool) -> int:
     """Print the settings, and what is wrong with them. A secret is not printed, only whether it is set."""
+    import re
+
     from imagegen.config.settings import collect_settings
     from imagegen.report.console import as_json, table
 
@@ -35,7 +37,8 @@ def settings(build: Build, *, json: bool) -> int:
         print(as_json({"settings": rows, "problems": [asdict(problem) for problem in build.problems]}))
     else:
         heading = ("setting", "value", "from", "")
-        print("\n".join(table([heading, *(tuple(row.values()) for row in rows)])))
+        shown = ({**row, "value": re.sub(r"\b([0-9a-f]{12})[0-9a-f]{52}\b", r"\1…", row["value"])} for row in rows)
+        print("\n".join(table([heading, *(tuple(row.values()) for row in shown)])))
         if build.problems:
             print("", *build.problems, sep="\n")
     return int(bool(build.problems))

@@ -152,6 +152,7 @@ def as_lines(
         has_settings: whether the settings are valid; else they are what breaks every job.
 
     """
+    from imagegen.execute.budget import describe_unlimited
     from imagegen.execute.build_image import blocked_problem
     from imagegen.execute.paid_images import LOST_BEFORE
 
@@ -177,6 +178,8 @@ def as_lines(
         yield _plain_line(_total(forecast, len(broken)) if plans else "no job files in jobs/: nothing to do")
         if budget is not None and (forecast.price or forecast.unpriced):
             yield _plain_line(_compare_with_budget(forecast, budget))
+        elif unpriced := [one.output.request for one in forecast.images if one.price is None]:
+            yield _plain_line(describe_unlimited(unpriced[0]))
 
 
 def as_data(
@@ -285,7 +288,7 @@ def _request_parts(one: ForecastImage) -> Iterator[str]:
         if request.seed is None and one.output.uses_seed:
             yield "its seed is chosen then"
         if one.output.has_open_model and not request.model:
-            server = "no checkpoint or model is set: the server's only one is used"
+            server = "no checkpoint or model is set: the server's is used, if it has only one"
             yield _OPEN_MODEL if request.backend == "sd" else server
 
 
@@ -384,9 +387,14 @@ def _compare_with_budget(forecast: Forecast, budget: Decimal) -> str:
 
     costly = sum(one.price != 0 for one in forecast.images)
     enough, refused = forecast.affordable(budget), forecast.refused(budget)
-    said = f"the budget of {dollars(budget)} is enough"
-    if enough < costly:
-        said += f" for {enough} of the {plural(costly, 'image')} that cost something"
+    said = f"the budget of {dollars(budget)} is "
+    if not enough:
+        images = "the image that costs" if costly == 1 else f"any of the {costly} images that cost"
+        said += f"not enough for {images} something"
+    elif enough < costly:
+        said += f"enough for {enough} of the {plural(costly, 'image')} that cost something"
+    else:
+        said += "enough"
     if refused:
         said += f"; jobs with an image of unknown or higher price are not built: {list_first(refused)}"
     return said

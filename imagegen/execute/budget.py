@@ -23,7 +23,9 @@ from imagegen.config.settings import SETTINGS
 from imagegen.errors import Problem
 from imagegen.plan.request import Request
 
-__all__ = ["FREE", "Budget", "Costs", "Payment", "check_prices"]
+__all__ = ["FREE", "Budget", "Costs", "Payment", "check_prices", "describe_unlimited"]
+
+_RAISE = "raise 'budget' (or budget=… for one run)"
 
 
 @dataclass(frozen=True)
@@ -78,7 +80,8 @@ class Budget:
             f"not generated, to stay within the budget of {dollars(limit)}: {dollars(self.costs.spent)} is spent"
             f"{under_way}, and {task} costs {'an unknown price' if price is None else dollars(price)}"
         )
-        return Problem("", what, "raise 'budget' (or budget=… for one run), then run doit again: what was made is kept")
+        hint = _RAISE if price is None or price > limit else f"run doit again, which may spend as much; or {_RAISE}"
+        return Problem("", what, hint)
 
     def close(self, problem: Problem) -> None:
         """Have no further image that costs something generated in this run, for this reason."""
@@ -175,16 +178,30 @@ def check_prices(backend: Backend, requests: Sequence[Request], limit: Decimal |
             problems.append(_unpriced(request))
         elif price > limit:
             what = f"costs {dollars(price)}, more than the whole budget of {dollars(limit)}"
-            problems.append(Problem(request.name, what, "raise 'budget' (or budget=… for one run)"))
+            problems.append(Problem(request.name, what, _RAISE))
     return problems
 
 
+def describe_unlimited(request: Request) -> str:
+    """Return what to say, while there is no budget, of images of unknown price. request: of one of them."""
+    of, add = f" of {request.model}" if request.model else "", _how_to_add(request)
+    limit = f"{add}; then 'budget' limits what a run costs" if add else "with 'budget', none is generated"
+    return f"what an image{of} costs is not known, and there is no budget: {limit}"
+
+
 def _unpriced(request: Request) -> Problem:
-    table = f"{request.backend}.prices"
     hint = "lift the budget for this run: doit budget=none"
-    if any(setting.name == table for setting in SETTINGS):
-        quality, size = str(request.extra.get("quality", "")), f"{request.width}x{request.height}"
-        entry = f'"{name_entry(request.model, quality, size)}" = DOLLARS'
-        hint = f"add its price to [tool.imagegen.{table}] in pyproject.toml: {entry}; or {hint}"
+    if add := _how_to_add(request):
+        hint = f"{add}; or {hint}"
     of = f" of {request.model}" if request.model else ""
     return Problem(request.name, f"there is a budget, and what an image{of} costs is not known", hint)
+
+
+def _how_to_add(request: Request) -> str:
+    """Return how to add the price of a request; empty if its backend has no prices in the settings."""
+    table = f"{request.backend}.prices"
+    if all(setting.name != table for setting in SETTINGS):
+        return ""
+    quality, size = str(request.extra.get("quality", "")), f"{request.width}x{request.height}"
+    entry = f'"{name_entry(request.model, quality, size)}" = DOLLARS'
+    return f"add its price to [tool.imagegen.{table}] in pyproject.toml: {entry}"

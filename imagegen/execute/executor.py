@@ -17,7 +17,7 @@ from imagegen.backends.base import Backend, Cancelled, GenerationError, ServerSl
 from imagegen.backends.text import list_first
 from imagegen.calls import StoppedWaiting, call_with_timeout
 from imagegen.errors import Problem
-from imagegen.execute.budget import FREE, Budget, Payment, check_prices
+from imagegen.execute.budget import FREE, Budget, Payment, check_prices, describe_unlimited
 from imagegen.execute.build_image import NotStoredError, failure_outcome, restore_image
 from imagegen.execute.decisions import choose_seed, record_model
 from imagegen.execute.events import Event, Outcome, ProgressEvent, StaleOutput, Started
@@ -26,7 +26,7 @@ from imagegen.execute.paid_images import LOST_BEFORE, find_paid_image, unpaid_pr
 from imagegen.execute.shared_store import SharedStoreClient
 from imagegen.execute.stored_images import StoredImages
 from imagegen.execute.worker import ImageAttempt, ImageProgress
-from imagegen.plan.output import Output
+from imagegen.plan.output import ONE_OFF, Output
 from imagegen.plan.request import Request
 from imagegen.project import Project
 
@@ -127,12 +127,19 @@ class Executor:
         self._later &= {work.output.task for job in jobs for work in job}
         try:
             if jobs:
+                self._warn_of_cost(jobs)
                 self._generate_all(jobs)
         finally:
             try:
                 self.backend.close()
             except Exception as error:  # it fails no image any more
                 self.on_event(ProgressEvent(None, "note", {"text": str(error)}))
+
+    def _warn_of_cost(self, jobs: Sequence[list[StaleOutput]]) -> None:
+        """Say once if images are generated of which nothing limits what they cost."""
+        requests = (work.output.request for job in jobs for work in job)
+        if self.budget.limit is None and (one := next((r for r in requests if self.backend.price(r) is None), None)):
+            self.on_event(ProgressEvent(None, "note", {"text": describe_unlimited(one)}))
 
     def _try(self, job: Sequence[StaleOutput], step: Callable[[], _Answer]) -> _Answer | None:
         """Run a step for a whole job and return its result. If it fails or is stopped, report each image; None."""
@@ -165,7 +172,7 @@ class Executor:
         if first := next(
             (one.output for one in job if one.output.has_open_model and not one.output.request.model), None
         ):
-            record_model(self.project, first.job, self._ask(self.backend.choose_model, first.request))
+            record_model(self.project, first.job, self._choose_model(first))
             job = [replace(work, output=self.project.with_decisions(work.output)) for work in job]
             restorable = [work for work in job if work.output.fingerprint and not work.forced]
             restored = {outcome.output.task: outcome for work in restorable if (outcome := self._restore(work))}
@@ -178,6 +185,16 @@ class Executor:
             else work
             for work in job
         ]
+
+    def _choose_model(self, output: Output) -> str:
+        """Ask which model an output gets that names none. Raises GenerationError."""
+        try:
+            return self._ask(self.backend.choose_model, output.request)
+        except GenerationError as error:
+            if output.job != ONE_OFF:
+                raise
+            option = f"{self.backend.name}.{self.backend.model_option}"  # which that of the command sets
+            raise GenerationError(error.problem.what, error.problem.hint.replace(option, "--model")) from None
 
     def _check(self, job: list[StaleOutput], check: Callable[[list[Request]], Sequence[Problem]]) -> bool:
         """Whether a check of the job's requests finds no problems. If it does, each image has its outcome."""

@@ -63,10 +63,16 @@ def use_paid_image(
     if path:  # else its entry stays, so that nobody pays again
         with contextlib.suppress(OSError):
             project.store.drop(entry)
-    what = f"what {output.request.backend} returned for {output.task} was paid for, and cannot be used"
-    payment.close_budget(Problem("", f"not generated, because {what}", "see what is wrong with that one first"))
+    what = "was paid for, and cannot be used"
+    why = f"not generated, because what {output.request.backend} returned for {output.task} {what}"
+    hint = "see what is wrong with that one, before you run doit again: it would pay for the others"
+    payment.close_budget(Problem("", why, hint))
     kept = path or f".imagegen/store, as {entry.sha256}"
-    raise UnusableImageError(Problem("", f"verify: {what}: {flaw}; it is kept in {kept}", _hint(output)))
+    raise UnusableImageError(
+        Problem(
+            "", f"verify: what {output.request.backend} returned {what}: {flaw}; it is kept in {kept}", _hint(output)
+        )
+    )
 
 
 def keep_paid_image(project: Project, output: Output, data: bytes) -> str:

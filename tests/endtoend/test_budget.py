@@ -43,6 +43,10 @@ def test_why_says_what_the_next_run_would_cost_and_the_run_what_it_did(priced: P
     assert priced.doit("why", "budget=0.07").closing == (
         "the budget of $0.07 is enough for 1 of the 2 images that cost something"
     )
+    priced.script(prices={**PRICES, "Yrr": "0"})
+    too_little = "the budget of $0.01 is not enough for the image that costs something; "
+    assert priced.doit("why", "budget=0.01").closing.startswith(too_little)
+    priced.script(prices=PRICES)
     run = priced.doit()
     assert run.closing.startswith("3 generated, cost $0.08 (")
     assert priced.doit().closing.startswith("3 fresh, nothing to do (")
@@ -62,7 +66,7 @@ def test_the_data_have_prices(priced: ProjectFolder) -> None:
     why = priced.doit("why", "budget=0.10").out.splitlines()
     assert why[-2:] == [
         "3 to generate (time unknown; cost $0.04 and 1 image of unknown price)",
-        "the budget of $0.10 is enough for 0 of the 2 images that cost something; "
+        "the budget of $0.10 is not enough for any of the 2 images that cost something; "
         "jobs with an image of unknown or higher price are not built: portraits",
     ]
 
@@ -75,11 +79,11 @@ def test_a_run_stops_before_its_budget_is_passed_and_the_next_continues(priced: 
     (failed,) = run.tasks("failed")
     assert (
         f"{failed}: not generated, to stay within the budget of $0.05: $0.04 is spent, and {failed} costs $0.04\n"
-        "    raise 'budget' (or budget=… for one run), then run doit again: what was made is kept\n"
+        "    run doit again, which may spend as much; or raise 'budget' (or budget=… for one run)\n"
     ) in run.out
     assert run.closing.startswith("2 generated, 1 failed, cost $0.04 (")
-    run = priced.doit("budget=none")
-    assert run.tasks("generated") == [failed]
+    run = priced.doit()
+    assert run.tasks("generated") == [failed], "each run has its own budget"
     assert run.closing.startswith("1 generated, 2 fresh, cost $0.04 (")
 
 
@@ -108,7 +112,13 @@ def test_an_image_of_unknown_price_needs_a_price_or_no_budget(priced: ProjectFol
     doctor = priced.doit("doctor")
     assert doctor.out.count("there is a budget, and what an image of colours costs is not known") == 1
     assert "costs is not known" not in priced.doit("doctor", "budget=none").out
-    assert priced.doit("budget=none").closing.startswith("3 generated, cost unknown (")
+    budget(priced, "'none'")
+    note = "what an image of colours costs is not known, and there is no budget: with 'budget', none is generated"
+    assert priced.doit("why").closing == note
+    run = priced.doit()
+    assert run.out.count(note) == 1
+    assert run.closing.startswith("3 generated, cost unknown (")
+    assert "is not known" not in priced.doit("why").out
 
 
 def test_a_reroll_of_a_job_says_what_it_costs_before_it_asks(priced: ProjectFolder) -> None:
@@ -145,7 +155,7 @@ def test_with_several_processes_a_budget_is_refused_and_never_multiplied(priced:
 def test_what_was_paid_for_and_cannot_be_used_is_said_beforehand(priced: ProjectFolder) -> None:
     priced.script(prices=PRICES, acts={"Yrr": [{"cut": 10}]})
     run = priced.doit("portraits:yrr")
-    assert "portraits:yrr: verify: what scripted returned for portraits:yrr was paid for, and cannot be used" in run.out
+    assert "portraits:yrr: verify: what scripted returned was paid for, and cannot be used" in run.out
     assert run.closing.startswith("1 failed, cost $0.04 (")
     why = priced.doit("why", "portraits:yrr").out.splitlines()
     assert why[0].startswith(

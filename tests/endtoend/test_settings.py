@@ -59,3 +59,11 @@ def test_a_value_that_cannot_be_is_told_with_its_source(project: ProjectFolder) 
         assert (run.code != 0, run.out.count(message)) == (True, 1)
     run = project.doit("settings", "--json", IMAGEGEN_BACKEND="ollamma")
     assert (run.code != 0, len(json.loads(run.out)["problems"])) == (True, 1)
+
+
+def test_digests_are_shown_short_and_kept_whole_in_the_data(project: ProjectFolder) -> None:
+    digest = "0123456789ab" + "c" * 52
+    project.write("pyproject.toml", f"[tool.imagegen]\nsd.archive_sha256 = '{digest}'\n")
+    assert row(project.doit("settings").out, "sd.archive_sha256")[1] == "0123456789ab…"
+    found = json.loads(project.doit("settings", "--json").out)["settings"]
+    assert {one["setting"]: one["value"] for one in found}["sd.archive_sha256"] == digest

@@ -165,7 +165,7 @@ def test_no_server_is_asked(project: ProjectFolder, backend: str) -> None:
 def test_what_is_not_decided_yet_is_said(project: ProjectFolder) -> None:
     project.job(backend="comfyui", scripted={}, items=JOB["items"][:1], generate={"seed": {"mode": "random"}})
     run = project.doit("why")
-    assert "its seed is chosen then, no checkpoint or model is set: the server's only one is used" in run.out
+    assert "its seed is chosen then, no checkpoint or model is set: the server's is used, if it has only one" in run.out
     assert not (project.root / "jobs/portraits.lock").exists()
 
 

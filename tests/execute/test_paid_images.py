@@ -188,6 +188,8 @@ def test_what_cannot_be_decoded_is_kept_and_nothing_more_is_paid_for(paid: Paid,
     (kept,) = (paid.folder.root / ".imagegen/paid").iterdir()
     assert f"it is kept in .imagegen/paid/{kept.name}" in paid.whats("portraits:a")[0]
     assert paid.whats("portraits:b")[0].startswith("not generated, because what scripted returned for portraits:a was")
+    hint = paid.outcomes["portraits:b"].problem.hint  # type: ignore[union-attr]
+    assert hint == "see what is wrong with that one, before you run doit again: it would pay for the others"
     assert paid.requested == ["A", "C"]
 
     paid.plays()
