@@ -132,8 +132,8 @@ class MayBePaidError(GenerationError):
     again, as a new attempt. If that could still collect this one, raise MayBeRunningError.
 
     If an image costs something (see `Backend.price`), any other GenerationError says that nothing was charged, and so
-    does TryAnotherServer; but after MayBeRunningError, OverdueError, Cancelled and what is none of these it may have
-    been charged for as well.
+    does TryAnotherServer; but after MayBeRunningError, OverdueError, Cancelled (unless that says otherwise) and what is
+    none of these it may have been charged for as well.
     """
 
 
@@ -150,7 +150,15 @@ class TryAnotherServer(Exception):  # noqa: N818 - nothing is wrong with the ima
 
 
 class Cancelled(Exception):  # noqa: N818 - it is no error: the user asked for it
-    """The user asked to stop; raised by `Progress.check` within a backend."""
+    """The user asked to stop; raised by `Progress.check` within a backend.
+
+    may_be_paid: whether the image, if it costs something, may have been charged for. A backend that knows that the
+    image is not requested at the moment raises it with False.
+    """
+
+    def __init__(self, *, may_be_paid: bool = True) -> None:
+        super().__init__()
+        self.may_be_paid = may_be_paid
 
 
 def find_reference(files: Mapping[str, Path], sha256: str) -> Path:

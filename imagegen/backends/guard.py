@@ -452,7 +452,10 @@ class Guarded(Backend):
             if isinstance(error, TryAnotherServer) and may_move:
                 raise
             if isinstance(error, Cancelled) and progress is not None:
-                progress.check()
+                try:
+                    progress.check()
+                except Cancelled:
+                    raise error from None  # it may say that nothing was charged for
                 rule = f"{doing} raised Cancelled, though nobody asked it to stop"
                 raise BackendFaultError(self.name, rule) from None
             problems = getattr(error, "problems", None) or [getattr(error, "problem", None)]

@@ -11,6 +11,7 @@ from typing import Literal
 
 from imagegen.backends.base import (
     Backend,
+    Cancelled,
     GenerationError,
     MayBePaidError,
     MayBeRunningError,
@@ -155,6 +156,8 @@ class Payment:
 
 def _is_refusal(error: BaseException) -> bool:
     """Whether nothing was charged for, as `Backend.price` says."""
+    if isinstance(error, Cancelled):
+        return not error.may_be_paid
     if isinstance(error, (MayBePaidError, MayBeRunningError, OverdueError, BackendFaultError)):
         return False
     return isinstance(error, (GenerationError, TryAnotherServer))

@@ -463,8 +463,12 @@ def test_a_generate_that_hangs_is_left_behind_when_the_user_stops_or_its_time_is
     cancelled._cancel.set()
     hanging = plug(generate=lambda *_: threading.Event().wait())
     hanging.patience_s = 0.01
-    with pytest.raises(Cancelled):
+    with pytest.raises(Cancelled) as caught:
         hanging.generate(REQUEST, cancelled)
+    assert caught.value.may_be_paid
+    with pytest.raises(Cancelled) as caught:
+        plug(generate=raises(Cancelled(may_be_paid=False))).generate(REQUEST, cancelled)
+    assert not caught.value.may_be_paid
 
 
 class Resolves(Plug):

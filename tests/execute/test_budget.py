@@ -88,11 +88,14 @@ def test_what_is_reserved_counts_and_what_was_never_asked_for_does_not() -> None
         (OverdueError(3), PRICE, 1),
         (BackendFaultError("b", "a rule"), PRICE, 1),
         (Cancelled(), PRICE, 1),
+        (Cancelled(may_be_paid=False), 0, 0),
         (OSError(), PRICE, 1),
         (RuntimeError(), PRICE, 1),
     ],
 )
-def test_only_a_refusal_costs_nothing(error: BaseException | None, spent: Decimal, lost: int) -> None:
+def test_only_what_is_sure_to_cost_nothing_costs_nothing(
+    error: BaseException | None, spent: Decimal, lost: int
+) -> None:
     budget = Budget()
     pay(budget, error=error)
     assert budget.costs == Costs(Decimal(spent), lost=lost)

@@ -110,7 +110,7 @@ class ClusterBackend(Backend):
             if isinstance(answer, worker.Generated):
                 return self._image(connection, pool, attempt, answer)
             if answer.is_cancelled:
-                raise Cancelled
+                raise Cancelled(may_be_paid=answer.may_be_paid)
             if answer.may_be_paid:  # another worker would be charged for it too
                 raise MayBePaidError(f"{answer.what} (at the worker {pool.name(answer.worker)})", answer.hint)
             if answer.is_unfit:

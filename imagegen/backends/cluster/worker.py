@@ -316,8 +316,8 @@ def generate(run: Run, bundle: RequestBundle, attempt: str, timeout_s: float) ->
         with _turn(state, progress):
             progress.restart_clock()
             image = state.backend.generate(request, progress)
-    except Cancelled:
-        return Failed(worker.address, is_cancelled=True)
+    except Cancelled as cancelled:
+        return Failed(worker.address, is_cancelled=True, may_be_paid=cancelled.may_be_paid)
     except (GenerationError, ImagegenError, OSError) as error:
         problem = _problem(error)
         if isinstance(error, MayBePaidError):
