@@ -11,6 +11,7 @@ import io
 import os
 import re
 import socket
+import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -172,6 +173,12 @@ class SecretRedactor:
             return {self.json(key): self.json(one) for key, one in value.items()}
         return value
 
+    def blot(self, data: bytes) -> bytes:
+        """Return the bytes with the secrets blotted out, none longer or shorter."""
+        for secret in (text.encode() for text in self._long):
+            data = data.replace(secret, b"*" * len(secret))
+        return data
+
     def is_in(self, data: bytes) -> bool:
         """Return whether these bytes contain a secret as it is."""
         return any(text.encode("utf-8") in data for text in self._long)
@@ -209,6 +216,8 @@ class _CheckedSocket(io.RawIOBase):
                 except TimeoutError:
                     if left_s <= 0:
                         raise
+                except ssl.SSLError as error:
+                    raise _broken(error) from None
         finally:
             self._sock.settimeout(timeout_s)
 
@@ -229,7 +238,20 @@ class _Plain(HTTPConnection):
 
 
 class _Secure(HTTPSConnection):
+    """Its errors of TLS are those of the handshake alone: nothing was sent then."""
+
     response_class = _CheckedResponse
+
+    def send(self, data: Any) -> None:
+        try:
+            super().send(data)
+        except ssl.SSLError as error:
+            raise _broken(error) from None
+
+
+def _broken(error: ssl.SSLError) -> ConnectionError:
+    """Return the error of a connection that stood, over which a request may have been sent."""
+    return ConnectionError(f"its TLS broke off, {(error.reason or 'for no reason given').replace('_', ' ').lower()}")
 
 
 class _PlainPool(urllib3.HTTPConnectionPool):
