@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -16,6 +17,7 @@ _MEMORY = r"out ?of ?memory|bad_alloc|not enough memory|insufficient memory|fail
 _SMALLER = "make the image smaller, take a smaller model, or start the server so that it needs less memory"
 _UNSAID = "returned no results"
 """Of stable-diffusion.cpp: the cause is in its log alone, and is memory in most cases."""
+_TOO_MANY = 429
 _NO_KIND = ("HTTPException", "server_error")
 """Kinds of error that say nothing."""
 _CODES = {
@@ -34,7 +36,8 @@ def explain_failure(error: Refused | Unreachable, url: str) -> Problem:
         return explain_refusal(error)
     said = ": ".join(filter(None, (str(error), one_line(find_words(error.answer)))))
     lost = "; if it goes on with the image, that is lost" if error.may_have_arrived and not error.status else ""
-    return Problem("", f"{url} does not answer: {said}{lost}", "see whether it still runs, then run doit again")
+    hint = _say_when(error.retry_after_s) if error.retry_after_s else "see whether it still runs, then run doit again"
+    return Problem("", f"{url} does not answer: {said}{lost}", hint)
 
 
 def explain_refusal(refused: Refused) -> Problem:
@@ -44,10 +47,20 @@ def explain_refusal(refused: Refused) -> Problem:
         return Problem("", f"the server ran out of memory: {said}", _SMALLER)
     if _UNSAID in said:
         return Problem("", f"the server says: {said}", f"its log says why; if for want of memory, {_SMALLER}")
-    hint = _CODES.get(_find_code(refused.answer)) or refused.hint or "correct what it names, or look at its own log"
+    hint = "correct what it names, or look at its own log"
+    if refused.status == _TOO_MANY or refused.retry_after_s:
+        hint = _say_when(refused.retry_after_s)
+    hint = _CODES.get(_find_code(refused.answer)) or refused.hint or hint
     if said and refused.status in (401, 403):
         return Problem("", f"{refused.what}: {said}", hint)
     return Problem("", f"the server says: {said}" if said else refused.what, hint)
+
+
+def _say_when(wait_s: float | None) -> str:
+    """Return when to try again. wait_s: seconds from now, as the server says."""
+    if not wait_s:
+        return "run doit again in a while"
+    return f"run doit again in {wait_s / 60:.0f} min" if wait_s > 90 else f"run doit again in {math.ceil(wait_s)} s"
 
 
 def is_final(answer: Mapping[str, Any]) -> bool:

@@ -12,10 +12,13 @@ from imagegen.backends.refusals import find_words, is_final
 
 __all__ = ["call_with_retries"]
 
-_MOST_TRIES = 6
+_MOST_TRIES = 7
+"""A minute's limit has passed by the last one, if the server does not say when to try again."""
 _LONGEST_S = 120.0
 """Seconds that a server may ask to wait once."""
-_OK, _TOO_MANY, _ERROR, _NO_ROOM = 200, 429, 500, 503
+_OK, _GAVE_UP, _TOO_MANY, _ERROR, _NO_ROOM = 200, 408, 429, 500, 503
+_PROXIES = frozenset({502, 504})
+"""What a proxy says that does not know what became of the request."""
 _Answer = TypeVar("_Answer")
 
 
@@ -25,7 +28,10 @@ def call_with_retries(
     *,
     is_paid: bool = False,
 ) -> _Answer:
-    """Return what the call does. While the server has no room (429, 503, any 5xx with Retry-After), try again.
+    """Return what the call does. While the server has no room, try again: 429, any 5xx with Retry-After, and 503.
+
+    An image that costs something is not requested again after a 503 without Retry-After, or a proxy's 502 and 504: it
+    may have been made.
 
     It is waited for at most as long as the image may take, which is not the image's own time.
 
@@ -39,9 +45,12 @@ def call_with_retries(
         MayBePaidError: the image costs something, and may have been made: its answer was lost, or has none in it.
         Cancelled, OverdueError: from `progress`.
     """
-    waited_s = 0.0
+    waited_s = wait_s = 0.0
     for tries in range(_MOST_TRIES):
-        progress.check()
+        try:
+            _wait(wait_s, progress)
+        except Cancelled:
+            raise Cancelled(may_be_paid=False) from None
         try:
             return call()
         except (Cancelled, OverdueError) as error:
@@ -53,26 +62,25 @@ def call_with_retries(
             waited_s += wait_s
             is_too_long = wait_s > _LONGEST_S or waited_s > progress.timeout_s or tries + 1 == _MOST_TRIES
             if is_too_long or not _has_no_room(error, is_paid=is_paid) or is_final(error.answer):
-                if is_paid and _may_be_made(error):
+                if is_paid and not _has_no_room(error, is_paid=True) and _may_be_made(error):
                     raise _lost(find_words(error.answer) or str(error)) from None
                 raise
-        _wait(wait_s, progress)
     raise AssertionError  # the last try returns or raises
 
 
 def _has_no_room(error: Refused | Unreachable, *, is_paid: bool) -> bool:
-    """Return whether the server has no room at the moment. A proxy's 502 and 504 say nothing of what became of it."""
-    if error.status in (_TOO_MANY, _NO_ROOM):
+    """Return whether the server has no room at the moment. If the image costs something, it must be sure."""
+    if error.status == _TOO_MANY or (error.status == _NO_ROOM and not is_paid):
         return True
-    is_lost = is_paid and isinstance(error, Unreachable)
-    return error.status >= _ERROR and error.retry_after_s is not None and not is_lost
+    is_unsure = is_paid and error.status in _PROXIES
+    return error.status >= _ERROR and error.retry_after_s is not None and not is_unsure
 
 
 def _may_be_made(error: Refused | Unreachable) -> bool:
     """Return whether an image may have been made that did not arrive."""
     if isinstance(error, Unreachable):
-        return error.may_have_arrived and error.status != _NO_ROOM
-    return error.status == _OK or error.status >= _ERROR
+        return error.may_have_arrived
+    return error.status in (_OK, _GAVE_UP) or error.status >= _ERROR
 
 
 def _lost(why: str) -> MayBePaidError:
@@ -81,7 +89,10 @@ def _lost(why: str) -> MayBePaidError:
 
 
 def _wait(seconds: float, progress: Progress) -> None:
-    """Wait, and show for how long."""
+    """Wait, and show for how long. Raises what `progress` does, also if there is nothing to wait for."""
+    progress.check()
+    if not seconds:
+        return
     end_s = time.monotonic() + seconds
     while (left_s := end_s - time.monotonic()) > 0:
         progress.restart_clock()

@@ -79,3 +79,19 @@ def test_a_server_without_room_is_quoted() -> None:
     answer = {"error": {"message": "model is loading"}}
     problem = explain_failure(Unreachable("503 Service Unavailable", 503, answer), "http://h")
     assert problem.what == "http://h does not answer: 503 Service Unavailable: model is loading"
+
+
+@pytest.mark.parametrize(
+    ("error", "hint"),
+    [
+        (Refused("429", "", 429), "run doit again in a while"),
+        (Refused("429", "", 429, {}, 2.4), "run doit again in 3 s"),
+        (Refused("429", "", 429, {}, 3000.0), "run doit again in 50 min"),
+        (Refused("500", "", 500, {}, 200.0), "run doit again in 3 min"),
+        (Refused("500", "", 500), "correct what it names, or look at its own log"),
+        (Unreachable("503", 503, {}, 200.0), "run doit again in 3 min"),
+        (Unreachable("503", 503), "see whether it still runs, then run doit again"),
+    ],
+)
+def test_when_to_try_again_is_said_if_the_server_says_it(error: Refused | Unreachable, hint: str) -> None:
+    assert explain_failure(error, "http://h").hint == hint
