@@ -9,7 +9,7 @@ import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple, Protocol, TypeVar
+from typing import Any, Literal, NamedTuple, Protocol, TypeVar
 
 from imagegen.config.job import DEFAULT_TIMEOUT_S, FORMATS, Item, Job
 from imagegen.config.schema import AXIS_FIELDS, COMMON, FIELD_TYPES, GENERATE_FIELDS, SEED, TYPES
@@ -135,7 +135,7 @@ def _plan_output(
     backend = capabilities(item)
     asked, template = _resolve_fields(job, item, image.cell, backend, wildcards)
     path = _resolve_path(job, image, slug)
-    seed, is_random = _choose_seed(job, image, decided)
+    seed, origin = _choose_seed(job, image, decided)
     if job.variants > 1 and ("seed" in item.overrides or job.seed.mode == "fixed"):
         raise _error(item.where, f"seed: {seed} for all variants of '{item.name[:60]}' makes them alike")
     if job.variants > 1 and "seed" not in backend.parameters and not template.has_choices:
@@ -148,6 +148,8 @@ def _plan_output(
     if seed is not None or not template.has_choices:
         prompt, negative = template.render(seed or 0)
         asked |= {"prompt": prompt} | ({"negative": negative} if "negative" in asked else {})
+    if origin == "given":
+        asked["given"] = tuple(sorted((*asked["given"], "seed")))
     origins = _find_origins(job, item, backend)
     request = Request(**asked, seed=seed)
     parameters = select_parameters(request, backend.parameters, backend.only_if_given)
@@ -163,13 +165,13 @@ def _plan_output(
         timeout_s=item.overrides.get("timeout_s", job.generate.get("timeout_s", DEFAULT_TIMEOUT_S)),
         fields=fields,
         fingerprint="" if seed is None or backend.model is None or origins else fingerprint(fields),
-        has_random_seed=is_random,
+        has_random_seed=origin == "random",
         has_open_model=backend.has_open_model,
         origins=origins,
         base=image.base,
         variant=image.variant,
         has_own_seed="seed" in item.overrides,
-        template=template if is_random and template.has_choices else None,
+        template=template if origin == "random" and template.has_choices else None,
     )
 
 
@@ -298,18 +300,20 @@ def _check_field(field: str, value: str | int | float) -> str:
     return f"{words} from {low} to {high}" if low is not None else words
 
 
-def _choose_seed(job: Job, image: _Image, decided: JobDecisions) -> tuple[int | None, bool]:
-    """Return the seed, None while it has not been chosen, and whether it is random."""
+def _choose_seed(
+    job: Job, image: _Image, decided: JobDecisions
+) -> tuple[int | None, Literal["given", "random", "derived"]]:
+    """Return the seed, None while it has not been chosen, and where it comes from: the job gives it, or we chose it."""
     slug, rule = image.full_slug, job.seed
     if "seed" in image.item.overrides:
-        return image.item.overrides["seed"], False
+        return image.item.overrides["seed"], "given"
     if slug in decided.rerolled:
-        return decided.rerolled[slug], False
+        return decided.rerolled[slug], "derived"
     if rule.mode == "random":
-        return decided.random_seeds.get(slug), True
+        return decided.random_seeds.get(slug), "random"
     if rule.mode == "sequence":
-        return rule.base + image.number, False
-    return (rule.base if rule.mode == "fixed" else compute_seed(rule.base, slug)), False
+        return rule.base + image.number, "given"
+    return (rule.base, "given") if rule.mode == "fixed" else (compute_seed(rule.base, slug), "derived")
 
 
 def _resolve_path(job: Job, image: _Image, slug: str) -> str:

@@ -269,6 +269,17 @@ def test_a_rerolled_seed_goes_before_the_rule_and_after_the_items_own() -> None:
     assert [(output.request.seed, output.has_own_seed) for output in found] == [(9, False), (5, True)]
 
 
+def test_a_seed_counts_as_given_unless_we_chose_it() -> None:
+    rules = [(SeedRule("fixed", 5), True), (SeedRule("sequence", 5), True), (SeedRule("by-name"), False)]
+    for rule, is_given in (*rules, (SeedRule("random"), False)):
+        own, chosen = expanded(job(item("A", seed=3), item("B"), seed=rule)).outputs
+        assert own.request.given == ("seed",)
+        assert chosen.request.given == (("seed",) if is_given else ())
+    of = job(item("A", steps=9), seed=SeedRule("fixed", 5))
+    (rerolled,) = expand(of, of.items, lambda _: BACKEND, JobDecisions(rerolled={"a": 7})).outputs
+    assert (rerolled.request.seed, rerolled.request.given) == (7, ("steps",))
+
+
 def test_a_sequence_that_leaves_the_range_of_seeds_is_refused() -> None:
     of = job(item("A"), item("B"), seed=SeedRule("sequence", 2**64 - 1))
     assert whats(of) == [f"seed: {2**64} for 'B' is too large: the sequence may go up to {2**64 - 1}"]
