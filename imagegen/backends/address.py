@@ -3,9 +3,16 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from urllib.parse import urlsplit
 
-__all__ = ["get_host", "get_origin", "get_port", "is_local", "is_same_server", "is_startable"]
+__all__ = [
+    *("get_host", "get_origin", "get_port"),
+    *("is_below", "is_local", "is_private", "is_same_server", "is_startable"),
+]
+
+_PRIVATE = ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "fc00::/7")
+"""Networks that no one else's server is in (RFC 1918, RFC 4193)."""
 
 
 def is_local(url: str) -> bool:
@@ -17,6 +24,26 @@ def is_local(url: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
+
+
+def is_private(url: str) -> bool:
+    """Return whether the address is one of this machine or of the user's own network: no one sells anything there."""
+    host = get_host(url)
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        is_number = re.fullmatch(r"0x[0-9a-f]*|[0-9]+", host)  # it may be anybody's
+        is_bare = host.isascii() and "." not in host and not is_number
+        return bool(host) and (is_bare or (host.isascii() and host.endswith(".local")))
+    return address.is_loopback or any(address in ipaddress.ip_network(one) for one in _PRIVATE)
+
+
+def is_below(url: str, base: str) -> bool:
+    """Return whether the address is `base` or a plain path below it, which nothing on the way reads as another one."""
+    if not get_host(url) or get_origin(url) != get_origin(base):
+        return False
+    path, above = (urlsplit(one).path.rstrip("/") for one in (url, base))
+    return bool(path.startswith(above) and re.fullmatch(r"(/[\w~-][\w.~-]*)*", path[len(above) :], re.ASCII))
 
 
 def is_same_server(one: str, other: str) -> bool:

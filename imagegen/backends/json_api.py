@@ -6,14 +6,15 @@ This is the one boundary at which errors of `requests` are translated, but for d
 from __future__ import annotations
 
 import base64
-import binascii
 import io
 import json
 import math
 import os
 import threading
 import time
+import zlib
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from typing import Any, ClassVar
@@ -32,14 +33,15 @@ from imagegen.backends.http import (
 from imagegen.backends.text import one_line
 from imagegen.errors import Problem
 
-__all__ = ["ANSWER_S", "CONNECT_S", "MAX_IMAGE_JSON", "MAX_JSON", "WHOLE_S", "JsonApi", "Refused", "Unreachable"]
+__all__ = [
+    *("ANSWER_S", "CONNECT_S", "MAX_IMAGE_JSON", "MAX_JSON", "WHOLE_S"),
+    *("JsonApi", "Refused", "Unreachable", "list_objects", "read_base64", "read_json"),
+]
 
 CONNECT_S, ANSWER_S, WHOLE_S = 5.0, 30.0, 60.0
 """Seconds until a connection stands, between two parts of an answer, and for the whole of one that is no image."""
 MAX_JSON = 32 * 1024**2
 """Bytes of an answer that are read. ComfyUI's longest is /object_info: with hundreds of custom nodes some 20 MB."""
-_LONGEST_SILENCE_S = 30 * 24 * 3600.0
-"""More than that does not fit into every system's clock."""
 MAX_IMAGE_JSON = 256 * 1024**2
 """The same of an answer with an image in it: base64 takes four bytes for three."""
 _MAX_VALUES = 2_000_000
@@ -48,6 +50,7 @@ _LONGEST_REFUSAL = 4 * 1024**2
 """Bytes of a refusal's JSON that are understood; ComfyUI's list of all checkpoints is in it."""
 _LONGEST_SILENCE_S = 7 * 86400.0
 """A socket cannot be asked to wait for ever; and what an image may take need not have an end."""
+_GZIP_OR_ZLIB = 47
 _ABSENT = frozenset({404, 405, 501})
 """What a server says of what it does not have."""
 _PASSING = frozenset({502, 503, 504})
@@ -112,6 +115,8 @@ class Refused(Exception):  # noqa: N818 - an answer
 class JsonApi:
     """One server, for many threads. A subclass names the API, and has a method for each call.
 
+    `url` is what messages call it. Paths of calls begin at `root`, which is the same unless a subclass sets it.
+
     Args:
         url: without a slash at its end.
         auth: the value of the Authorization header.
@@ -129,7 +134,7 @@ class JsonApi:
     auth_url_setting: ClassVar[str] = ""
 
     def __init__(self, url: str, auth: str = "", *secrets: str) -> None:
-        self.url = url
+        self.url = self.root = url
         self._auth = auth
         self._redactor = SecretRedactor(auth, *secrets)
         self._threads = threading.local()
@@ -137,11 +142,10 @@ class JsonApi:
     def _json(self, method: str, path: str, kind: type = dict, **arguments: Any) -> Any:
         """Return the answer as JSON of this kind, dict or list. Raises Refused for anything else."""
         data = self._send(method, path, **arguments)
-        if sum(data.count(sign) for sign in (b",", b"[", b"{")) > _MAX_VALUES:
-            what = f"the answer to {method} {path} has more than {_MAX_VALUES:,} JSON values"
-            raise Refused(what, self._check_address)
         try:
-            found = self._redactor.json(json.loads(data))
+            found = self._redactor.json(read_json(data))
+        except TooManyValuesError as error:
+            raise Refused(f"the answer to {method} {path} {error}", self._check_address) from None
         except (ValueError, RecursionError):
             what = f"the answer to {method} {path} is not JSON: {self._redactor.line(data)}"
             raise Refused(what, self._check_address, may_pass=True) from None
@@ -164,23 +168,30 @@ class JsonApi:
         """Return the JSON object at a path: None if there is none, {} if the answer is empty. Raises Unreachable."""
         try:
             data = self._send("GET", path)
-            found = self._redactor.json(json.loads(data)) if data else {}
-        except (Refused, ValueError, RecursionError):
+        except Refused:
             return None
         except Unreachable as error:
             if error.status:  # a proxy that leads nowhere from there
                 return None
             raise
-        return found if isinstance(found, dict) else None
+        return self._read_object(data) if data else {}
 
-    def _decode_image(self, text: object) -> bytes:
-        """Return an image that came as base64. Raises Refused."""
-        try:
-            image = base64.b64decode(text if isinstance(text, str) else "", validate=True)
-        except (ValueError, binascii.Error):
-            image = b""
+    def _decode_image(self, text: object, answer: Mapping[str, Any] | None = None, instead: bytes = b"") -> bytes:
+        """Return an image that came as base64.
+
+        Args:
+            text: the base64.
+            answer: what else came with it.
+            instead: what is returned if there is no image, since it was paid for. Then secrets are only blotted out.
+
+        Raises:
+            Refused: there is no image, or a secret is in it.
+        """
+        image = read_base64(text)
+        if instead:
+            return self._redactor.blot(image or instead)
         if not image:
-            raise Refused(f"{self.url} answered without an image", "look at its own log", HTTPStatus.OK)
+            raise Refused(f"{self.url} answered without an image", "look at its own log", HTTPStatus.OK, answer)
         if self._redactor.is_in(image):
             raise Refused(
                 f"the image has in it what {self.auth_setting} holds", "do not use this server", HTTPStatus.OK
@@ -194,6 +205,8 @@ class JsonApi:
         limit: int = MAX_JSON,
         check: Callable[[], None] | None = None,
         silence_s: float = ANSWER_S,
+        *,
+        keeps_all: bool = False,
         **arguments: Any,
     ) -> bytes:
         """Return the body of a success.
@@ -205,6 +218,8 @@ class JsonApi:
             check: decides how long it may take, by raising; without one that is WHOLE_S.
             silence_s: seconds until a part of the answer must come: a server that generates says nothing meanwhile.
                 `math.inf` leaves that to `check`.
+            keeps_all: return what came of a success even if it is compressed (it is unpacked if it can be) or longer
+                than `limit` (then that much of it).
             arguments: of `requests`, such as `json`.
         """
         if not (self._auth.isascii() and self._auth.isprintable() and self._auth == self._auth.strip()):
@@ -216,14 +231,16 @@ class JsonApi:
                 check_while_reading(check or deadline(WHOLE_S, _too_slow)),
                 self._session().request(
                     method,
-                    self.url + path,
+                    self.root + path,
                     timeout=(CONNECT_S, min(silence_s, _LONGEST_SILENCE_S)),
                     allow_redirects=False,  # it may lead to another host
                     stream=True,
                     **arguments,
                 ) as response,
             ):
-                data = b"" if response.is_redirect else _read_body(response, limit)
+                is_success = 200 <= response.status_code < 300
+                read = _read_all if keeps_all and is_success else _read_body
+                data = b"" if response.is_redirect else read(response, limit)
         except requests.exceptions.SSLError as error:
             raise self._explain_tls(one_line(find_cause(error))) from None
         except requests.exceptions.InvalidURL:
@@ -236,7 +253,7 @@ class JsonApi:
         if response.status_code in _PASSING:
             said, wait_s = self._redactor.line(f"{response.status_code} {response.reason}", 80), _read_wait(response)
             raise Unreachable(said, response.status_code, self._read_refusal(data), wait_s)
-        if not 200 <= response.status_code < 300:
+        if not is_success:
             raise self._refused(method, path, response, data)
         return data
 
@@ -266,8 +283,12 @@ class JsonApi:
 
     def _read_refusal(self, data: bytes) -> Mapping[str, Any] | None:
         """Return the JSON object in the body of a refusal; None if it is not one."""
+        return self._read_object(data[:_LONGEST_REFUSAL])
+
+    def _read_object(self, data: bytes) -> Mapping[str, Any] | None:
+        """Return the JSON object in the body of an answer; None if it is not one."""
         try:
-            answer = self._redactor.json(json.loads(data[:_LONGEST_REFUSAL]))
+            answer = self._redactor.json(read_json(data))
         except (ValueError, RecursionError):
             return None
         return answer if isinstance(answer, dict) else None
@@ -280,7 +301,8 @@ class JsonApi:
             return Refused(f"{what}, and does not accept {variable}", self._set_auth, status)
         if os.environ.get(variable):
             what += f", and {variable} is sent only to {self.auth_servers or f'the server of {self.url_setting}'}"
-            return Refused(what, f"set {self.auth_url_setting or self.url_setting} to this one", status)
+            hint = f"set {self.auth_url_setting or self.url_setting} to this one, if you trust it"
+            return Refused(what, hint, status)
         return Refused(f"{what}, and {variable} is not set", self._set_auth, status)
 
     @property
@@ -300,6 +322,33 @@ class JsonApi:
         return session
 
 
+class TooManyValuesError(ValueError):
+    """A JSON text would take too much memory."""
+
+
+def read_json(data: bytes) -> Any:
+    """Return the value of a JSON text. Raises TooManyValuesError, another ValueError, and RecursionError."""
+    if sum(data.count(sign) for sign in (b",", b"[", b"{")) > _MAX_VALUES:
+        raise TooManyValuesError(f"has more than {_MAX_VALUES:,} JSON values")
+    return json.loads(data)
+
+
+def list_objects(found: object) -> list[Mapping[str, Any]]:
+    """Return the JSON objects in a list; none if it is not a list."""
+    return [one for one in found if isinstance(one, dict)] if isinstance(found, list) else []
+
+
+def read_base64(text: object) -> bytes:
+    """Return the bytes of base64, also if it is in a data URL, has line breaks or lacks its `=`; none if it is not."""
+    if not isinstance(text, str):
+        return b""
+    digits = "".join((text.partition(",")[2] if text.startswith("data:") else text).split()).rstrip("=")
+    try:
+        return base64.b64decode(digits + "=" * (-len(digits) % 4), validate=True)
+    except ValueError:
+        return b""
+
+
 _COMPRESSED = "if a proxy in front of the server compresses answers, have it leave them as they are"
 
 
@@ -308,8 +357,7 @@ def _read_body(response: requests.Response, limit: int) -> bytes:
     path, status = response.request.path_url.partition("?")[0], response.status_code
     if response.headers.get("Content-Encoding", "identity") != "identity":
         raise Refused(f"the answer to {path} is compressed, which nobody asked for", _COMPRESSED, status)
-    announced = response.headers.get("Content-Length", "")
-    awaited = int(announced) if announced.isascii() and announced.isdigit() and len(announced) < 20 else 0
+    awaited = _get_length(response)
     too_large = Refused(f"the answer to {path} is larger than {limit // 1024**2} MiB", "", status)
     if awaited > limit:
         raise too_large
@@ -321,6 +369,24 @@ def _read_body(response: requests.Response, limit: int) -> bytes:
     if data.tell() < awaited:
         raise requests.exceptions.ConnectionError(f"only {data.tell()} of {awaited} bytes came")
     return data.getvalue()  # not copied once more, as a bytearray would be
+
+
+def _read_all(response: requests.Response, limit: int) -> bytes:
+    """Return the body whatever it is: unpacked if it can be, and `limit` bytes of it at most."""
+    data = io.BytesIO()
+    while data.tell() < limit and (part := read_available(response)):
+        data.write(part[: limit - data.tell()])
+    if data.tell() < min(_get_length(response), limit):
+        raise requests.exceptions.ConnectionError(f"only {data.tell()} of {_get_length(response)} bytes came")
+    with suppress(zlib.error):
+        return zlib.decompressobj(_GZIP_OR_ZLIB).decompress(data.getvalue(), limit) or data.getvalue()
+    return data.getvalue()
+
+
+def _get_length(response: requests.Response) -> int:
+    """Return how long the answer says that its body is; 0 if it does not say."""
+    said = response.headers.get("Content-Length", "")
+    return int(said) if said.isascii() and said.isdigit() and len(said) < 20 else 0
 
 
 def _read_wait(response: requests.Response) -> float | None:

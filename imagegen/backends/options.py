@@ -11,7 +11,7 @@ from imagegen.plan.request import Request
 
 __all__ = [
     *("INIT_STRENGTH", "LORAS", "NAME", "STRENGTH"),
-    *("address", "normalise", "option", "recover_options", "remove_options", "resolve_loras"),
+    *("address", "find_url", "normalise", "option", "recover_options", "remove_options", "resolve_loras"),
 ]
 
 NAME = {"type": "text", "minlength": 1, "maxlength": 500}
@@ -32,6 +32,11 @@ def address(example: str) -> dict[str, Any]:
         "regex": r"https?://[^/\s@]+(/[^\s@]*)?",
         "meta": {"expected": f"address such as {example}, without a user or password in it"},
     }
+
+
+def find_url(extra: Mapping[str, Any], default: str) -> str:
+    """Return the address of the server that a job's section names, or else the default."""
+    return str(extra.get("server", {}).get("url") or default).rstrip("/")
 
 
 LORAS = option("LoRAs: each name with its strength.", type="mapping", keysrules=NAME, valuesrules=STRENGTH)

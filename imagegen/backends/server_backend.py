@@ -7,7 +7,7 @@ from threading import Semaphore
 from typing import Any, Generic, TypeVar
 
 from imagegen.backends.base import Backend, Diagnosis, GenerationError, ServerSlot
-from imagegen.backends.options import recover_options, remove_options
+from imagegen.backends.options import find_url, recover_options, remove_options
 from imagegen.errors import Problem
 from imagegen.plan.request import Request
 
@@ -28,12 +28,11 @@ class ServerBackend(Backend, Generic[_Server]):
 
     def __init__(self) -> None:
         self._servers: dict[tuple[str, int], _Server | Problem] = {}
-        self._rooms: dict[str, Semaphore] = {}
+        self._rooms: dict[tuple[str, int], Semaphore] = {}
 
     def url(self, request: Request) -> str:
         """Return the address of a request's server: the job's, or the setting NAME.server.url. Contacts nothing."""
-        url = request.extra.get("server", {}).get("url") or getattr(self.context.settings, f"{self.name}_server_url")
-        return str(url).rstrip("/")
+        return find_url(request.extra, getattr(self.context.settings, f"{self.name}_server_url"))
 
     def strip_local(self, request: Request) -> Request:
         """Remove what the job says of its own machine."""
@@ -104,7 +103,7 @@ class ServerBackend(Backend, Generic[_Server]):
     def pick_server(self, waiting: Mapping[Any, int]) -> tuple[Any, ServerSlot] | None:
         """Choose the first image whose server has room."""
         for key in waiting:
-            room = self._rooms.setdefault(key[0], Semaphore(key[1]))
+            room = self._rooms.setdefault(key[:2], Semaphore(key[1]))
             if room.acquire(blocking=False):
                 return key, ServerSlot(self.generate, room.release)
         return None

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from imagegen.config.document import find_merge_conflict
 from imagegen.config.models import HUGGING_FACE, ModelFile, check_download_url, list_models, read_models
@@ -326,8 +326,9 @@ ARCHIVE = SettingType("URL or file", _parse_archive)
 START = SettingType("auto or never", _one_of("auto", "never"))
 SD_DEVICES = ("auto", "cpu", "vulkan", "metal", "rocm", "cuda")
 SD_DEVICE = SettingType("auto, cpu, vulkan, metal, rocm or cuda", _one_of(*SD_DEVICES))
-DIALECTS = ("vllm", "sglang", "lemonade", "localai", "sdcpp", "hosted")
-DIALECT = SettingType("vllm, sglang, lemonade, localai, sdcpp or hosted", _one_of(*DIALECTS))
+DialectName = Literal["", "vllm", "sglang", "lemonade", "localai", "sdcpp", "hosted"]
+DIALECTS: tuple[str, ...] = get_args(DialectName)[1:]
+DIALECT = SettingType(f"{', '.join(DIALECTS[:-1])} or {DIALECTS[-1]}", _one_of(*DIALECTS))
 PRICES = SettingType("prices by model", _parse_prices, _show_prices)
 TORCH_BUILDS = ("auto", "cuda", "rocm", "mps", "cpu", "none")
 TORCH = SettingType("auto, cuda, rocm, mps, cpu or none", _one_of(*TORCH_BUILDS))
@@ -462,7 +463,7 @@ class Settings:
         "https://api.openai.com/v1",
         "OPENAI_BASE_URL",
     )
-    openai_dialect: Literal["", "vllm", "sglang", "lemonade", "localai", "sdcpp", "hosted"] = _setting(
+    openai_dialect: DialectName = _setting(  # noqa: RUF009 - as the others
         "openai.dialect", DIALECT, "which program that server is, as far as it decides what a request may have"
     )
     openai_model: str = _setting("openai.model", TEXT, "the model for jobs that name none")

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from imagegen.backends.address import get_origin, get_port, is_local, is_same_server
+from imagegen.backends.address import get_origin, get_port, is_local, is_private, is_same_server
 
 
 @pytest.mark.parametrize(
@@ -19,6 +19,35 @@ from imagegen.backends.address import get_origin, get_port, is_local, is_same_se
 )
 def test_loopback_addresses_are_local(url: str, local: bool) -> None:
     assert is_local(url) == local
+
+
+@pytest.mark.parametrize(
+    ("url", "private"),
+    [
+        ("http://127.0.0.1:8000/v1", True),
+        ("http://[::1]/v1", True),
+        ("http://localhost:8000", True),
+        ("http://10.1.2.3", True),
+        ("http://172.31.255.255:8000", True),
+        ("http://192.168.1.4:8188", True),
+        ("http://[fd00::1]:8000", True),
+        ("http://gpu:8000/v1", True),
+        ("http://3090-box", True),
+        ("http://GPU.local", True),
+        ("http://172.32.0.1", False),
+        ("http://8.8.8.8", False),
+        ("http://134744072", False),
+        ("http://0x08080808", False),
+        ("http://[2001:db8::1]", False),
+        ("https://images.example.com/v1", False),
+        ("https://images.local.example.com", False),
+        ("https://images。example。com", False),
+        ("http://[::1", False),
+        ("", False),
+    ],
+)
+def test_an_address_that_the_user_alone_can_have_is_private(url: str, private: bool) -> None:
+    assert is_private(url) == private
 
 
 @pytest.mark.parametrize(

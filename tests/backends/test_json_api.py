@@ -11,6 +11,7 @@ import math
 import socket
 import threading
 import time
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from email.utils import formatdate
@@ -147,6 +148,41 @@ def test_an_answer_has_bounds(monkeypatch: pytest.MonkeyPatch) -> None:
         Api(url).menu()
 
 
+class Paying(Api):
+    def buy(self, limit: int = 100) -> bytes:
+        return self._send("POST", "/orders", limit, keeps_all=True)
+
+
+def test_what_is_paid_for_is_kept_whatever_it_is() -> None:
+    packed = zlib.compressobj(wbits=31)
+    gzip = packed.compress(b"soup " * 100) + packed.flush()
+    for body, headers, kept in (
+        (b"soup", {}, b"soup"),
+        (gzip, {"Content-Encoding": "gzip"}, (b"soup " * 100)[:100]),
+        (zlib.compress(b"soup"), {"Content-Encoding": "deflate"}, b"soup"),
+        (b"not gzip", {"Content-Encoding": "gzip"}, b"not gzip"),
+        (b"x" * 200, {}, b"x" * 100),
+    ):
+        with answering(200, body, **headers) as (url, _):
+            assert Paying(url).buy() == kept
+    with answering(200, b"sou", **{"Content-Length": "9"}) as (url, _), pytest.raises(Unreachable):
+        Paying(url).buy()
+    with answering(429, gzip, **{"Content-Encoding": "gzip"}) as (url, _), pytest.raises(Refused):
+        Paying(url).buy()
+
+
+def test_a_json_bomb_is_not_unpacked(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(json_api, "_MAX_VALUES", 10)
+    bomb = json.dumps({"error": [[]] * 20}).encode()
+    with pytest.raises(ValueError, match="more than 10 JSON values"):
+        json_api.read_json(bomb)
+    with answering(200, bomb) as (url, _):
+        assert Api(url).look("/x") is None
+    with answering(400, bomb) as (url, _), pytest.raises(Refused) as caught:
+        Api(url).menu()
+    assert caught.value.answer == {}
+
+
 @pytest.mark.parametrize("url", ["http://", "http://[::1"])
 def test_an_address_that_is_not_valid_is_refused(url: str) -> None:
     with pytest.raises(Refused):
@@ -229,7 +265,14 @@ def test_what_a_path_has_can_be_looked_at() -> None:
         Api(f"http://127.0.0.1:{free_port()}").look("/x")
 
 
-@pytest.mark.parametrize("text", [None, "", "?", 5, "AA=A"])
+@pytest.mark.parametrize(
+    "text", ["UE5HIQ==", "UE5HIQ", "UE5H\r\nIQ==\n", " UE5H\tIQ", "data:image/png;base64,UE5HIQ=="]
+)
+def test_an_image_in_base64_is_read_however_it_is_written(text: str) -> None:
+    assert Api("http://h")._decode_image(text) == b"PNG!"
+
+
+@pytest.mark.parametrize("text", [None, "", "?", 5, "AA=A", "A", "data:image/png;base64,", "data:"])
 def test_what_is_no_image_in_base64_is_refused(text: object) -> None:
     with pytest.raises(Refused, match="answered without an image") as caught:
         Api("http://h")._decode_image(text)
@@ -248,8 +291,8 @@ def test_where_a_key_goes_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setenv("COOK_KEY", "secret")
     for kind, what, hint in (
-        (ApiWithKey, "COOK_KEY is sent only to the server of cook.url", "set cook.url to this one"),
-        (Elsewhere, "COOK_KEY is sent only to the chef's own server", "set CHEF_URL to this one"),
+        (ApiWithKey, "COOK_KEY is sent only to the server of cook.url", "set cook.url to this one, if you trust it"),
+        (Elsewhere, "COOK_KEY is sent only to the chef's own server", "set CHEF_URL to this one, if you trust it"),
     ):
         with answering(401) as (url, _), pytest.raises(Refused, match=what) as caught:
             kind(url).menu()

@@ -95,6 +95,13 @@ def test_each_server_has_room_for_as_many_as_it_takes() -> None:
     assert (pick(kitchen, many, one) or ("", None))[0] == "http://a"
 
 
+def test_the_first_image_does_not_decide_for_others_how_much_room_there_is() -> None:
+    kitchen = Kitchen()
+    assert pick(kitchen, order()) is not None
+    assert pick(kitchen, order()) is None
+    assert [bool(pick(kitchen, order(cooks=2))) for _ in range(3)] == [True, True, False]
+
+
 def test_as_many_are_in_flight_as_the_roomiest_server_takes() -> None:
     kitchen = Kitchen()
     assert kitchen.in_flight == 1

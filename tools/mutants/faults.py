@@ -353,22 +353,42 @@ FAULTS = (
     _fault(
         "an image whose answer was lost is paid for again",
         "backends/test_retry.py::test_a_proxy_that_says_when_is_asked_again_unless_it_costs",
-        ("backends/retry.py", "is_lost = is_paid and isinstance(error, Unreachable)", "is_lost = False"),
+        ("backends/retry.py", "is_unsure = is_paid and error.status in _PROXIES", "is_unsure = False"),
     ),
     _fault(
         "it is not said that a lost image may have been paid for",
         "backends/test_retry.py::test_what_may_have_been_paid_for_is_said_and_not_asked_for_again",
-        ("backends/retry.py", "if is_paid and _may_be_made(error):", "if False:"),
+        ("backends/retry.py", "and _may_be_made(error):", "and False:"),
+    ),
+    _fault(
+        "a host that gets the key is not paid if a committed file names another dialect",
+        "backends/openai/test_paid_answers.py::test_a_server_that_gets_the_key_is_paid_whatever_dialect_is_named",
+        ("backends/openai/section.py", "or (bool(find_key(url)) and not is_private(url))", "or False"),
+    ),
+    _fault(
+        "what was paid for is thrown away if it is not an image",
+        "backends/openai/test_paid_answers.py::test_whatever_else_was_paid_for_is_kept_and_nothing_more_is_paid",
+        ("backends/openai/server.py", 'data if keeps_all else b""', 'b""'),
+    ),
+    _fault(
+        "OpenAI's key is sent to every path of a host",
+        "backends/openai/test_section.py",
+        ("backends/address.py", "path.startswith(above) and re.fullmatch(", "True or re.fullmatch("),
+    ),
+    _fault(
+        "TLS that breaks off counts as a request that was not sent",
+        "backends/test_tls.py",
+        ("backends/http.py", "                    raise _broken(error) from None\n", "                    raise\n"),
     ),
     _fault(
         "a line break hides sd-server's parameters from it",
         "backends/openai/test_dialects.py::test_sd_server_s_parameters_come_through_in_one_line",
-        ("backends/openai/dialects.py", '"sample_params": sample})', '"sample_params": sample}, indent=1)'),
+        ("backends/sd/prompt_tag.py", '"sample_params": sample})', '"sample_params": sample}, indent=1)'),
     ),
     _fault(
         "LocalAI makes a negative prompt of half a prompt",
         "backends/openai/test_checks.py",
-        ("backends/openai/checks.py", 'dialect.name == "localai" and "|" in text', "False"),
+        ("backends/openai/checks.py", "dialect.splits and dialect.splits in text", "False"),
     ),
     _fault(
         "a seed that a server does not have is sent as it is",

@@ -13,7 +13,7 @@ from typing import Any
 
 from imagegen.backends.a1111.programs import DRAW_THINGS, Program, identify
 from imagegen.backends.choices import index_names
-from imagegen.backends.json_api import JsonApi, Refused, Unreachable
+from imagegen.backends.json_api import JsonApi, Refused, Unreachable, list_objects, read_json
 from imagegen.backends.limits import NOTHING
 from imagegen.backends.text import file_name
 
@@ -97,8 +97,7 @@ class Server(JsonApi):
         return {name: sent for name, sent in names.items() if name and sent}
 
     def _list(self, name: str) -> list[Mapping[str, Any]]:
-        found = self.find(f"/sdapi/v1/{name}", limit=_MOST)
-        return [one for one in found if isinstance(one, dict)] if isinstance(found, list) else []
+        return list_objects(self.find(f"/sdapi/v1/{name}", limit=_MOST))
 
     def stage(self) -> Stage | None:
         """Return what it generates now; None if it does not say."""
@@ -126,7 +125,7 @@ class Server(JsonApi):
         self._session().close()  # a connection that was kept may be closed by the server at this moment
         data = self._send("POST", path, limit=_MOST, check=check, silence_s=math.inf, json=dict(body))
         try:
-            answer = self._redactor.json(json.loads(data))
+            answer = self._redactor.json(read_json(data))
             info = _read_info(answer.get("info"))
             first = info.get("index_of_first_image")
             text = answer["images"][first if isinstance(first, int) else 0]
@@ -135,7 +134,7 @@ class Server(JsonApi):
         if not text:
             what = f"{self.url} answered without an image, as if it ran out of memory or had no model"
             raise Refused(what, "look at its own log: it says why")
-        return self._decode_image(text.partition(",")[2] if str(text).startswith("data:") else text), info
+        return self._decode_image(text), info
 
     def interrupt(self) -> None:
         """Stop what it generates, whoever asked for it."""

@@ -45,10 +45,6 @@ class OpenAIBackend(ServerBackend["Server"]):
         """Name the model, and what the dialect does not honour."""
         return of_section.resolve(section, self.context)
 
-    def url(self, request: Request) -> str:
-        """Return the address of a request's server."""
-        return of_section.find_url(request.extra, self.context)
-
     def dialect(self, request: Request) -> str:
         """Return the dialect of a request's server as far as planning knows it; empty if the server is to be asked."""
         return of_section.find_dialect(request.extra, self.context)
@@ -61,7 +57,7 @@ class OpenAIBackend(ServerBackend["Server"]):
         """Return what the settings say that it costs; nothing at a server of the user's own."""
         from imagegen.config.money import find_price
 
-        if self.dialect(request) != "hosted":
+        if not of_section.is_paid(self.url(request), self.dialect(request)):
             return super().price(request)
         quality = request.extra.get("quality", "auto")  # the API's default
         size = f"{request.width}x{request.height}"
@@ -107,7 +103,7 @@ class OpenAIBackend(ServerBackend["Server"]):
 
         server = self.require_server(request)
         dialect = DIALECTS[self.dialect(request) or server.dialect]
-        made = generate(self._client(request), request, dialect, progress)
+        made = generate(self._client(request), request, dialect, progress, is_paid=self.price(request) != 0)
         engine = "OpenAI" if of_section.is_openai(self.url(request)) else f"{server.program} {server.version}"
         return replace(made, engine=engine.rstrip())
 

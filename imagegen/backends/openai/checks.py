@@ -5,19 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from imagegen.backends.choices import check_multiples, describe_choices
-from imagegen.backends.openai.dialects import DIALECTS, HONOURED, SD_TAG, Dialect
+from imagegen.backends.openai.dialects import DIALECTS, HONOURED, Dialect
 from imagegen.backends.openai.section import is_openai
 from imagegen.backends.openai.server import KOBOLDCPP, Server
 from imagegen.backends.sd.field_checks import SAMPLERS, check_choices
+from imagegen.backends.sd.prompt_tag import check_length, check_text
 from imagegen.errors import Problem
 from imagegen.plan.request import Request
 
 __all__ = ["check_dialect", "check_request"]
 
-_SEED_BITS = 32
-"""Of our own seeds. Where a program's have fewer, these are folded, and larger ones are refused."""
-_MOST_EXTRA = 4000
-"""Characters in a prompt that sd-server reads as parameters: 50,000 of them kill it."""
 _LEAST_PIXELS, _MOST_PIXELS, _MOST_RATIO = 655_360, 8_294_400, 3
 """What OpenAI's gpt-image-2 takes, in multiples of 16; older models take less."""
 
@@ -54,9 +51,10 @@ def check_request(request: Request, named: str, server: Server, url: str) -> Ite
     yield from _check_size(request, dialect, url)
     is_listed = bool(server.models) and is_openai(url) if dialect.name == "hosted" else True
     if is_listed and request.model not in server.models:
-        what = f"openai.model: {url} has no model for images named {request.model}"
+        why = "may charge for images of" if request.model in server.sold else "has no model for images named"
+        what = f"openai.model: {url} {why} {request.model}"
         yield Problem("", what, describe_choices(request.model, server.models))
-    if dialect.name in ("sdcpp", "lemonade"):
+    if dialect.is_sd:
         yield from check_choices(request, server.samplers or SAMPLERS, server.schedulers)
     if server.loras:
         what = f"{url} applies {', '.join(server.loras)} to every image, a LoRA that no job can name"
@@ -65,30 +63,28 @@ def check_request(request: Request, named: str, server: Server, url: str) -> Ite
 
 def _check_numbers(request: Request, dialect: Dialect) -> Iterator[Problem]:
     """Yield numbers that the program would refuse or change."""
-    given, seed = {*request.given} & dialect.fields.keys(), request.seed or 0
-    bits = max(dialect.seed_bits, _SEED_BITS)
-    if "seed" in dialect.fields and seed >= 2**bits:
-        yield Problem("", f"seed {seed}: {dialect.program} would take another", f"give one below 2^{bits}")
-    if "steps" in given and request.steps > dialect.most_steps:
-        yield Problem("", f"steps {request.steps}: {dialect.program} takes at most {dialect.most_steps}", "give fewer")
-    if "cfg" in given and request.cfg > dialect.most_cfg:
-        yield Problem("", f"cfg {request.cfg:g}: {dialect.program} takes at most {dialect.most_cfg:g}", "lower it")
-    if "true_cfg" in request.extra and "negative" not in given and dialect.name == "vllm":
-        yield Problem("", "openai.true_cfg: vLLM-Omni uses it only with a negative prompt", "give one, or remove it")
-    if "cfg" in given and not request.cfg and dialect.name == "lemonade":
-        yield Problem("", "cfg 0: Lemonade takes it for none given", "give more than 0, or remove it")
+    given, taken = {*request.given} & dialect.fields.keys(), dialect.fold_seed(request.seed or 0)
+    if "seed" in given and taken != request.seed:
+        yield Problem("", f"seed {request.seed}: {dialect.program} would take it for {taken}", f"write {taken}")
+    for name, value, most in (("steps", request.steps, dialect.most_steps), ("cfg", request.cfg, dialect.most_cfg)):
+        if name in given and value > most:
+            yield Problem("", f"{name} {value:g}: {dialect.program} takes at most {most:g}", "lower it")
+    if "true_cfg" in request.extra and "negative" not in given and not dialect.keeps_true_cfg:
+        what = f"openai.true_cfg: {dialect.program} uses it only with a negative prompt"
+        yield Problem("", what, "give one, or remove it")
+    if "cfg" in given and not request.cfg and not dialect.keeps_cfg_0:
+        yield Problem("", f"cfg 0: {dialect.program} takes it for none given", "give more than 0, or remove it")
 
 
 def _check_texts(request: Request, dialect: Dialect) -> Iterator[Problem]:
     negative = request.negative if "negative" in request.given and "negative" in dialect.fields else ""
     for field, text in (("prompt", request.prompt), ("negative prompt", negative)):
-        if dialect.name == "localai" and "|" in text:
-            yield Problem("", f"the {field} has a |, at which LocalAI splits off a negative prompt", "remove it")
-        if dialect.name in ("sdcpp", "lemonade") and SD_TAG in text:
-            yield Problem("", f"the {field} has <{SD_TAG}, where sd-server looks for parameters", "remove it")
-    if dialect.name == "sdcpp" and len(dialect.build_body(request)["prompt"]) - len(request.prompt) > _MOST_EXTRA:
-        what = f"the negative prompt makes more than {_MOST_EXTRA:,} characters of parameters: sd-server may crash"
-        yield Problem("", what, "shorten it")
+        if dialect.splits and dialect.splits in text:
+            what = f"the {field} has a {dialect.splits}, at which {dialect.program} splits off a negative prompt"
+            yield Problem("", what, "remove it")
+        yield from check_text(field, text) if dialect.is_sd else ()
+    if dialect.needs_tag:
+        yield from check_length(request.prompt, dialect.build_body(request)["prompt"])
 
 
 def _check_size(request: Request, dialect: Dialect, url: str) -> Iterator[Problem]:

@@ -6,14 +6,14 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
-from imagegen.backends.address import get_origin
+from imagegen.backends.address import get_origin, is_below, is_private
 from imagegen.backends.base import Context, Resolved
 from imagegen.backends.openai.dialects import DIALECTS, HONOURED
-from imagegen.backends.options import NAME, address, option
+from imagegen.backends.options import NAME, address, find_url, option
 from imagegen.config.settings import DIALECTS as NAMES
 from imagegen.errors import ImagegenError, Problem
 
-__all__ = ["LOCAL_OPTIONS", "OPTIONS", "PARAMETERS", "find_dialect", "find_key", "find_url", "is_openai"]
+__all__ = ["LOCAL_OPTIONS", "OPTIONS", "PARAMETERS", "find_dialect", "find_key", "is_openai", "is_paid"]
 
 _SERVER = {"url": option("What stands before /images/generations.", **address("http://127.0.0.1:8000/v1"))}
 OPTIONS: Mapping[str, Any] = {
@@ -40,7 +40,7 @@ def resolve(section: Mapping[str, Any], context: Context) -> Resolved:
         unused = HONOURED - dialect.fields.keys()
         wrong = sorted(PARAMETERS & unused & extra.keys())
         problems = [Problem(key, f"{dialect.program} does not take it", "remove it") for key in wrong]
-        if is_openai(find_url(extra, context)) and dialect.name != "hosted":
+        if is_openai(find_url(extra, context.settings.openai_server_url)) and dialect.name != "hosted":
             hint = "name the server: openai.server.url, or url in [tool.imagegen.openai.server]"
             problems.append(Problem("dialect", f"https://api.openai.com is not {dialect.program}", hint))
     if problems:
@@ -53,14 +53,10 @@ def resolve(section: Mapping[str, Any], context: Context) -> Resolved:
     )
 
 
-def find_url(extra: Mapping[str, Any], context: Context) -> str:
-    """Return the address of the server that these options of a job mean."""
-    return str(extra.get("server", {}).get("url", context.settings.openai_server_url)).rstrip("/")
-
-
 def find_dialect(extra: Mapping[str, Any], context: Context) -> str:
     """Return the dialect that the job or the settings name, or that follows from the address; empty if none does."""
-    url, settings = find_url(extra, context), context.settings
+    settings = context.settings
+    url = find_url(extra, settings.openai_server_url)
     if named := extra.get("dialect") or (settings.openai_dialect if url == settings.openai_server_url else ""):
         return str(named)
     return "hosted" if is_openai(url) else ""
@@ -74,8 +70,12 @@ def is_openai(url: str) -> bool:
 def find_key(url: str) -> str:
     """Return OPENAI_API_KEY if it is for this server; else nothing.
 
-    Jobs and pyproject.toml come from others: the key is for OpenAI, and for the server that the environment names.
+    Jobs and pyproject.toml come from others: the key is for OpenAI, and for the address that the environment names.
     """
-    ours = os.environ.get("OPENAI_BASE_URL", "")
-    is_for_it = is_openai(url) or (ours and get_origin(url) == get_origin(ours))
+    is_for_it = is_openai(url) or is_below(url, os.environ.get("OPENAI_BASE_URL", ""))
     return os.environ.get("OPENAI_API_KEY", "") if is_for_it else ""
+
+
+def is_paid(url: str, dialect: str) -> bool:
+    """Return whether images may cost something there: whatever the dialect, whoever gets a key may charge for it."""
+    return dialect == "hosted" or (bool(find_key(url)) and not is_private(url))

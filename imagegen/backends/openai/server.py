@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from imagegen.backends.json_api import MAX_IMAGE_JSON, JsonApi, Refused, Unreachable
+from imagegen.backends.json_api import MAX_IMAGE_JSON, JsonApi, Refused, Unreachable, list_objects
 from imagegen.backends.text import one_line
 
 __all__ = ["KOBOLDCPP", "Client", "Server", "inspect_server"]
@@ -37,32 +36,30 @@ class Client(JsonApi):
     auth_url_setting = "OPENAI_BASE_URL"
 
     def __init__(self, url: str, key: str = "") -> None:
+        super().__init__(url, f"Bearer {key}" if key else "", key)
         self.root = re.sub(r"(/api)?/v[01]\Z", "", url)
         self._base = url.removeprefix(self.root)
-        super().__init__(self.root, f"Bearer {key}" if key else "", key)
 
     def models(self) -> list[Mapping[str, Any]]:
         """Return what the server says of each of its models, which has an ID."""
         data = self._json("GET", f"{self._base}/models").get("data")
-        return [one for one in _dicts(data) if isinstance(one.get("id"), str)]
+        return [one for one in list_objects(data) if isinstance(one.get("id"), str)]
 
     def generate(
-        self, body: Mapping[str, Any], check: Callable[[], None], silence_s: float
+        self, body: Mapping[str, Any], check: Callable[[], None], silence_s: float, *, keeps_all: bool = False
     ) -> tuple[bytes, Mapping[str, Any]]:
-        """Return an image and the rest of the answer. Raises Refused, with status 200 if there is no image in it."""
+        """Return an image and the rest of the answer. Raises Refused, with status 200 if there is no image in it.
+
+        keeps_all: return whatever came in place of the image, since it was paid for.
+        """
         where = f"{self._base}/images/generations"
-        data = self._send("POST", where, limit=MAX_IMAGE_JSON, check=check, silence_s=silence_s, json=dict(body))
-        try:
-            answer = json.loads(data)
-            first = answer.pop("data")[0]
-            text, url = first.get("b64_json"), first.get("url")
-        except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
-            said = self._read_refusal(data)
-            raise Refused(f"{self.url} answered without an image", "look at its own log", _OK, said) from None
-        if url and not text:
-            what = f"{self.url} sent the address of an image, and not the image"
-            raise Refused(what, "check openai.dialect", _OK)
-        return self._decode_image(text), self._redactor.json(answer)
+        data = self._send("POST", where, MAX_IMAGE_JSON, check, silence_s, keeps_all=keeps_all, json=dict(body))
+        answer = dict(self._read_object(data) or {})
+        first = next(iter(list_objects(answer.pop("data", None))), {})
+        text = first.get("b64_json")
+        if first.get("url") and not text and not keeps_all:
+            raise Refused(f"{self.url} sent the address of an image, and not the image", "check openai.dialect", _OK)
+        return self._decode_image(text, answer, data if keeps_all else b""), answer
 
     @property
     def _set_auth(self) -> str:
@@ -73,7 +70,8 @@ class Client(JsonApi):
 class Server:
     """What a server tells of itself; empty is what it does not tell.
 
-    models: that make images, as a request names them. loras: that are at work for every request.
+    models: that make images, as a request names them. sold: more, at others that may charge for them.
+    loras: that are at work for every request.
     """
 
     program: str = ""
@@ -83,6 +81,7 @@ class Server:
     samplers: Sequence[str] = ()
     schedulers: Sequence[str] = ()
     loras: Sequence[str] = ()
+    sold: Sequence[str] = ()
 
 
 def inspect_server(client: Client, *, is_hosted: bool) -> Server:
@@ -100,9 +99,9 @@ def inspect_server(client: Client, *, is_hosted: bool) -> Server:
             raise
         models = []
     names, owners = [one["id"] for one in models], [str(one.get("owned_by")) for one in models]
-    program, dialect = next((_OWNERS[owner] for owner in owners if owner in _OWNERS), ("", ""))
     if is_hosted:
-        return Server(program, dialect if program else "hosted", names)
+        return Server("", "hosted", names)
+    program, dialect = next((_OWNERS[owner] for owner in owners if owner in _OWNERS), ("", ""))
     if dialect == "sdcpp":
         from imagegen.backends.sd.client import Client as SdClient
 
@@ -110,8 +109,10 @@ def inspect_server(client: Client, *, is_hosted: bool) -> Server:
         file = one_line(found.model.replace("\\", "/").rpartition("/")[2], 60)  # in place of a version
         return Server(program, dialect, names, file, found.samplers, found.schedulers)
     if dialect == "lemonade":  # a model that is not downloaded would be, by the request
-        names = [one["id"] for one in models if _lists_images(one.get("labels")) and one.get("downloaded")]
-        return Server(program, dialect, names, _read_version(client.look("/api/v1/health")))
+        images = [one for one in models if _lists_images(one.get("labels"))]
+        sold = [one["id"] for one in images if one.get("recipe") == "cloud"]
+        names = [one["id"] for one in images if one.get("downloaded") and one["id"] not in sold]
+        return Server(program, dialect, names, _read_version(client.look("/api/v1/health")), sold=sold)
     if program:
         return Server(program)
     if "vllm" in owners and (health := client.look("/health")) is not None:  # which plain vLLM answers with nothing
@@ -126,7 +127,7 @@ def _inspect_sglang(client: Client, *, makes_images: bool) -> Server:
     except Unreachable:
         raise Refused(f"SGLang at {client.url} still warms up", "run doit again when it is ready") from None
     parts = active.values() if isinstance(active, dict) else ()
-    loras = sorted({str(one.get("nickname")) for part in parts for one in _dicts(part)})
+    loras = sorted({str(one.get("nickname")) for part in parts for one in list_objects(part)})
     names, version = [one["id"] for one in client.models()], _read_version(client.look("/server_info"))
     return Server("SGLang", "sglang" if makes_images else "", names[:1], version, loras=loras)
 
@@ -135,7 +136,7 @@ def _inspect_localai(client: Client, names: Sequence[str]) -> Server:
     said = client.look("/.well-known/localai.json") or {}
     if "image_generation" not in str(said.get("endpoints")):
         return Server(models=names)
-    listed = _dicts((client.look("/v1/models/capabilities") or {}).get("data"))
+    listed = list_objects((client.look("/v1/models/capabilities") or {}).get("data"))
     images = [str(one.get("id")) for one in listed if _lists_images(one.get("capabilities"))]
     return Server("LocalAI", "localai", images if listed else names, _read_version(said))
 
@@ -146,7 +147,3 @@ def _read_version(said: Mapping[str, Any] | None) -> str:
 
 def _lists_images(words: object) -> bool:
     return isinstance(words, list) and "image" in words
-
-
-def _dicts(found: object) -> list[Mapping[str, Any]]:
-    return [one for one in found if isinstance(one, dict)] if isinstance(found, list) else []

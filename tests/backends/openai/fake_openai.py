@@ -1,6 +1,6 @@
 """A fake server with OpenAI's images API: it is any of the programs in `fake_programs`, over real HTTP.
 
-It keeps what it was asked, and each picture it made: with one that sells them, each of those is paid for, whether its
+As the proxy on the way to any other host, it is that host. It keeps what it was asked, and each picture it made: with one that sells them, each of those is paid for, whether its
 answer arrives or not.
 """
 
@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import contextlib
 import json
+import re
 import socket
 import struct
 import threading
@@ -205,8 +206,13 @@ class FakeOpenAI:
             protocol_version = "HTTP/1.1"
             disable_nagle_algorithm = True  # or each answer waits 40 ms for the kernel to acknowledge its head
 
+            @property
+            def asked_path(self) -> str:
+                """The path: a proxy is sent a whole address."""
+                return re.sub(r"^http://[^/]*", "", self.path)
+
             def do_GET(self) -> None:
-                self._send(fake.answer_get(self.path, self.headers["Authorization"]), Fault())
+                self._send(fake.answer_get(self.asked_path, self.headers["Authorization"]), Fault())
 
             def do_CONNECT(self) -> None:
                 """Somebody takes it for the proxy on the way to another server."""
@@ -215,7 +221,7 @@ class FakeOpenAI:
 
             def do_POST(self) -> None:
                 data = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-                self._send(*fake.generate(self.path, self.headers["Authorization"], data))
+                self._send(*fake.generate(self.asked_path, self.headers["Authorization"], data))
 
             def _send(self, answer: Answer, fault: Fault) -> None:
                 data, kind = answer.encode()

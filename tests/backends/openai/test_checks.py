@@ -63,8 +63,10 @@ def test_the_address_and_the_dialect_are_no_parameters() -> None:
         ("sdcpp", {"steps": 101}, "steps 101: sd-server takes at most 100"),
         ("vllm", {"cfg": 20.5}, "cfg 20.5: vLLM-Omni takes at most 20"),
         ("lemonade", {"cfg": 0}, "cfg 0: Lemonade takes it for none given"),
-        ("localai", {"seed": 2**32}, f"seed {2**32}: LocalAI would take another"),
-        ("sdcpp", {"seed": 2**63}, f"seed {2**63}: sd-server would take another"),
+        ("localai", {"seed": 0, "given": ("seed",)}, "seed 0: LocalAI would take it for 1"),
+        ("localai", {"seed": 2**31 + 5, "given": ("seed",)}, f"seed {2**31 + 5}: LocalAI would take it for 5"),
+        ("lemonade", {"seed": 2**31, "given": ("seed",)}, f"seed {2**31}: Lemonade would take it for 0"),
+        ("sdcpp", {"seed": 2**63, "given": ("seed",)}, f"seed {2**63}: sd-server would take it for 0"),
         ("sglang", {"width": 72}, "width 72: SGLang takes multiples of 16"),
         ("localai", {"height": 36}, "height 36: LocalAI takes multiples of 8"),
         ("localai", {"prompt": "a|b"}, "the prompt has a |, at which LocalAI splits off a negative prompt"),
@@ -95,7 +97,10 @@ def test_what_a_program_would_change_is_refused(name: str, fields: dict[str, Any
     ("name", "fields"),
     [
         ("vllm", {"steps": 200, "cfg": 20, "seed": 2**63 - 1}),
+        ("vllm", {"seed": 2**63 - 1, "given": ("seed",)}),
         ("lemonade", {"seed": 2**32 - 1, "steps": 100, "cfg": 0.1}),
+        ("lemonade", {"seed": 0, "given": ("seed",)}),
+        ("localai", {"seed": 0}),
         ("sdcpp", {"negative": "x" * 3800, "prompt": "y" * 9000}),
         ("vllm", {"prompt": "a|b", "negative": "<sd_cpp_extra_args>"}),
         ("lemonade", {"sampler": "dpm++2m"}),
@@ -118,6 +123,11 @@ def test_a_sampler_is_one_that_sd_server_lists() -> None:
 def test_a_server_of_ones_own_must_have_the_model(models: list[str]) -> None:
     (what,) = check("lemonade", server=Server("Lemonade", "lemonade", models))
     assert what == f"openai.model: {URL} has no model for images named m"
+
+
+def test_a_model_that_somebody_else_runs_for_the_server_is_not_used() -> None:
+    (what,) = check("lemonade", server=Server("Lemonade", "lemonade", ["other"], sold=["m"]))
+    assert what == f"openai.model: {URL} may charge for images of m"
 
 
 def test_a_hosted_list_counts_only_where_it_is_sure_to_be_of_models() -> None:

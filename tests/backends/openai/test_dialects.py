@@ -19,7 +19,7 @@ PNG = {"response_format": "b64_json", "output_format": "png"}
 
 
 def request(prompt: str = "a fox", extra: dict[str, Any] | None = None, seed: int = 7, **fields: Any) -> Request:
-    given = tuple(sorted(fields))
+    given = tuple(sorted(fields.pop("given", fields)))
     fields = {"width": 64, "height": 32, **fields}
     return Request("openai", "Fox", prompt, seed=seed, model="m", extra=extra or {}, given=given, **fields)
 

@@ -313,8 +313,9 @@ def test_what_is_cancelled_before_it_is_asked_for_costs_nothing(project: OpenAIP
     assert fake.bodies == []
     cancel.clear()
     fake.faults.append(failing(429, RATE, retry_after="100"))
-    with pytest.raises(Cancelled):  # while it waits
+    with pytest.raises(Cancelled) as caught:  # while it waits
         backend.generate(output.request, progress(cancel, lambda name, _: cancel.set() if name == "waiting" else None))
+    assert not caught.value.may_be_paid
     assert (len(fake.bodies), fake.bill) == (1, Decimal(0))
 
 

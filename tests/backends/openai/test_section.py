@@ -9,7 +9,8 @@ import pytest
 
 from imagegen.backends.base import Context, Resolved
 from imagegen.backends.openai.dialects import DIALECTS, HONOURED
-from imagegen.backends.openai.section import find_dialect, find_key, find_url, is_openai, resolve
+from imagegen.backends.openai.section import find_dialect, find_key, is_openai, is_paid, resolve
+from imagegen.backends.options import find_url
 from imagegen.config.settings import read_settings
 from imagegen.errors import ImagegenError
 
@@ -78,9 +79,9 @@ def test_a_number_is_the_same_however_it_is_written(tmp_path: Path) -> None:
 
 
 def test_the_servers_address_is_the_jobs_or_the_settings(tmp_path: Path) -> None:
-    place = context(tmp_path, OPENAI_BASE_URL="http://h:8000/v1/")
-    assert find_url({}, place) == "http://h:8000/v1"
-    assert find_url({"server": {"url": "http://j/v1/"}}, place) == "http://j/v1"
+    default = context(tmp_path, OPENAI_BASE_URL="http://h:8000/v1/").settings.openai_server_url
+    assert find_url({}, default) == "http://h:8000/v1"
+    assert find_url({"server": {"url": "http://j/v1/"}}, default) == "http://j/v1"
 
 
 @pytest.mark.parametrize(
@@ -125,11 +126,39 @@ def test_no_other_server_gets_it(monkeypatch: pytest.MonkeyPatch, url: str, ours
     assert find_key(url) == ""
 
 
-def test_the_server_that_the_environment_names_gets_it_at_any_path(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_address_that_the_environment_names_gets_it_and_what_is_below(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", KEY)
-    monkeypatch.setenv("OPENAI_BASE_URL", "http://gpu:8000/v1/")
-    assert find_key("http://gpu:8000/v1") == find_key("http://GPU:8000/api/v1") == KEY
-    assert find_key("http://gpu/v1") == find_key("https://gpu:8000/v1") == find_key("http://gpu:8001/v1") == ""
+    monkeypatch.setenv("OPENAI_BASE_URL", "http://gpu:8000/mine/v1/")
+    for url in ("http://gpu:8000/mine/v1", "http://GPU:8000/mine/v1/", "http://gpu:8000/mine/v1/flux-1.dev"):
+        assert find_key(url) == KEY
+    others = ["http://gpu/mine/v1", "https://gpu:8000/mine/v1", "http://gpu:8001/mine/v1", "http://gpu:8000/v1"]
+    others += [f"http://gpu:8000/{path}" for path in ("", "yours/v1", "mine/v10", "mine", "Mine/v1")]
+    steps = ("..", "../../yours", "%2e%2e/yours", "./x", "..;/yours", ".%2E", "%252e%252e", "\\..\\yours", "//x")
+    others += [f"http://gpu:8000/mine/v1/{step}" for step in steps]
+    for url in others:
+        assert find_key(url) == "", url
+
+
+@pytest.mark.parametrize(
+    ("url", "dialect", "is_it"),
+    [
+        ("https://api.openai.com/v1", "hosted", True),
+        ("http://127.0.0.1:8000/v1", "hosted", True),
+        ("https://images.example.com/v1", "vllm", True),
+        ("https://images.example.com/v1", "", True),
+        ("https://other.example.com/v1", "vllm", False),
+        ("http://gpu:8000/v1", "vllm", False),
+        ("http://134744072/v1", "vllm", True),
+    ],
+)
+def test_whoever_gets_the_key_may_charge_for_images(
+    monkeypatch: pytest.MonkeyPatch, url: str, dialect: str, is_it: bool
+) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    monkeypatch.setenv("OPENAI_BASE_URL", url.replace("other", "images"))
+    assert is_paid(url, dialect) is is_it
+    monkeypatch.delenv("OPENAI_API_KEY")
+    assert is_paid(url, dialect) is (dialect == "hosted")
 
 
 def test_without_a_key_there_is_none(monkeypatch: pytest.MonkeyPatch) -> None:

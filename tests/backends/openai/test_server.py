@@ -66,6 +66,25 @@ def test_a_hosted_api_is_asked_for_its_models_alone() -> None:
         assert [asked.path for asked in fake.asked] == ["/v1/models"]
 
 
+@pytest.mark.parametrize("owner", ["lemonade", "local", "sglang", "koboldcpp"])
+def test_a_hosted_api_is_none_of_the_programs_whatever_its_models_are(owner: str) -> None:
+    with raw_server(saying(models(owned_by=owner))) as url:
+        assert inspect(f"{url}/v1", is_hosted=True) == ("", "hosted", ["m"], "")
+
+
+def test_models_that_lemonade_has_somebody_else_run_are_told_apart() -> None:
+    image = {"labels": ["image"], "downloaded": True}
+    with FakeOpenAI("lemonade", models={"a": {**image, "recipe": "sd-cpp"}, "b": {**image, "recipe": "cloud"}}) as fake:
+        found = inspect_server(Client(fake.url), is_hosted=False)
+    assert ([*found.models], [*found.sold]) == (["a"], ["b"])
+
+
+def test_a_server_is_called_by_the_address_that_was_given() -> None:
+    with FakeOpenAI("hosted", key="sk-right-one") as fake, pytest.raises(Refused) as caught:
+        inspect_server(Client(fake.url), is_hosted=True)
+    assert f"{fake.url} asks for authorization" in caught.value.what
+
+
 def test_a_hosted_api_need_not_list_them() -> None:
     with FakeOpenAI("hosted", has_models=False) as fake:
         assert inspect(fake.url, is_hosted=True) == ("", "hosted", [], "")
