@@ -66,11 +66,15 @@ class UsualPort:
 
     recognise: returns None for anything else.
     otherwise: what may be wrong if something answers that is not recognised; empty for nothing in particular.
+    login: what to set if it wants a password; empty if imagegen has none for it.
+    backend: that uses it then; empty if there is more to know than its address.
     """
 
     programs: str
     recognise: Callable[[Probe], Server | None]
     otherwise: str = ""
+    login: str = ""
+    backend: str = ""
 
 
 @dataclass(frozen=True)
@@ -107,9 +111,17 @@ def _look(port: int, usual: UsualPort) -> FoundServer | None:
         found = found if server.settings else f"{found}: {server.why_not}"
         return FoundServer(True, what, found, settings=server.settings)
     if probe.refused and probe.refused.status in (401, 403):
-        return FoundServer(True, what, f"something answers, perhaps {usual.programs}, and asks for authorization")
+        return _describe_locked(what, probe.url, usual)
     found = f"something else answers, not {usual.programs}"
     return FoundServer(True, what, f"{found}; {usual.otherwise}" if usual.otherwise else found)
+
+
+def _describe_locked(what: str, url: str, usual: UsualPort) -> FoundServer:
+    """Return the row of a port at which a password is wanted."""
+    found = f"something answers, perhaps {usual.programs}, and asks for authorization"
+    found = f"{found}: set {usual.login} in the environment" if usual.login else found
+    settings = {"backend": usual.backend, f"{usual.backend}.server.url": url} if usual.backend else {}
+    return FoundServer(True, what, found, settings=settings)
 
 
 def _text(answer: Any, *keys: str) -> str:
@@ -220,17 +232,22 @@ def _openai(probe: Probe, path: str, dialect: str) -> dict[str, str]:
     return {"backend": "openai", "openai.server.url": f"{probe.url}{path}", "openai.dialect": dialect}
 
 
+_KEY = "OPENAI_API_KEY, and OPENAI_BASE_URL to its address with /v1,"
 USUAL_PORTS: Mapping[int, UsualPort] = {
-    8188: UsualPort("ComfyUI", _recognise_comfyui),
+    8188: UsualPort("ComfyUI", _recognise_comfyui, login="COMFYUI_AUTH='Bearer …'", backend="comfyui"),
     7801: UsualPort("SwarmUI", _recognise_swarmui),
     7860: UsualPort(
-        "A1111 or a relative of it", _recognise_a1111, "A1111, Forge and reForge have an API only with --api"
+        "A1111 or a relative of it",
+        _recognise_a1111,
+        "A1111, Forge and reForge have an API only with --api",
+        "A1111_AUTH=user:password",
+        "a1111",
     ),
     5001: UsualPort("koboldcpp", _recognise_koboldcpp),
     1234: UsualPort("sd-server", _recognise_sd_server),
-    8080: UsualPort("LocalAI", _recognise_localai),
-    13305: UsualPort("Lemonade", _recognise_lemonade),
-    8000: UsualPort("vLLM-Omni or ComfyUI's desktop app", _recognise_vllm),
-    30000: UsualPort("SGLang", _recognise_sglang),
+    8080: UsualPort("LocalAI", _recognise_localai, login=_KEY),
+    13305: UsualPort("Lemonade", _recognise_lemonade, login=_KEY.replace("/v1", "/api/v1")),
+    8000: UsualPort("vLLM-Omni or ComfyUI's desktop app", _recognise_vllm, login=_KEY),
+    30000: UsualPort("SGLang", _recognise_sglang, login=_KEY),
     11434: UsualPort("Ollama", _recognise_ollama),
 }

@@ -48,12 +48,12 @@ def doctor(build: Build, *, find: bool, json: bool) -> int:
     return int(_is_blocked(rows))
 
 
-def as_lines(rows: Sequence[Diagnosis], pyproject: str = "") -> list[str]:
+def as_lines(rows: Sequence[Diagnosis], pyproject: str | None = "") -> list[str]:
     """Return one line per row with its hint or missing settings below it, and a closing line.
 
     Args:
         rows: in their order.
-        pyproject: the text of pyproject.toml, for where the settings go.
+        pyproject: the text of pyproject.toml, for where the settings go; None if there is none.
     """
     from imagegen.report.console import table
 
@@ -71,9 +71,11 @@ def as_lines(rows: Sequence[Diagnosis], pyproject: str = "") -> list[str]:
     return [*lines, "", _closing(rows)]
 
 
-def _read_pyproject(build: Build) -> str:
+def _read_pyproject(build: Build) -> str | None:
     try:
         return (build.root / "pyproject.toml").read_text("utf-8")
+    except FileNotFoundError:
+        return None
     except (OSError, ValueError):  # its row says so
         return ""
 

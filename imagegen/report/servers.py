@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from imagegen.backends.address import is_same_server
 from imagegen.backends.base import Diagnosis
-from imagegen.backends.find_servers import find_servers
+from imagegen.backends.find_servers import USUAL_PORTS, find_servers
 from imagegen.config.settings import Settings
 
 if TYPE_CHECKING:
@@ -34,8 +34,11 @@ def check_servers(case: Case) -> Iterator[Diagnosis]:
         is_set = bool(row.settings) and not missing
         yield replace(row, missing=missing, found=f"{row.found}; already set" if is_set else row.found)
     if not found:
+        ports = ", ".join(map(str, USUAL_PORTS))
+        other = "a server at another port is not looked for: set its address in pyproject.toml"
         advice = "to generate with a program of this project: doit sd:setup"
-        yield Diagnosis(True, "servers", f"nothing answers at the usual ports of this machine; {advice}")
+        found = f"nothing answers at the usual ports of this machine ({ports}); {other}; {advice}"
+        yield Diagnosis(True, "servers", found)
 
 
 def _list_settings() -> list[Any]:
@@ -47,12 +50,13 @@ def _is_set(held: Any, value: str) -> bool:
     return any(is_same_server(str(one), value) for one in (held if isinstance(held, tuple) else (held,)))
 
 
-def format_settings(settings: Mapping[str, str], pyproject: str) -> list[str]:
+def format_settings(settings: Mapping[str, str], pyproject: str | None) -> list[str]:
     """Return the lines to write into a pyproject.toml of this text, each group after a line that says where.
 
-    A key whose table has a header of its own goes below that: TOML takes no `sd.model` above a `[tool.imagegen.sd]`.
+    A key whose table has a header of its own goes below that: TOML takes no `sd.model` above a `[tool.imagegen.sd]`. A
+    header that is not there yet is among the lines. pyproject: None if there is no such file.
     """
-    headers = set(re.findall(r"^[ \t]*\[tool\.imagegen((?:\.[\w-]+)*)\]", pyproject, re.MULTILINE))
+    headers = set(re.findall(r"^[ \t]*\[tool\.imagegen((?:\.[\w-]+)*)\]", pyproject or "", re.MULTILINE))
     groups: dict[str, list[str]] = defaultdict(list)
     for name, value in settings.items():
         table = f".{name.rpartition('.')[0]}" if "." in name else ""
@@ -61,5 +65,10 @@ def format_settings(settings: Mapping[str, str], pyproject: str) -> list[str]:
         groups[table].append(f"{f'.{name}'[len(table) + 1 :]} = {json.dumps(value)}")
     lines = []
     for table, keys in groups.items():
-        lines += [f"into [tool.imagegen{table}] of pyproject.toml:", *(f"  {key}" for key in keys)]
+        header = f"[tool.imagegen{table}]"
+        if table in headers:
+            lines += [f"below {header} in pyproject.toml:", *(f"  {key}" for key in keys)]
+        else:
+            where = "there is no pyproject.toml; write one" if pyproject is None else "write into pyproject.toml"
+            lines += [f"{where}:", *(f"  {line}" for line in (header, *keys))]
     return lines

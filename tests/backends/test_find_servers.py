@@ -157,8 +157,11 @@ def test_that_a1111_runs_without_its_api_is_said_where_one_can_guess() -> None:
 def test_a_server_that_wants_a_password_is_not_sent_one(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("A1111_AUTH", "me:secret")
     with FakeA1111(auth="me:secret") as fake:
-        row = look(int(fake.url.rpartition(":")[2]), 7860)
-    assert row.found == "something answers, perhaps A1111 or a relative of it, and asks for authorization"
+        port = int(fake.url.rpartition(":")[2])
+        row = look(port, 7860)
+    begin = "something answers, perhaps A1111 or a relative of it, and asks for authorization"
+    assert row.found == f"{begin}: set A1111_AUTH=user:password in the environment"
+    check_settings(row, port, "a1111")
     assert [one.authorization for one in fake.asked] == [""]
 
 

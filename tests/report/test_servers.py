@@ -79,38 +79,60 @@ def test_where_nothing_answers_one_row_says_what_to_do(monkeypatch: pytest.Monke
     assert (row.ok, row.hint) == (True, "")
     assert row.found.startswith("nothing answers at the usual ports of this machine")
     assert "doit sd:setup" in row.found
+    assert "a server at another port is not looked for" in row.found
 
 
 WRITTEN = {"backend": "openai", "openai.server.url": "http://127.0.0.1:8080/v1", "openai.dialect": "localai"}
 
 
+TABLE, OPENAI, SERVER = "[tool.imagegen]", "[tool.imagegen.openai]", "[tool.imagegen.openai.server]"
+
+
 @pytest.mark.parametrize(
-    ("before", "lines"),
+    ("before", "groups"),
     [
-        ("", [".", "backend", "openai.server.url", "openai.dialect"]),
-        ("[tool.imagegen]\nwait_s = 3\n", [".", "backend", "openai.server.url", "openai.dialect"]),
-        ('[tool.imagegen.openai]\nmodel = "x"\n', [".", "backend", ".openai", "server.url", "dialect"]),
-        ("[tool.imagegen.openai.server]\n", [".", "backend", "openai.dialect", ".openai.server", "url"]),
+        (None, {TABLE: ["backend", "openai.server.url", "openai.dialect"]}),
+        ("[project]\n", {TABLE: ["backend", "openai.server.url", "openai.dialect"]}),
+        ("[tool.imagegen]\nwait_s = 3\n", {TABLE: ["backend", "openai.server.url", "openai.dialect"]}),
+        ('[tool.imagegen.openai]\nmodel = "x"\n', {TABLE: ["backend"], OPENAI: ["server.url", "dialect"]}),
+        ("[tool.imagegen.openai.server]\n", {TABLE: ["backend", "openai.dialect"], SERVER: ["url"]}),
+        (
+            '[tool.imagegen.openai.prices]\n"x" = 1\n',
+            {TABLE: ["backend", "openai.server.url", "openai.dialect"]},
+        ),
     ],
-    ids=["no file", "its table", "the backend's table", "the server's table"],
+    ids=["no file", "no table", "its table", "the backend's table", "the server's table", "another table"],
 )
-def test_the_lines_fit_into_the_file_that_is_there(before: str, lines: list[str]) -> None:
+def test_the_lines_fit_into_the_file_that_is_there(before: str | None, groups: dict[str, list[str]]) -> None:
     found = format_settings(WRITTEN, before)
-    assert sorted(line.strip().partition(" =")[0] for line in found) == sorted(
-        f"into [tool.imagegen{'' if one == '.' else one}] of pyproject.toml:" if one[0] == "." else one for one in lines
-    )
-    assert flat(parse_toml(insert(found, before))["tool"]["imagegen"]).items() >= WRITTEN.items()
+    assert {header: [key for key, _ in lines] for header, lines in read(found, before or "").items()} == groups
+    assert ("there is no pyproject.toml" in found[0]) == (before is None)
+    text = write(found, before or "")
+    assert flat(parse_toml(text)["tool"]["imagegen"]).items() >= WRITTEN.items()
 
 
-def insert(lines: list[str], before: str) -> str:
-    """Write the lines where they say that they go, as a person does."""
-    text, header = before, ""
-    for line in lines:
-        if line.startswith("into "):
-            header = line.split()[1]
-            text = text if f"{header}\n" in text else f"{header}\n{text}"
+def read(found: list[str], before: str) -> dict[str, list[tuple[str, str]]]:
+    """Return the key and the line of each setting, by the header that it goes below."""
+    groups: dict[str, list[tuple[str, str]]] = {}
+    header = ""
+    for line in map(str.strip, found):
+        if line.endswith(":"):
+            header = line.split()[1] if line.startswith("below") else ""
+            assert not header or header in before
+        elif line.startswith("["):
+            header = line
+            assert f"{header}\n" not in before
         else:
-            text = text.replace(f"{header}\n", f"{header}\n{line.strip()}\n", 1)
+            groups.setdefault(header, []).append((line.partition(" =")[0], line))
+    return groups
+
+
+def write(found: list[str], before: str) -> str:
+    """Write the lines where they say that they go, as a person does: new headers at the end."""
+    text = before
+    for header, lines in read(found, before).items():
+        text = text if f"{header}\n" in text else f"{text}{header}\n"
+        text = text.replace(f"{header}\n", "\n".join((header, *(line for _, line in lines), "")), 1)
     return text
 
 
@@ -146,13 +168,15 @@ def test_doctor_finds_servers_only_when_asked(tmp_path: Path) -> None:
     at = next(index for index, line in enumerate(lines) if "SwarmUI" in line)
     expected = f"""\
 ✓ port {swarm} SwarmUI, with ComfyUI 0.33.0
-→ into [tool.imagegen] of pyproject.toml:
+→ write into pyproject.toml:
+[tool.imagegen]
 backend = "comfyui"
 comfyui.server.url = "http://127.0.0.1:{swarm}/ComfyBackendDirect"
 ✓ port {sd_port} sd-server, with sd15.safetensors
-→ into [tool.imagegen] of pyproject.toml:
+→ write into pyproject.toml:
+[tool.imagegen]
 backend = "sd"
-into [tool.imagegen.sd] of pyproject.toml:
+below [tool.imagegen.sd] in pyproject.toml:
 server.url = "{sd.url}"
 ✓ port {studio_port} LM Studio: it generates no images
 """
