@@ -6,7 +6,7 @@ What contacts the server is imported where it is used: a run with nothing to do 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from imagegen.backends.a1111.section import OPTIONS, PARAMETERS, resolve
@@ -35,6 +35,10 @@ class A1111Backend(ServerBackend["Server"]):
     options: Mapping[str, Any] = OPTIONS
     model_option = "checkpoint"
 
+    def __init__(self) -> None:
+        super().__init__()
+        self._noted: set[str] = set()
+
     def resolve(self, section: Mapping[str, Any]) -> Resolved:
         """Read the reference image, and name the checkpoint."""
         return resolve(section, self.context)
@@ -55,6 +59,20 @@ class A1111Backend(ServerBackend["Server"]):
         from imagegen.backends.a1111.checks import check_request
 
         return check_request(request, server)
+
+    def prepare(self, requests: Sequence[Request], progress: Progress) -> Sequence[Problem]:
+        """Say once for each server what it does not say of itself, and these images need."""
+        from imagegen.backends.a1111.programs import SD_SERVER
+
+        for request in requests:
+            if not request.extra.get("loras") or (url := self.url(request)) in self._noted:
+                continue
+            self._noted.add(url)
+            server = self.find_server(request)
+            if not isinstance(server, Problem) and server.program.name == SD_SERVER.name:
+                what = f"the server at {url} does not say whether it was started with --lora-apply-mode at_runtime"
+                progress.event("note", text=f"{what}; if not, a LoRA stays in the images after it")
+        return []
 
     def generate(self, request: Request, progress: Progress) -> GeneratedImage:
         """Generate the image at its server."""
