@@ -37,8 +37,8 @@ def check_servers(case: Case) -> Iterator[Diagnosis]:
         ports = ", ".join(map(str, USUAL_PORTS))
         other = "a server at another port is not looked for: set its address in pyproject.toml"
         advice = "to generate with a program of this project: doit sd:setup"
-        found = f"nothing answers at the usual ports of this machine ({ports}); {other}; {advice}"
-        yield Diagnosis(True, "servers", found)
+        what = f"nothing answers at the usual ports of this machine ({ports}); {other}; {advice}"
+        yield Diagnosis(True, "servers", what)
 
 
 def _list_settings() -> list[Any]:
