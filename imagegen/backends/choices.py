@@ -48,7 +48,13 @@ def check_multiples(request: Request, multiple: int, program: str) -> Iterator[P
 
 
 def choose_listed(
-    option: str, name: str, listed: Mapping[str, Sequence[str]], url: str, loaded: str = ""
+    option: str,
+    name: str,
+    listed: Mapping[str, Sequence[str]],
+    url: str,
+    loaded: str = "",
+    *,
+    is_named: bool = True,
 ) -> str | Problem:
     """Return which of the things that a server lists a job means, the only one if it names none; or why none.
 
@@ -58,6 +64,7 @@ def choose_listed(
         listed: by the name that is recorded, what each may be called; the server's own name for it comes first.
         url: the server's.
         loaded: the one that it has loaded; empty if that is not known.
+        is_named: whether the job or the settings have the name; else it was recorded when the job was first built.
     """
     kind = option.rpartition(".")[2]
     exact = [one for one, names in listed.items() if name in (one, names[0])]
@@ -71,7 +78,11 @@ def choose_listed(
         return Problem("", what, f"name one: {option}: {list_first(found, _SHOWN)}")
     if not listed:
         return Problem("", f"{url} has no {kind}", "give it one, and start it again")
-    return Problem("", f"{option}: {url} has no {name}", describe_choices(name, list(listed)))
+    choices = describe_choices(name, list(listed))
+    if not is_named:
+        what = f"{url} has no {name}, with which this job, which names no {kind}, was first built"
+        return Problem("", what, f"name another {kind} in the job: {option}; {choices}")
+    return Problem("", f"{option}: {url} has no {name}", choices)
 
 
 def index_names(listed: Sequence[Mapping[str, Any]], more: str) -> Mapping[str, str]:

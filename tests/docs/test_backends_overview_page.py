@@ -74,7 +74,7 @@ def test_every_program_has_a_row() -> None:
 @pytest.mark.parametrize("program", PROGRAMS, ids=lambda one: one.name)
 def test_a_program_with_a1111_s_api_has_what_it_honours(program: Program) -> None:
     seed = "yes, below 2^31" if program.most_seed < 2**31 else "yes"
-    assert OF_PROGRAMS["a1111", program.name] == [seed, *["yes"] * 4, yes(program.takes_scheduler)]
+    assert OF_PROGRAMS["a1111", program.name] == [seed, *["yes"] * 4, yes(not program.no_scheduler)]
 
 
 @pytest.mark.parametrize("dialect", DIALECTS.values(), ids=lambda one: one.name)

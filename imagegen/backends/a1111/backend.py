@@ -95,9 +95,9 @@ class A1111Backend(ServerBackend["Server"]):
         del request
         if isinstance(server, Problem):
             return
-        ways = ("shows" if server.stage() else "does not show", "sent" if server.auth else "not sent")
-        program = f"{server.program.name} {server.version}".rstrip()
-        yield Diagnosis(True, f"server {server.url}", "{}, {} progress, A1111_AUTH is {}".format(program, *ways))
+        ways = "shows progress" if server.stage() else "does not show progress"
+        ways += ", A1111_AUTH is sent" if server.auth else ""
+        yield Diagnosis(True, f"server {server.url}", f"{server.program.name} {server.version}".rstrip() + f", {ways}")
         names = server.checkpoints
         loaded = f"; loaded: {server.loaded}" if server.loaded else ""
         yield Diagnosis(True, "checkpoints", (f"{len(names)}: {list_first(names)}" if names else "not listed") + loaded)
@@ -109,6 +109,6 @@ class A1111Backend(ServerBackend["Server"]):
         from imagegen.backends.a1111.checks import find_checkpoint
 
         server = self.require_server(request)
-        if isinstance(found := find_checkpoint(request.model, server), Problem):
+        if isinstance(found := find_checkpoint(request, server), Problem):
             raise GenerationError(found.what, found.hint)
         return server, found

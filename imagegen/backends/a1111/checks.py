@@ -18,18 +18,19 @@ __all__ = ["check_request", "find_checkpoint"]
 
 def check_request(request: Request, server: Server) -> Iterator[Problem]:
     """Yield the problems of a request at its server; `where` is empty."""
-    if isinstance(found := find_checkpoint(request.model, server), Problem):
+    if isinstance(found := find_checkpoint(request, server), Problem):
         yield found
     yield from _check_sampling(request, server)
     yield from check_limits(request, server.program)
     yield from _check_loras(request, server)
 
 
-def find_checkpoint(name: str, server: Server) -> str | Problem:
+def find_checkpoint(request: Request, server: Server) -> str | Problem:
     """Return the file of the checkpoint that a job means, the only one if it names none; or why there is none."""
+    name, is_named = request.model, "checkpoint" in request.extra
     if server.program is DRAW_THINGS and (name or server.loaded):  # it has no list, and refuses what it does not have
         return name or server.loaded
-    return choose_listed("a1111.checkpoint", name, server.checkpoints, server.url, server.loaded)
+    return choose_listed("a1111.checkpoint", name, server.checkpoints, server.url, server.loaded, is_named=is_named)
 
 
 def _check_sampling(request: Request, server: Server) -> Iterator[Problem]:
@@ -44,8 +45,7 @@ def _check_sampling(request: Request, server: Server) -> Iterator[Problem]:
         if schedulers:
             yield explain_unlisted("scheduler", request.scheduler, program.name, *own)
         else:
-            hint = "remove it; some samplers have one in their name, such as DPM++ 2M Karras"
-            yield Problem("", f"scheduler {request.scheduler}: {program.name} takes none", hint)
+            yield Problem("", f"scheduler {request.scheduler}: {program.name} takes none", program.no_scheduler)
 
 
 def _check_loras(request: Request, server: Server) -> Iterator[Problem]:

@@ -24,7 +24,7 @@ class Program(Limits):
     Attributes:
         loras: where a request has its LoRAs: in the prompt, or in the body under this key. most_loras: how many.
         checkpoint: where a request has its checkpoint; empty if there is only the one that it was started with.
-        takes_scheduler: whether a request may have one.
+        no_scheduler: what to do if a request has a scheduler, where it may have none; else empty.
         takes_task: whether a request may have an ID, by which it is followed.
         resizes_images: whether an image to start from may have any size.
         always: keys that each request has.
@@ -33,7 +33,7 @@ class Program(Limits):
     loras: Literal["prompt", "lora", "loras"] = "prompt"
     most_loras: int = 1000
     checkpoint: Literal["override_settings", "model", ""] = "override_settings"
-    takes_scheduler: bool = True
+    no_scheduler: str = ""
     takes_task: bool = False
     resizes_images: bool = True
     always: Mapping[str, Any] = field(default_factory=dict)
@@ -42,14 +42,14 @@ class Program(Limits):
 A1111 = Program("A1111", changes="#", takes_task=True)
 FORGE = Program("Forge", changes="#", takes_task=True)
 REFORGE = Program("reForge", changes=r"#|//|/\*", takes_task=True)
-SD_NEXT = Program("SD.Next", changes=r"[{}]|/\*|__\w+__", takes_scheduler=False)
+SD_NEXT = Program("SD.Next", changes=r"[{}]|/\*|__\w+__", no_scheduler="remove it; the server's settings have one")
 KOBOLDCPP = Program("koboldcpp", 2**31 - 1, 80, (1, 25), 8, "<lora:", 3000, loras="lora", most_loras=4, checkpoint="")
 SD_SERVER = Program("sd-server", 2**31 - 1, 100, changes="<lora:|<sd_cpp_extra_args>", loras="lora", checkpoint="")
 DRAW_THINGS = Program(
     *("Draw Things", 2**32 - 1, 150, (0, 50), 64, "<lora:"),
     loras="loras",
     checkpoint="model",
-    takes_scheduler=False,
+    no_scheduler="remove it; some samplers have one in their name, such as DPM++ 2M Karras",
     resizes_images=False,
     always={  # whatever is not sent is as the app has it at the moment
         "batch_count": 1,

@@ -38,9 +38,12 @@ def resolve(section: Mapping[str, Any], context: Context) -> Resolved:
     images, origins, files = resolve_images(section, context, problems, "every server")
     if problems:
         raise ImagegenError(*problems)
+    settings = context.settings
+    checkpoint = normalise(settings.forced_checkpoint or section.get("checkpoint", settings.a1111_checkpoint))
+    named = {"checkpoint": checkpoint} if checkpoint else {}
     return Resolved(
-        {key: section[key] for key in ("server",) if key in section} | resolve_loras(section) | images,
-        model=normalise(section.get("checkpoint", context.settings.a1111_checkpoint)) or None,
+        named | {key: section[key] for key in ("server",) if key in section} | resolve_loras(section) | images,
+        model=checkpoint or None,
         only_if_given=frozenset({"sampler", "scheduler"}),
         origins=origins,
         files=files,

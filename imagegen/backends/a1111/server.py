@@ -66,7 +66,7 @@ class Server(JsonApi):
         self.checkpoints = dict(filter(None, map(_name_checkpoint, self._list("sd-models"))))
         # its own name for each, by that name and its aliases in lower case; empty if it has no list
         self.samplers = index_names(self._list("samplers"), "aliases")
-        self.schedulers = index_names(self._list("schedulers"), "label") if self.program.takes_scheduler else {}
+        self.schedulers = index_names(self._list("schedulers"), "label") if not self.program.no_scheduler else {}
 
     @property
     def _set_auth(self) -> str:

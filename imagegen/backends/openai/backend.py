@@ -95,6 +95,10 @@ class OpenAIBackend(ServerBackend["Server"]):
         """Compare what the job asks for with the dialect, and with the server's models."""
         from imagegen.backends.openai.checks import check_request
 
+        try:  # before the first run, it may name no model
+            request = replace(request, model=request.model or self.choose_model(request))
+        except GenerationError as error:
+            return [error.problem]
         return check_request(request, self.dialect(request), server, self.url(request))
 
     def generate(self, request: Request, progress: Progress) -> GeneratedImage:

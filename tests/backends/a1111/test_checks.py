@@ -49,14 +49,21 @@ def test_an_ordinary_request_has_no_problems(fake: FakeA1111) -> None:
     indirect=["fake"],
 )
 def test_a_checkpoint_has_several_names(fake: FakeA1111, name: str, file: str) -> None:
-    found = find_checkpoint(name, Server(fake.url))
+    found = find_checkpoint(Request("a1111", "fox", "a fox", model=name), Server(fake.url))
     assert not isinstance(found, Problem)
     assert found == file
 
 
 def test_a_checkpoint_that_is_not_there_is_a_problem_with_near_names(fake: FakeA1111) -> None:
-    assert problems(fake, model="tow") == [
+    assert problems(fake, model="tow", extra={"checkpoint": "tow"}) == [
         "a1111.checkpoint: URL has no tow | choose one of two.safetensors, anime/one.safetensors"
+    ]
+
+
+def test_a_checkpoint_that_the_job_never_named_is_said_to_be_recorded(fake: FakeA1111) -> None:
+    assert problems(fake, model="sd15") == [
+        "URL has no sd15, with which this job, which names no checkpoint, was first built | "
+        "name another checkpoint in the job: a1111.checkpoint; choose one of two.safetensors, anime/one.safetensors"
     ]
 
 
@@ -86,11 +93,11 @@ def test_two_checkpoints_of_one_name_are_told_apart_by_their_folders(fake: FakeA
         ("a1111", {"scheduler": "SGM uniform"}, ""),
         ("a1111", {"scheduler": "sgmuniform"}, "| A1111 calls it sgm_uniform"),
         ("a1111", {"scheduler": "ddim_uniform"}, "scheduler ddim_uniform: A1111 has none of that name"),
-        ("sdnext", {"scheduler": "karras"}, "scheduler karras: SD.Next takes none | remove it"),
+        ("sdnext", {"scheduler": "karras"}, "karras: SD.Next takes none | remove it; the server's settings have one"),
         ("sd-server", {"sampler": "euler"}, ""),
         ("sd-server", {"sampler": "Euler a"}, "sd-server calls it euler_a"),
         ("sd-server", {"scheduler": "normal"}, "sd-server calls it discrete"),
-        ("draw-things", {"scheduler": "karras"}, "Draw Things takes none"),
+        ("draw-things", {"scheduler": "karras"}, "Draw Things takes none | remove it; some samplers have one in"),
     ],
     indirect=["fake"],
 )

@@ -34,7 +34,8 @@ APP |= {"upscaler": None, "refiner_model": None}
 
 def inspect(fake: FakeA1111, name: str = "") -> tuple[Server, str]:
     server = Server(fake.url)
-    checkpoint = find_checkpoint(name or ("one" if len(server.checkpoints) > 1 else ""), server)
+    named = name or ("one" if len(server.checkpoints) > 1 else "")
+    checkpoint = find_checkpoint(Request("a1111", "fox", "a fox", model=named), server)
     assert not isinstance(checkpoint, Problem)
     return server, checkpoint
 

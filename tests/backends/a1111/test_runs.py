@@ -114,4 +114,27 @@ def test_doctor_says_what_the_server_is(fake: FakeA1111, project: A1111Project) 
     said = project.doit("doctor").out
     for word in (fake.url, "A1111", "2: anime/one.safetensors, two.safetensors", "loaded: anime/one", "samplers"):
         assert word in said
+    assert "A1111_AUTH" not in said
     assert fake.bodies == []
+
+
+def test_doctor_finds_nothing_wrong_with_a_job_that_leaves_its_checkpoint_to_the_server(
+    fake: FakeA1111, project: A1111Project
+) -> None:
+    fake.program.checkpoints = ("two.safetensors",)
+    project.job(a1111={})
+    doctor = project.doit("doctor")
+    assert (doctor.code, fake.bodies) == (0, []), doctor.out
+    assert project.doit().tasks("generated") == ALL
+
+
+def test_the_command_line_names_the_checkpoint(fake: FakeA1111, project: A1111Project) -> None:
+    project.job()
+    assert project.doit("checkpoint=two").tasks("generated") == ALL
+    assert {picture.checkpoint for picture in fake.pictures} == {"two.safetensors"}
+
+
+def test_one_off_images_are_given_their_checkpoint_by_the_commands_own_option(project: A1111Project) -> None:
+    image = ("image", "--backend=a1111", "--prompt", "a raven")
+    assert "name one: --model: anime/one.safetensors, two.safetensors" in project.doit(*image).out
+    assert project.doit(*image, "--model=two").code == 0

@@ -94,6 +94,15 @@ def test_what_the_job_does_not_give_is_the_servers_own(serve: Serve, program: st
     assert not output.fields.keys() & {"steps", "cfg", "negative", "sampler", "scheduler", "dialect"}
 
 
+@pytest.mark.parametrize("program", ["sdcpp", "localai"])
+def test_doctor_finds_nothing_wrong_with_a_job_that_leaves_its_model_to_the_server(serve: Serve, program: str) -> None:
+    project = serve(program)
+    project.job(items=one())
+    doctor = project.doit("doctor")
+    assert (doctor.code, project.fake.bodies) == (0, []), doctor.out
+    assert project.build() == {"portraits:fox": "generated"}, project.report
+
+
 @pytest.mark.parametrize("program", OWN)
 def test_naming_the_dialect_makes_nothing_stale(serve: Serve, program: str) -> None:
     project = serve(program)
