@@ -23,8 +23,7 @@ class Dialect:
         name, program: as a job has it, and for a person.
         fields: the fields and options that it honours → its keys for them.
         always: what each request has.
-        multiple, most_steps, most_cfg, least_seed: of what it takes, as it is.
-        seed_bits: of the seeds that it takes. Our own have 32: where it has fewer, they are folded.
+        multiple, most_steps, most_cfg, least_seed, seed_bits: of what it takes. Seeds that we chose have 32 bits.
         is_sd: whether sd-server makes the images. Then a prompt may have its parameters in it.
         needs_tag: whether only those in the prompt count.
         splits: at what it divides a prompt, and takes the rest for a negative one.
@@ -47,9 +46,8 @@ class Dialect:
     keeps_true_cfg: bool = True
 
     def fold_seed(self, seed: int) -> int:
-        """Return the seed that is sent: the same if the program takes it."""
-        folded: int = seed % 2**self.seed_bits
-        return max(self.least_seed, folded)
+        """Return the seed that is sent: the same if the program takes it, or folded."""
+        return max(self.least_seed, seed % (1 << self.seed_bits))
 
     def build_body(self, request: Request) -> dict[str, Any]:
         """Return what is sent for a request, whose seed is chosen: only what the job gives, and the seed."""

@@ -55,8 +55,7 @@ def resolve(section: Mapping[str, Any], context: Context) -> Resolved:
 
 def find_dialect(extra: Mapping[str, Any], context: Context) -> str:
     """Return the dialect that the job or the settings name, or that follows from the address; empty if none does."""
-    settings = context.settings
-    url = find_url(extra, settings.openai_server_url)
+    settings, url = context.settings, find_url(extra, context.settings.openai_server_url)
     if named := extra.get("dialect") or (settings.openai_dialect if url == settings.openai_server_url else ""):
         return str(named)
     return "hosted" if is_openai(url) else ""
