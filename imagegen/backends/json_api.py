@@ -204,7 +204,7 @@ class JsonApi:
         path: str,
         limit: int = MAX_JSON,
         check: Callable[[], None] | None = None,
-        silence_s: float = ANSWER_S,
+        silence_s: float | None = None,
         *,
         keeps_all: bool = False,
         **arguments: Any,
@@ -216,7 +216,8 @@ class JsonApi:
             path: after the server's address.
             limit: bytes of the body that are read.
             check: decides how long it may take, by raising; without one that is WHOLE_S.
-            silence_s: seconds until a part of the answer must come: a server that generates says nothing meanwhile.
+            silence_s: seconds until a part of the answer must come, by default ANSWER_S: a server that generates says
+                nothing meanwhile.
                 `math.inf` leaves that to `check`.
             keeps_all: return what came of a success even if it is compressed (it is unpacked if it can be) or longer
                 than `limit` (then that much of it).
@@ -232,7 +233,7 @@ class JsonApi:
                 self._session().request(
                     method,
                     self.root + path,
-                    timeout=(CONNECT_S, min(silence_s, _LONGEST_SILENCE_S)),
+                    timeout=(CONNECT_S, ANSWER_S if silence_s is None else min(silence_s, _LONGEST_SILENCE_S)),
                     allow_redirects=False,  # it may lead to another host
                     stream=True,
                     **arguments,
