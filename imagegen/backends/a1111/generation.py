@@ -6,8 +6,10 @@ import math
 import time
 from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
+from imagegen.backends.a1111.programs import DRAW_THINGS
 from imagegen.backends.a1111.server import Server, Stage
 from imagegen.backends.address import is_local
 from imagegen.backends.base import Cancelled, GenerationError, OverdueError, Progress
@@ -18,6 +20,8 @@ from imagegen.backends.retry import call_with_retries
 
 __all__ = ["Generation"]
 
+_NOT_LISTED = "in the job, these are a1111.checkpoint, a1111.loras and sampler"
+"""What Draw Things has no lists of, so that only its answer says what it does not have."""
 _FIRST_POLL_S, _POLL_S = 0.5, 1.0
 
 
@@ -43,6 +47,8 @@ class Generation:
             image, info = call_with_retries(self._send, self._progress)
         except (Refused, Unreachable) as error:
             problem = explain_failure(error, self._server.url)
+            if isinstance(error, Refused) and self._server.program.name == DRAW_THINGS.name:
+                problem = replace(problem, hint=f"{problem.hint}; {_NOT_LISTED}")
             raise GenerationError(problem.what, problem.hint) from None
         if self._before and (stage := self._server.stage()) and stage.was_stopped:
             raise GenerationError("somebody stopped it at the server, so it is only half done", "run doit again")
