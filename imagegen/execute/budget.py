@@ -207,4 +207,4 @@ def _how_to_add(request: Request) -> str:
         return ""
     quality, size = str(request.extra.get("quality", "")), f"{request.width}x{request.height}"
     entry = f'"{name_entry(request.model, quality, size)}" = DOLLARS'
-    return f"add its price to [tool.imagegen.{table}] in pyproject.toml: {entry}"
+    return f"add its price below [tool.imagegen] in pyproject.toml: {table}.{entry}"

@@ -36,7 +36,8 @@ def test_the_entry_is_named_that_gives_the_price(project: OpenAIProject, quality
     section = {"model": "gpt-image-2", **({"quality": quality} if quality else {})}
     project.job(items=ONE, openai=section)
     project.build()
-    assert f'add its price to [tool.imagegen.openai.prices] in pyproject.toml: "{entry}" = DOLLARS' in project.report
+    line = f'openai.prices."{entry}" = DOLLARS'
+    assert f"add its price below [tool.imagegen] in pyproject.toml: {line}" in project.report
     project.settings_file({entry: "0.01"}, dialect="hosted", budget="5")
     assert project.build() == {"portraits:fox": "generated"}, project.report
 
