@@ -16,6 +16,7 @@ QUOTES = [
     ("docs/models.md", "message", 0),
     ("docs/sd.md", "message", 0),
     ("docs/ollama.md", "message", 0),
+    ("docs/a1111.md", "message", 0),
     ("docs/openai.md", "message", 0),
     *(
         ("docs/reliability.md", heading, 1)
