@@ -37,7 +37,7 @@ def by_program(values: list[bool]) -> str:
 
 
 def test_every_usual_port_has_a_row() -> None:
-    assert PORTS == USUAL_PORTS.keys()
+    assert USUAL_PORTS.keys() == PORTS
 
 
 def sources(backend: str) -> str:
