@@ -78,8 +78,8 @@ class ServerBackend(Backend, Generic[_Server]):
 
     @property
     def in_flight(self) -> int:
-        """As many as the server takes that takes most, of those that preflight was asked about."""
-        return max((at_once for _, at_once in self._servers), default=1)
+        """As many as all servers take together that preflight was asked about: none waits for another one."""
+        return sum(at_once for _, at_once in self._servers) or 1
 
     def concurrency(self, request: Request) -> int:
         """Return how many images its server generates at a time for us."""

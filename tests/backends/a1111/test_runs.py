@@ -99,6 +99,26 @@ def test_images_of_one_checkpoint_are_generated_one_after_another(fake: FakeA111
     assert sum(before != after for before, after in pairwise(order)) == 1
 
 
+def test_two_servers_generate_at_the_same_time(fake: FakeA1111, project: A1111Project) -> None:
+    with FakeA1111() as other:
+        urls = [fake.url, other.url] * 2
+        project.job(
+            items=[
+                {"name": f"n{at}", "prompt": f"{at}", "a1111": {"server": {"url": url}}} for at, url in enumerate(urls)
+            ]
+        )
+        gates = [one.hold() for one in (fake, other)]
+        run = project.start()
+        for gate in gates:
+            gate.wait_reached()
+        assert [len(one.bodies) for one in (fake, other)] == [1, 1]
+        for gate in gates:
+            gate.open()
+        said = end(project, run)
+    assert run.returncode == 0, said
+    assert [len(one.pictures) for one in (fake, other)] == [2, 2]
+
+
 def test_a_server_that_goes_away_costs_one_image_and_is_said_to_be_gone(fake: FakeA1111, project: A1111Project) -> None:
     project.job()
     fake.fault("vanish")
