@@ -17,7 +17,7 @@ _MEMORY = r"out ?of ?memory|bad_alloc|not enough memory|insufficient memory|fail
 _SMALLER = "make the image smaller, take a smaller model, or start the server so that it needs less memory"
 _UNSAID = "returned no results"
 """Of stable-diffusion.cpp: the cause is in its log alone, and is memory in most cases."""
-_TOO_MANY = 429
+_TOO_MANY, _NO_ROOM = 429, 503
 _NO_KIND = ("HTTPException", "server_error")
 """Kinds of error that say nothing."""
 _CODES = {
@@ -35,9 +35,10 @@ def explain_failure(error: Refused | Unreachable, url: str) -> Problem:
     if isinstance(error, Refused):
         return explain_refusal(error)
     said = ": ".join(filter(None, (str(error), one_line(find_words(error.answer)))))
+    if error.retry_after_s or (error.status == _NO_ROOM and error.answer):  # it runs, and says so itself
+        return Problem("", f"{url} takes no image at the moment: {said}", _say_when(error.retry_after_s))
     lost = "; if it goes on with the image, that is lost" if error.may_have_arrived and not error.status else ""
-    hint = _say_when(error.retry_after_s) if error.retry_after_s else "see whether it still runs, then run doit again"
-    return Problem("", f"{url} does not answer: {said}{lost}", hint)
+    return Problem("", f"{url} does not answer: {said}{lost}", "see whether it still runs, then run doit again")
 
 
 def explain_refusal(refused: Refused) -> Problem:
@@ -60,7 +61,10 @@ def _say_when(wait_s: float | None) -> str:
     """Return when to try again. wait_s: seconds from now, as the server says."""
     if not wait_s:
         return "run doit again in a while"
-    return f"run doit again in {wait_s / 60:.0f} min" if wait_s > 90 else f"run doit again in {math.ceil(wait_s)} s"
+    for unit, seconds in (("h", 3600), ("min", 60)):
+        if wait_s > 1.5 * seconds:
+            return f"run doit again in {math.ceil(wait_s / seconds)} {unit}"
+    return f"run doit again in {math.ceil(wait_s)} s"
 
 
 def is_final(answer: Mapping[str, Any]) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Callable
 from typing import TypeVar
@@ -13,9 +14,11 @@ from imagegen.backends.refusals import find_words, is_final
 __all__ = ["call_with_retries"]
 
 _MOST_TRIES = 7
-"""A minute's limit has passed by the last one, if the server does not say when to try again."""
+"""Of an image that costs something. A minute's limit has passed by the last one, if the server does not say when."""
 _LONGEST_S = 120.0
 """Seconds that a server may ask to wait once."""
+_PAUSES_S = 1.0, 30.0
+"""Seconds between two tries, the first and the most, if the server does not say when. Each time twice as many."""
 _OK, _GAVE_UP, _TOO_MANY, _ERROR, _NO_ROOM = 200, 408, 429, 500, 503
 _PROXIES = frozenset({502, 504})
 """What a proxy says that does not know what became of the request."""
@@ -30,10 +33,9 @@ def call_with_retries(
 ) -> _Answer:
     """Return what the call does. While the server has no room, try again: 429, any 5xx with Retry-After, and 503.
 
-    An image that costs something is not requested again after a 503 without Retry-After, or a proxy's 502 and 504: it
-    may have been made.
-
-    It is waited for at most as long as the image may take, which is not the image's own time.
+    It is waited for at most as long as the image may take, which is not the image's own time: a server that is busy
+    with another image may be so for as long. An image that costs something is tried a few times only, and not again
+    after a 503 without Retry-After, or a proxy's 502 and 504: it may have been made.
 
     Args:
         call: raises Refused or Unreachable; and once it has sent the request, what `progress` does.
@@ -46,7 +48,7 @@ def call_with_retries(
         Cancelled, OverdueError: from `progress`.
     """
     waited_s = wait_s = 0.0
-    for tries in range(_MOST_TRIES):
+    for tries in itertools.count(1):
         try:
             _wait(wait_s, progress)
         except Cancelled:
@@ -58,14 +60,22 @@ def call_with_retries(
                 raise _lost("it was cancelled" if isinstance(error, Cancelled) else error.problem.what) from None
             raise
         except (Refused, Unreachable) as error:
-            wait_s = float(2**tries) if error.retry_after_s is None else error.retry_after_s
+            wait_s = _choose_wait(error, tries, is_paid=is_paid)
             waited_s += wait_s
-            is_too_long = wait_s > _LONGEST_S or waited_s > progress.timeout_s or tries + 1 == _MOST_TRIES
-            if is_too_long or not _has_no_room(error, is_paid=is_paid) or is_final(error.answer):
+            is_last = is_paid and tries == _MOST_TRIES
+            is_over = is_last or wait_s > _LONGEST_S or waited_s > progress.timeout_s
+            if is_over or not _has_no_room(error, is_paid=is_paid) or is_final(error.answer):
                 if is_paid and not _has_no_room(error, is_paid=True) and _may_be_made(error):
                     raise _lost(find_words(error.answer) or str(error)) from None
                 raise
-    raise AssertionError  # the last try returns or raises
+    raise AssertionError  # it counts without end
+
+
+def _choose_wait(error: Refused | Unreachable, tries: int, *, is_paid: bool) -> float:
+    """Return the seconds until the next try: at least a little while, if only their sum ends the tries."""
+    if error.retry_after_s is not None:
+        return error.retry_after_s if is_paid else max(error.retry_after_s, _PAUSES_S[0])
+    return min(_PAUSES_S[0] * 2.0 ** min(tries - 1, 10), _PAUSES_S[1])
 
 
 def _has_no_room(error: Refused | Unreachable, *, is_paid: bool) -> bool:

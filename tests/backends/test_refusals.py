@@ -78,7 +78,15 @@ def test_what_is_wrong_with_a_key_is_said_in_both_words() -> None:
 def test_a_server_without_room_is_quoted() -> None:
     answer = {"error": {"message": "model is loading"}}
     problem = explain_failure(Unreachable("503 Service Unavailable", 503, answer), "http://h")
-    assert problem.what == "http://h does not answer: 503 Service Unavailable: model is loading"
+    assert problem.what == "http://h takes no image at the moment: 503 Service Unavailable: model is loading"
+    assert problem.hint == "run doit again in a while"
+
+
+def test_a_proxy_without_its_server_says_nothing_of_room() -> None:
+    for error in (Unreachable("503 Service Unavailable", 503), Unreachable("502 Bad", 502, {"error": "bad gateway"})):
+        problem = explain_failure(error, "http://h")
+        assert problem.what.startswith("http://h does not answer: 50")
+        assert problem.hint == "see whether it still runs, then run doit again"
 
 
 @pytest.mark.parametrize(
@@ -87,9 +95,11 @@ def test_a_server_without_room_is_quoted() -> None:
         (Refused("429", "", 429), "run doit again in a while"),
         (Refused("429", "", 429, {}, 2.4), "run doit again in 3 s"),
         (Refused("429", "", 429, {}, 3000.0), "run doit again in 50 min"),
-        (Refused("500", "", 500, {}, 200.0), "run doit again in 3 min"),
+        (Refused("500", "", 500, {}, 200.0), "run doit again in 4 min"),
         (Refused("500", "", 500), "correct what it names, or look at its own log"),
-        (Unreachable("503", 503, {}, 200.0), "run doit again in 3 min"),
+        (Unreachable("503", 503, {}, 240.0), "run doit again in 4 min"),
+        (Unreachable("503", 503, {}, 100_000.0), "run doit again in 28 h"),
+        (Unreachable("503", 503, {"detail": {"msg": "Server is busy"}}), "run doit again in a while"),
         (Unreachable("503", 503), "see whether it still runs, then run doit again"),
     ],
 )

@@ -129,7 +129,26 @@ def test_all_waits_together_are_no_longer_than_the_images_time(progress: FakePro
     assert (left, progress.now_s) == (["image"], 80.0)
 
 
-def test_it_tries_seven_times_at_most(progress: FakeProgress) -> None:
+@pytest.mark.parametrize("error", [no_room(), away(503), no_room(429, 0.0), no_room(500, 0.0)])
+def test_a_server_that_is_busy_with_another_image_is_waited_for_as_long_as_one_may_take(
+    progress: FakeProgress, error: Exception
+) -> None:
+    tried = 0
+
+    def call() -> str:
+        nonlocal tried
+        tried += 1
+        if progress.now_s < 500.0:
+            raise error
+        return "image"
+
+    assert call_with_retries(call, progress) == "image"
+    assert progress.now_s < 530.0
+    assert tried <= 501
+    assert max(progress.waits) <= 30.0
+
+
+def test_what_costs_something_is_tried_seven_times_at_most(progress: FakeProgress) -> None:
     call, left = calls(*[no_room(429, 0.0)] * 7, "image")
     with pytest.raises(Refused):
         call_with_retries(call, progress, is_paid=True)
@@ -186,7 +205,7 @@ def test_what_may_have_been_paid_for_is_said_and_not_asked_for_again(progress: F
 
 @pytest.mark.parametrize("error", LOST)
 def test_what_costs_nothing_is_only_said(progress: FakeProgress, error: Exception) -> None:
-    call, _ = calls(*[error] * 7)
+    call, _ = calls(*[error] * 1000)
     with pytest.raises(type(error)):
         call_with_retries(call, progress)
 
