@@ -14,7 +14,7 @@ import socket
 import ssl
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -149,7 +149,10 @@ class SecretRedactor:
     """
 
     def __init__(self, *secrets: str) -> None:
-        self._texts = [text for secret in secrets for text in (secret, secret.rpartition(" ")[2]) if text]
+        self._set(text for secret in secrets for text in (secret, secret.rpartition(" ")[2]) if text)
+
+    def _set(self, texts: Iterable[str]) -> None:
+        self._texts = list(texts)
         self._long = [text for text in self._texts if len(text) >= _SHORTEST]
 
     def text(self, said: str) -> str:
@@ -162,16 +165,12 @@ class SecretRedactor:
         return one_line(self.text(said), longest)  # cut last: the cut may be in the middle of a secret
 
     def json(self, value: Any) -> Any:
-        """Return the JSON value without the secrets. Raises RecursionError."""
-        if not self._long:
-            return value
-        if isinstance(value, str):
-            return _without(value, self._long)
-        if isinstance(value, list):
-            return [self.json(one) for one in value]
-        if isinstance(value, dict):
-            return {self.json(key): self.json(one) for key, one in value.items()}
-        return value
+        """Return the JSON value without the secrets, but for short ones. Raises RecursionError."""
+        return _without_in_json(value, self._long, self._long) if self._long else value
+
+    def error(self, value: Any) -> Any:
+        """Return an error's JSON value, whose texts are for a person, without any secret. Raises RecursionError."""
+        return _without_in_json(value, self._texts, self._long) if self._texts else value
 
     def blot(self, data: bytes) -> bytes:
         """Return the bytes with the secrets blotted out, none longer or shorter."""
@@ -183,11 +182,30 @@ class SecretRedactor:
         """Return whether these bytes contain a secret as it is."""
         return any(text.encode("utf-8") in data for text in self._long)
 
+    def for_answer_to(self, text: str) -> SecretRedactor:
+        """Return one for the answer to a request with this text, which says itself whatever secret is in it.
+
+        A password can be a word of the prompt, and many programs write that into the image.
+        """
+        other = SecretRedactor()
+        other._set(secret for secret in self._texts if secret not in text)
+        return other
+
 
 def _without(said: str, texts: Sequence[str]) -> str:
     for text in texts:
         said = said.replace(text, "…")
     return said
+
+
+def _without_in_json(value: Any, texts: Sequence[str], of_keys: Sequence[str]) -> Any:
+    if isinstance(value, str):
+        return _without(value, texts)
+    if isinstance(value, list):
+        return [_without_in_json(one, texts, of_keys) for one in value]
+    if isinstance(value, dict):
+        return {_without(key, of_keys): _without_in_json(one, texts, of_keys) for key, one in value.items()}
+    return value
 
 
 class _CheckedSocket(io.RawIOBase):

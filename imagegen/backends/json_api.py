@@ -176,13 +176,16 @@ class JsonApi:
             raise
         return self._read_object(data) if data else {}
 
-    def _decode_image(self, text: object, answer: Mapping[str, Any] | None = None, instead: bytes = b"") -> bytes:
+    def _decode_image(
+        self, text: object, answer: Mapping[str, Any] | None = None, instead: bytes = b"", asked: str = ""
+    ) -> bytes:
         """Return an image that came as base64.
 
         Args:
             text: the base64.
             answer: what else came with it.
             instead: what is returned if there is no image, since it was paid for. Then secrets are only blotted out.
+            asked: texts of the request. What they have in them is not a secret in the image.
 
         Raises:
             Refused: there is no image, or a secret is in it.
@@ -190,9 +193,15 @@ class JsonApi:
         image = read_base64(text)
         if instead:
             return self._redactor.blot(image or instead)
+        if isinstance(text, str) and text.startswith(("http://", "https://")):
+            what = f"{self.url} answered with the address of an image, which imagegen does not fetch"
+            hint = (
+                f"set the server so that it answers with the image itself; this one is at {self._redactor.line(text)}"
+            )
+            raise Refused(what, hint, HTTPStatus.OK, answer)
         if not image:
             raise Refused(f"{self.url} answered without an image", "look at its own log", HTTPStatus.OK, answer)
-        if self._redactor.is_in(image):
+        if self._redactor.for_answer_to(asked).is_in(image):
             raise Refused(
                 f"the image has in it what {self.auth_setting} holds", "do not use this server", HTTPStatus.OK
             )
@@ -284,12 +293,13 @@ class JsonApi:
 
     def _read_refusal(self, data: bytes) -> Mapping[str, Any] | None:
         """Return the JSON object in the body of a refusal; None if it is not one."""
-        return self._read_object(data[:_LONGEST_REFUSAL])
+        return self._read_object(data[:_LONGEST_REFUSAL], is_error=True)
 
-    def _read_object(self, data: bytes) -> Mapping[str, Any] | None:
+    def _read_object(self, data: bytes, *, is_error: bool = False) -> Mapping[str, Any] | None:
         """Return the JSON object in the body of an answer; None if it is not one."""
+        redact = self._redactor.error if is_error else self._redactor.json
         try:
-            answer = self._redactor.json(read_json(data))
+            answer = redact(read_json(data))
         except (ValueError, RecursionError):
             return None
         return answer if isinstance(answer, dict) else None

@@ -22,6 +22,7 @@ import pytest
 
 from imagegen.backends import json_api
 from imagegen.backends.json_api import JsonApi, Refused, Unreachable
+from imagegen.backends.refusals import find_words
 from tests.backends.comfyui.fake_program import free_port
 
 
@@ -277,6 +278,35 @@ def test_what_is_no_image_in_base64_is_refused(text: object) -> None:
     with pytest.raises(Refused, match="answered without an image") as caught:
         Api("http://h")._decode_image(text)
     assert caught.value.status == 200
+
+
+def test_an_address_in_place_of_an_image_is_said_to_be_one() -> None:
+    with pytest.raises(Refused, match="answered with the address of an image") as caught:
+        ApiWithKey("http://h", "Bearer abcdefghij")._decode_image("https://h/abcdefghij.png")
+    assert caught.value.hint.endswith("this one is at https://h/….png")
+
+
+def test_a_password_that_is_a_word_of_the_request_is_no_secret_in_the_image() -> None:
+    api = ApiWithKey("http://h", "Basic YW5uYTphIHJlZCBmb3g=", "anna:one watercolour", "one watercolour")
+    prompt = "a watercolour of a fox"
+    image = b"PNG " + prompt.encode()
+    encoded = base64.b64encode(image).decode()
+    assert api._decode_image(encoded, asked=prompt) == image
+    with pytest.raises(Refused, match="the image has in it"):
+        api._decode_image(encoded, asked="a fox")
+    with pytest.raises(Refused, match="the image has in it"):
+        api._decode_image(base64.b64encode(b"PNG anna:one watercolour").decode(), asked=prompt)
+
+
+@pytest.mark.parametrize("secret", ["Bearer s3cret", "s3"])
+def test_not_even_a_short_secret_is_shown_of_an_error(secret: str) -> None:
+    body = json.dumps({"detail": [{"msg": "who is s3cret?", "loc": ["s3cret"]}], "s3": 1}).encode()
+    for status in (400, 401, 503):
+        with answering(status, body) as (url, _), pytest.raises((Refused, Unreachable)) as caught:
+            ApiWithKey(url, secret).menu()
+        assert isinstance(caught.value, (Refused, Unreachable))
+        assert secret.rpartition(" ")[2] not in find_words(caught.value.answer) + str(caught.value)
+        assert caught.value.answer["s3"] == 1  # a name that a program looks for
 
 
 def test_an_image_with_the_key_in_it_is_not_kept() -> None:

@@ -124,8 +124,9 @@ class Server(JsonApi):
         path = "/sdapi/v1/img2img" if "init_images" in body else "/sdapi/v1/txt2img"
         self._session().close()  # a connection that was kept may be closed by the server at this moment
         data = self._send("POST", path, limit=_MOST, check=check, silence_s=math.inf, json=dict(body))
+        asked = f"{body['prompt']}\n{body['negative_prompt']}"  # which both the answer and the image repeat
         try:
-            answer = self._redactor.json(read_json(data))
+            answer = self._redactor.for_answer_to(asked).json(read_json(data))
             info = _read_info(answer.get("info"))
             first = info.get("index_of_first_image")
             text = answer["images"][first if isinstance(first, int) else 0]
@@ -134,7 +135,7 @@ class Server(JsonApi):
         if not text:
             what = f"{self.url} answered without an image, as if it ran out of memory or had no model"
             raise Refused(what, "look at its own log: it says why")
-        return self._decode_image(text), info
+        return self._decode_image(text, asked=asked), info
 
     def interrupt(self) -> None:
         """Stop what it generates, whoever asked for it."""

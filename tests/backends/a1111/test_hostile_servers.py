@@ -82,6 +82,28 @@ def test_of_an_error(fake: FakeA1111) -> None:
         assert len(said) < 2000
 
 
+def test_of_a_short_password_in_an_error(
+    fake: FakeA1111, project: A1111Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("A1111_AUTH", "anna:Qj7w")
+    fake.fault("error")
+    fake.says = {"/txt2img": {"error": "login", "detail": "anna:Qj7w is Qj7w"}}
+    project.build_one()
+    assert "login: … is …" in project.report
+    assert not [file for file in project.root.rglob("*") if file.is_file() and b"Qj7w" in file.read_bytes()]
+
+
+def test_a_password_that_is_a_word_of_the_prompt_costs_no_image(
+    fake: FakeA1111, project: A1111Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("A1111_AUTH", "anna:watercolour")
+    prompt = "a watercolour of a fox"
+    first, *rest = read_png(picture(size=(64, 64)))
+    image = write_png([first, (b"tEXt", b"parameters\0" + prompt.encode()), *rest])
+    fake.says = {"/txt2img": {"images": [base64.b64encode(image).decode()], "info": {"prompt": prompt}}}
+    assert project.build_one(prompt=prompt) == "generated"
+
+
 SECRET = "MARKEDword04"  # noqa: S105 - no real one
 
 
