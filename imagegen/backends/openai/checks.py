@@ -44,7 +44,8 @@ def check_request(request: Request, named: str, server: Server, url: str) -> Ite
     for name in sorted({*request.given, *request.extra} & HONOURED - dialect.fields.keys()) if not named else ():
         field, or_name = f"openai.{name}", ""
         if name in request.given:
-            field, or_name = name, f", or write openai.dialect: {dialect.name}, and it is left out"
+            where = "in the job or in [tool.imagegen]"
+            field, or_name = name, f", or set openai.dialect to {dialect.name}, {where}: then it is left out"
         yield Problem("", f"{field}: {dialect.program} does not take it", f"remove it{or_name}")
     yield from _check_numbers(request, dialect)
     yield from _check_texts(request, dialect)
