@@ -6,18 +6,23 @@ import base64
 import hashlib
 import io
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from imagegen.backends.base import Context, GenerationError
 from imagegen.config.document import MAX_BYTES
 from imagegen.errors import ImagegenError, Problem
 from imagegen.plan.naming import is_output_name
 
+if TYPE_CHECKING:
+    from PIL import Image
+
 __all__ = ["FIRST_IMAGE", "encode_image", "read_images", "read_size", "resolve_images", "resolve_strength"]
 
 FIRST_IMAGE = "init"
 """The key of the image to start from."""
 _DEFAULT_STRENGTH = 0.75
+_ORIENTATION = 0x0112
+"""The tag of EXIF."""
 
 
 def read_images(
@@ -76,9 +81,11 @@ def resolve_strength(section: Mapping[str, Any], problems: list[Problem]) -> dic
 
 
 def encode_image(data: bytes, option: str, size: tuple[int, int] | None = None) -> str:
-    """Return a reference image in base64, as every program reads it: PNG or JPEG with three or four channels.
+    """Return a reference image in base64, as every program reads it: PNG or JPEG, upright, with three channels.
 
     stable-diffusion.cpp takes no greyscale, and WebP only if it was built with libwebp (examples/common/media_io.cpp).
+    It shows whatever colour is below what is transparent; A1111 puts white there, and so it is here for all programs.
+    None of them turns an image upright, as its EXIF data say and as it is shown.
 
     Args:
         data: the image's file.
@@ -88,23 +95,43 @@ def encode_image(data: bytes, option: str, size: tuple[int, int] | None = None) 
     Raises:
         GenerationError: it is damaged.
     """
-    from PIL import Image
+    from PIL import Image, ImageOps
 
     try:
         image: Image.Image = Image.open(io.BytesIO(data), formats=("PNG", "JPEG", "WEBP", "GIF", "BMP"))
-        is_other_size = size is not None and image.size != size
-        if is_other_size or image.format not in ("PNG", "JPEG") or image.mode not in ("RGB", "RGBA"):
-            if image.mode.startswith("I"):  # 16 bits, which Pillow's own conversion would clip
-                image = image.convert("I").point(lambda value: value * (1 / 256)).convert("L")
+        is_plain = image.format in ("PNG", "JPEG") and image.mode == "RGB" and not image.has_transparency_data
+        changed = image if is_plain else _flatten(image)
+        if _is_turned(image):
+            changed = ImageOps.exif_transpose(changed)
+        if size is not None and changed.size != size:
+            changed = changed.resize(size, Image.Resampling.LANCZOS)
+        if changed is not image:
             written = io.BytesIO()
-            image = image.convert("RGB")
-            if size is not None and is_other_size:
-                image = image.resize(size, Image.Resampling.LANCZOS)
-            image.save(written, "PNG", compress_level=1)
+            changed.save(written, "PNG", compress_level=1, exif=b"")
             data = written.getvalue()
     except Exception:  # a decoder fails on foreign bytes in more ways than Pillow documents
         raise GenerationError(f"{option}: the image is damaged, and cannot be read", "save it again") from None
     return base64.b64encode(data).decode("ascii")
+
+
+def _flatten(image: Image.Image) -> Image.Image:
+    """Return an image of any mode with three channels: on white, if it is transparent anywhere."""
+    from PIL import Image
+
+    if image.mode.startswith("I"):  # 16 bits, which Pillow's own conversion would clip
+        return image.convert("I").point(lambda value: value * (1 / 256)).convert("L").convert("RGB")
+    if image.has_transparency_data:
+        seen = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", seen.size, "white"), seen)
+    return image.convert("RGB")
+
+
+def _is_turned(image: Image.Image) -> bool:
+    """Return whether an image is shown in another way than its pixels are stored, as its EXIF data say."""
+    try:
+        return bool(image.getexif().get(_ORIENTATION, 1) != 1)
+    except Exception:  # EXIF data that nobody can read say nothing
+        return False
 
 
 def read_size(data: bytes) -> str:
