@@ -14,8 +14,9 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
-from imagegen.backends.a1111.programs import identify
+from imagegen.backends.a1111.programs import KOBOLDCPP, identify
 from imagegen.backends.base import Diagnosis
+from imagegen.backends.comfyui.client import is_koboldcpp
 from imagegen.backends.comfyui.swarmui import find_address
 from imagegen.backends.http import deadline
 from imagegen.backends.json_api import JsonApi, Refused, Unreachable
@@ -138,7 +139,10 @@ def _list_owners(models: Any) -> list[str]:
 
 
 def _recognise_comfyui(probe: Probe) -> Server | None:
-    version = _text(probe.get("/system_stats"), "system", "comfyui_version")
+    stats = probe.get("/system_stats")
+    if is_koboldcpp(stats):
+        return _recognise_koboldcpp(probe)
+    version = _text(stats, "system", "comfyui_version")
     return Server(f"ComfyUI {version}", {"backend": "comfyui", "comfyui.server.url": probe.url}) if version else None
 
 
@@ -162,6 +166,8 @@ def _recognise_a1111(probe: Probe) -> Server | None:
     if (found := identify(probe.get)) is None:
         return None
     program, version = found
+    if program is KOBOLDCPP:  # which may have no image model
+        return _recognise_koboldcpp(probe)
     return Server(f"{program.name} {version}".rstrip(), {"backend": "a1111", "a1111.server.url": probe.url})
 
 

@@ -56,6 +56,8 @@ def test_comfyui_is_named_with_the_settings_that_use_it(usual: int, program: str
         (7860, "draw-things", "Draw Things", "a1111"),
         (7860, "koboldcpp", "koboldcpp 1.117.1", "a1111"),
         (5001, "koboldcpp", "koboldcpp 1.117.1", "a1111"),
+        (8188, "koboldcpp", "koboldcpp 1.117.1", "a1111"),
+        (8000, "koboldcpp", "koboldcpp 1.117.1", "a1111"),
         (1234, "sd-server", "sd-server, with sd15.safetensors", "sd"),
     ],
 )
@@ -131,6 +133,15 @@ def test_a_program_that_cannot_generate_now_is_named_with_the_reason(usual: int,
         row = look(port, usual)
     assert (row.found, row.settings) == (found, {})
     assert len(seen) == 1
+
+
+@pytest.mark.parametrize("usual", [5001, 7860, 8000, 8188])
+def test_koboldcpp_without_an_image_model_has_no_settings_at_any_port(usual: int) -> None:
+    with FakeA1111("koboldcpp") as fake:
+        fake.says = {"/api/extra/version": {"result": "KoboldCpp", "version": "1.116.1", "txt2img": False}}
+        row = look(int(fake.url.rpartition(":")[2]), usual)
+    assert row.found == "koboldcpp 1.116.1: it has no image model (start it with --sdmodel)"
+    assert row.settings == {}
 
 
 @pytest.mark.parametrize("usual", USUAL_PORTS)

@@ -21,7 +21,7 @@ from imagegen.backends.json_api import JsonApi, Refused, Unreachable
 if TYPE_CHECKING:
     import requests
 
-__all__ = ["Client", "Events"]
+__all__ = ["Client", "Events", "is_koboldcpp"]
 
 MAX_IMAGE = 256 * 1024**2
 """Bytes of an image that are read: the pixels of the largest one that is decoded take so many unpacked."""
@@ -54,6 +54,11 @@ class Client(JsonApi):
             stats = None
         if not _is_comfyui(stats):
             raise Refused(f"what answers at {self.url} is not ComfyUI", self._check_address)
+        if is_koboldcpp(stats):
+            what = (
+                f"what answers at {self.url} is koboldcpp, which has ComfyUI's API, but may answer with another image"
+            )
+            raise Refused(what, f"write backend: a1111, and a1111.server.url: {self.url}", _OK)
         return dict(stats)
 
     def object_info(self, class_type: str) -> dict[str, Any] | None:
@@ -145,6 +150,18 @@ def _is_comfyui(stats: Any) -> bool:
     )
 
 
+def is_koboldcpp(stats: Any) -> bool:
+    """Whether this answer to /system_stats is koboldcpp's: it gives whoever asks its last image, whoever's that is.
+
+    Source: its koboldcpp.py, 1.117.
+    """
+    devices = stats.get("devices") if isinstance(stats, dict) else None
+    return isinstance(devices, list) and any(
+        isinstance(one, dict) and one.get("name") == "koboldcpp" for one in devices
+    )
+
+
+_OK = 200
 _CONNECT_S = 5.0
 _PAUSES_S = 1.0, 30.0
 """Seconds between two connections, the first and the most: a server that restarts takes a while."""

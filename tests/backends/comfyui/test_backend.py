@@ -9,6 +9,7 @@ import pytest
 from imagegen.backends.base import GenerationError
 from imagegen.backends.comfyui.backend import ComfyUIBackend
 from imagegen.execute.worker import ImageProgress
+from tests.backends.a1111.fake_a1111 import FakeA1111
 from tests.backends.comfyui.fake_program import ComfyFolder, free_port
 from tests.backends.comfyui.fake_server import FakeComfyUI
 from tests.backends.comfyui.sections import Sections
@@ -51,3 +52,11 @@ def test_an_address_with_nothing_of_comfyui_is_told_as_such(sections: Sections) 
         (problem,) = ComfyUIBackend().preflight([sections.request()])
     assert problem.what == f"what answers at {server.url}/prefix is not ComfyUI"
     assert "COMFYUI_URL" in problem.hint
+
+
+def test_koboldcpp_gets_no_image_to_generate(sections: Sections) -> None:
+    with FakeA1111("koboldcpp") as fake:
+        sections.environment = {"COMFYUI_URL": fake.url}
+        (problem,) = ComfyUIBackend().preflight([sections.request()])
+    assert "is koboldcpp" in problem.what
+    assert problem.hint == f"write backend: a1111, and a1111.server.url: {fake.url}"

@@ -10,6 +10,7 @@ import pytest
 from imagegen.backends.comfyui.client import Client
 from imagegen.backends.comfyui.server import probe
 from imagegen.backends.json_api import Refused, Unreachable
+from tests.backends.a1111.fake_a1111 import FakeA1111
 from tests.backends.file_server import FileServer, Served, file_server
 
 STATS = "/system_stats"
@@ -39,6 +40,14 @@ def test_an_answer_that_is_not_as_comfyui_answers_is_told_as_such(answer: bytes)
         server.files[STATS] = Served(answer, headers={"Content-Type": "application/json"})
         assert "is not ComfyUI" in refusal(server) or "not JSON" in refusal(server)
         assert probe(server.url).what == "other"
+
+
+def test_koboldcpp_is_not_taken_for_comfyui() -> None:
+    with FakeA1111("koboldcpp") as fake:
+        with pytest.raises(Refused, match="is koboldcpp") as refused:
+            Client(fake.url).system_stats()
+        assert refused.value.hint == f"write backend: a1111, and a1111.server.url: {fake.url}"
+        assert (probe(fake.url).what, probe(fake.url).hint) == ("other", refused.value.hint)
 
 
 def test_an_answer_without_end_is_not_read_to_its_end() -> None:

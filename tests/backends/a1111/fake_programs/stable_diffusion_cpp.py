@@ -139,6 +139,9 @@ class KoboldCpp(SdServer):
             return None
         if path == "/api/extra/version":
             return 200, {"result": "KoboldCpp", "version": "1.117.1", "protected": False, "llm": True, "txt2img": True}
+        if path == "/system_stats":
+            system = {"os": "posix", "comfyui_version": "v0.3.4-3-g7126ecf", "python_version": "3.10.12"}
+            return 200, {"system": system, "devices": [{"name": "koboldcpp", "type": "cuda", "index": 0}]}
         if path == "/sdapi/v1/sd-models" and not self.current:
             return 200, []
         if path == "/sdapi/v1/samplers":
