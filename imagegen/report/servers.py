@@ -50,23 +50,42 @@ def _is_set(held: Any, value: str) -> bool:
     return any(is_same_server(str(one), value) for one in (held if isinstance(held, tuple) else (held,)))
 
 
+def _read_keys(pyproject: str) -> set[str]:
+    """Return the names of the settings that this text has; none if it is not valid, of which another row tells."""
+    from imagegen.config.pyproject import parse_toml
+
+    def list_keys(table: Any, prefix: str) -> Iterator[str]:
+        for key, value in table.items() if isinstance(table, dict) else ():
+            yield f"{prefix}{key}"
+            yield from list_keys(value, f"{prefix}{key}.")
+
+    try:
+        return set(list_keys(parse_toml(pyproject).get("tool", {}).get("imagegen"), ""))
+    except (ValueError, AttributeError):
+        return set()
+
+
 def format_settings(settings: Mapping[str, str], pyproject: str | None) -> list[str]:
     """Return the lines to write into a pyproject.toml of this text, each group after a line that says where.
 
     A key whose table has a header of its own goes below that: TOML takes no `sd.model` above a `[tool.imagegen.sd]`. A
-    header that is not there yet is among the lines. pyproject: None if there is no such file.
+    header that is not there yet is among the lines. A key that is there already is to be changed: TOML takes none
+    twice. pyproject: None if there is no such file.
     """
+    held = _read_keys(pyproject or "")
     headers = set(re.findall(r"^[ \t]*\[tool\.imagegen((?:\.[\w-]+)*)\]", pyproject or "", re.MULTILINE))
-    groups: dict[str, list[str]] = defaultdict(list)
+    groups: dict[tuple[str, bool], list[str]] = defaultdict(list)
     for name, value in settings.items():
         table = f".{name.rpartition('.')[0]}" if "." in name else ""
         while table and table not in headers:
             table = table.rpartition(".")[0]
-        groups[table].append(f"{f'.{name}'[len(table) + 1 :]} = {json.dumps(value)}")
+        groups[table, name in held].append(f"{f'.{name}'[len(table) + 1 :]} = {json.dumps(value)}")
     lines = []
-    for table, keys in groups.items():
+    for (table, is_held), keys in groups.items():
         header = f"[tool.imagegen{table}]"
-        if table in headers:
+        if is_held:
+            lines += [f"change below {header} in pyproject.toml:", *(f"  {key}" for key in keys)]
+        elif table in headers:
             lines += [f"below {header} in pyproject.toml:", *(f"  {key}" for key in keys)]
         else:
             where = "there is no pyproject.toml; write one" if pyproject is None else "write into pyproject.toml"

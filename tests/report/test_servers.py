@@ -111,13 +111,44 @@ def test_the_lines_fit_into_the_file_that_is_there(before: str | None, groups: d
     assert flat(parse_toml(text)["tool"]["imagegen"]).items() >= WRITTEN.items()
 
 
+@pytest.mark.parametrize(
+    "before",
+    [
+        '[tool.imagegen]\nopenai.server.url = "http://gpu2/v1"\nbackend = "sd"\n',
+        '[tool.imagegen]\nbackend = "sd"\n[tool.imagegen.openai]\nserver.url = "http://gpu2/v1"\n',
+        '[tool.imagegen.openai.server]\nurl = "http://gpu2/v1"\n[tool.imagegen]\nbackend = "sd"\n',
+    ],
+)
+def test_what_is_there_with_another_value_is_to_be_changed(before: str) -> None:
+    found = format_settings(WRITTEN, before)
+    changed = {line.strip().partition(" =")[0] for line in _list_changed(found)}
+    assert {key.rpartition(".")[2] for key in changed} == {"url", "backend"}
+    kept = [line for line in before.splitlines() if not line.startswith(tuple(changed))]
+    text = write(found, "\n".join([*kept, ""]))
+    assert flat(parse_toml(text)["tool"]["imagegen"]) == WRITTEN
+
+
+def _list_changed(found: list[str]) -> list[str]:
+    """Return the lines of settings that are to be changed."""
+    lines, is_change = [], False
+    for line in found:
+        is_change = line.startswith("change") if line.endswith(":") else is_change
+        lines += [line] if is_change and " = " in line else []
+    return lines
+
+
+@pytest.mark.parametrize("before", ["[tool.imagegen", "tool = 3\n", "[tool]\nimagegen = 3\n"])
+def test_a_file_that_is_not_valid_is_no_hindrance(before: str) -> None:
+    assert any("openai.server.url" in line for line in format_settings(WRITTEN, before))
+
+
 def read(found: list[str], before: str) -> dict[str, list[tuple[str, str]]]:
     """Return the key and the line of each setting, by the header that it goes below."""
     groups: dict[str, list[tuple[str, str]]] = {}
     header = ""
     for line in map(str.strip, found):
         if line.endswith(":"):
-            header = line.split()[1] if line.startswith("below") else ""
+            header = line.split("below ")[1].split()[0] if "below " in line else ""
             assert not header or header in before
         elif line.startswith("["):
             header = line
