@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from imagegen.backends.choices import check_multiples
 from imagegen.errors import Problem
 from imagegen.plan.request import Request
 
-__all__ = ["NOTHING", "Limits", "check_limits"]
+__all__ = ["NOTHING", "Limits", "check_limits", "check_seed"]
 
 NOTHING = "(?!)"
 """Regular expression that nothing matches."""
@@ -45,6 +45,12 @@ class Limits:
         return seed % (self.most_seed + 1)
 
 
+def check_seed(request: Request, program: str, fold: Callable[[int], int]) -> Iterator[Problem]:
+    """Yield a seed that the job gives and the program does not have: only our own are folded."""
+    if "seed" in request.given and request.seed is not None and (taken := fold(request.seed)) != request.seed:
+        yield Problem("", f"seed {request.seed}: {program} would take it for {taken}", f"write {taken}")
+
+
 def check_limits(request: Request, limits: Limits) -> Iterator[Problem]:
     """Yield what is beyond the limits; `where` is empty."""
     name = limits.name
@@ -54,8 +60,7 @@ def check_limits(request: Request, limits: Limits) -> Iterator[Problem]:
     least, most = limits.cfg
     if not least <= request.cfg <= most:
         yield Problem("", f"cfg {request.cfg:g}: {name} takes {least} to {most}", "give one of these")
-    if request.seed is not None and request.seed > _MOST_SEED:
-        yield Problem("", f"seed {request.seed}: {name} would take another", f"give one up to {_MOST_SEED:,}")
+    yield from check_seed(request, name, limits.fold_seed)
     for text, field in ((request.prompt, "prompt"), (request.negative, "negative prompt")):
         if len(text.encode("utf-8")) > limits.longest_prompt:
             yield Problem(

@@ -10,10 +10,12 @@ from imagegen.errors import ImagegenError, Problem
 from imagegen.plan.request import Request
 
 __all__ = [
-    *("INIT_STRENGTH", "LORAS", "NAME", "STRENGTH"),
+    *("ALL_FIELDS", "INIT_STRENGTH", "LORAS", "NAME", "STRENGTH"),
     *("address", "find_url", "normalise", "option", "recover_options", "remove_options", "resolve_loras"),
 ]
 
+ALL_FIELDS = frozenset({"prompt", "negative", "width", "height", "steps", "cfg", "sampler", "scheduler", "seed"})
+"""Those of a request that decide the pixels, where a backend takes them all."""
 NAME = {"type": "text", "minlength": 1, "maxlength": 500}
 """A name or a path."""
 STRENGTH = {"type": "number", "min": -100, "max": 100}

@@ -18,7 +18,7 @@ _Server = TypeVar("_Server")
 
 
 class ServerBackend(Backend, Generic[_Server]):
-    """Each server is asked once in a run. Subclass it: `inspect`, `check` and `describe` are needed too.
+    """Each server is asked once in a run. Needed too: `inspect`, `find_model`, `check`, `describe`.
 
     `concurrency` says how many images a request's server generates at a time for us: one, unless overridden.
     """
@@ -45,6 +45,16 @@ class ServerBackend(Backend, Generic[_Server]):
     def inspect(self, request: Request) -> _Server:
         """Ask a request's server what it is and has. Raises Refused and Unreachable."""
         raise NotImplementedError
+
+    def find_model(self, request: Request, server: _Server) -> str | Problem:
+        """Return the model that a request means there, the server's only one if it names none; or why there is none."""
+        raise NotImplementedError
+
+    def choose_model(self, request: Request) -> str:
+        """Return the only model of the request's server."""
+        if isinstance(found := self.find_model(request, self.require_server(request)), Problem):
+            raise GenerationError(found.what, found.hint)
+        return found
 
     def check(self, request: Request, server: _Server) -> Iterable[Problem]:
         """Return the problems of a request at its server; their `where` is empty."""

@@ -232,10 +232,13 @@ def _name_origins(reasons: list[Reason], output: Output) -> list[Reason]:
 
 
 def compare_requests(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[Reason]:
-    """Compare two requests field by field, in their order. Of two backends, a field that only one uses is no change."""
+    """Compare two requests field by field, in their order.
+
+    Of two backends, a field that only one uses is no change, unless the picture owed something to it that is gone.
+    """
     if old.get("backend") != new.get("backend") != DERIVE:
-        both = old.keys() & new.keys()
-        old, new = ({key: fields[key] for key in both} for fields in (old, new))
+        compared = old.keys() & (new.keys() | _SHAPING)
+        old, new = ({key: fields[key] for key in compared & fields.keys()} for fields in (old, new))
     return _find_differences(old, new)
 
 
@@ -252,6 +255,8 @@ def _find_differences(old: Mapping[str, Any], new: Mapping[str, Any], above: str
     return reasons
 
 
+_SHAPING = frozenset({"images", "loras", "strength"})
+"""Options of several backends that shape a picture, each in its own section."""
 _ORDER = {name: number for number, name in enumerate(Request.__dataclass_fields__)}
 
 

@@ -79,6 +79,18 @@ def test_a_field_that_only_one_of_two_backends_uses_is_no_change() -> None:
     assert list(map(str, found.reasons)) == ["backend placeholder → comfyui", "seed 1 → 2"]
 
 
+def test_what_shaped_the_picture_and_is_gone_with_the_backend_is_said() -> None:
+    options = {"loras": {"tint": 0.8}, "strength": 0.5, "images": {"init": "ab" * 32}, "set": {"3.cfg": 1}}
+    line = line_of(output(), request={"backend": "a1111", "seed": 1, **options}, fingerprint="other")
+    said = list(map(str, verdict(output(), line, OURS).reasons))
+    assert said[0] == "backend a1111 → comfyui"
+    assert sorted(said[1:]) == [
+        f"images.init {('ab' * 32)[:21]}… → none",
+        "loras.tint 0.8 → none",
+        "strength 0.5 → none",
+    ]
+
+
 @pytest.mark.parametrize(("negative", "reasons"), [("", []), ("fog", ["negative prompt changed"])])
 def test_an_empty_field_that_another_model_does_not_take_is_no_change(negative: str, reasons: list[str]) -> None:
     fields = output().fields

@@ -392,7 +392,7 @@ FAULTS = (
     ),
     _fault(
         "a seed that a server does not have is sent as it is",
-        "backends/a1111/test_requests.py::test_a_seed_is_sent_as_one_that_the_server_takes_and_recorded",
+        "backends/a1111/test_requests.py::test_a_seed_of_ours_is_sent_as_one_that_the_server_takes_and_recorded",
         ("backends/limits.py", "return seed % (self.most_seed + 1)", "return seed"),
     ),
     _fault(

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from imagegen.backends.a1111.section import OPTIONS, PARAMETERS, resolve
 from imagegen.backends.base import Diagnosis, GeneratedImage, GenerationError, Progress, Resolved
+from imagegen.backends.options import ALL_FIELDS
 from imagegen.backends.server_backend import ServerBackend
 from imagegen.backends.text import list_first, one_line
 from imagegen.errors import Problem
@@ -29,9 +30,7 @@ class A1111Backend(ServerBackend["Server"]):
     """One object serves a whole run."""
 
     name = "a1111"
-    parameters = PARAMETERS | {
-        *("prompt", "negative", "width", "height", "steps", "cfg", "sampler", "scheduler", "seed")
-    }
+    parameters = PARAMETERS | ALL_FIELDS
     options: Mapping[str, Any] = OPTIONS
     model_option = "checkpoint"
 
@@ -50,9 +49,11 @@ class A1111Backend(ServerBackend["Server"]):
         url = self.url(request)
         return Server(url, os.environ.get("A1111_AUTH", "") if url == self.context.settings.a1111_server_url else "")
 
-    def choose_model(self, request: Request) -> str:
-        """Return the only checkpoint that the server has, or the one that Draw Things shows."""
-        return self._find_checkpoint(request)[1]
+    def find_model(self, request: Request, server: Server) -> str | Problem:
+        """Return the checkpoint's file, or the one that Draw Things shows."""
+        from imagegen.backends.a1111.checks import find_checkpoint
+
+        return find_checkpoint(request, server)
 
     def check(self, request: Request, server: Server) -> Iterable[Problem]:
         """Compare checkpoint, sampler, scheduler and LoRAs with the server's lists, and the rest with its program."""
@@ -79,7 +80,7 @@ class A1111Backend(ServerBackend["Server"]):
         from imagegen.backends.a1111.generation import Generation
         from imagegen.backends.a1111.image import build_body, find_difference
 
-        server, checkpoint = self._find_checkpoint(request)
+        server, checkpoint = self.require_server(request), self.choose_model(request)
         task = progress.begin_attempt() if server.program.takes_task else ""
         body = build_body(request, server, checkpoint, progress.file)
         may_interrupt = request.extra.get("server", {}).get("interrupt")
@@ -103,12 +104,3 @@ class A1111Backend(ServerBackend["Server"]):
         yield Diagnosis(True, "checkpoints", (f"{len(names)}: {list_first(names)}" if names else "not listed") + loaded)
         if samplers := list(dict.fromkeys(server.samplers.values())):
             yield Diagnosis(True, "samplers", f"{len(samplers)}: {list_first(samplers)}")
-
-    def _find_checkpoint(self, request: Request) -> tuple[Server, str]:
-        """Return the request's server, and the checkpoint that it means there. Raises GenerationError."""
-        from imagegen.backends.a1111.checks import find_checkpoint
-
-        server = self.require_server(request)
-        if isinstance(found := find_checkpoint(request, server), Problem):
-            raise GenerationError(found.what, found.hint)
-        return server, found

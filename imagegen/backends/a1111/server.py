@@ -74,9 +74,10 @@ class Server(JsonApi):
 
     def _refuse(self) -> tuple[Program, str]:
         """Raise what is wrong with a server that does not have the API."""
-        if "system" in (self.look("/system_stats") or {}):
-            hint = f"write backend: comfyui, and comfyui.server.url: {self.url}"
-            raise Refused(f"what answers at {self.url} is ComfyUI", hint)
+        from imagegen.backends.other_server import find_other_server
+
+        if other := find_other_server(self, "a1111"):
+            raise other
         hint = f"start A1111, Forge or reForge with --api, or correct {self.url_setting}"
         raise Refused(f"what answers at {self.url} does not have A1111's API", hint)
 

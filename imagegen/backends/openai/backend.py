@@ -11,8 +11,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import imagegen.backends.openai.section as of_section
-from imagegen.backends.base import Diagnosis, GeneratedImage, GenerationError, Progress, Resolved
+from imagegen.backends.base import Diagnosis, GeneratedImage, Progress, Resolved
 from imagegen.backends.openai.dialects import DIALECTS
+from imagegen.backends.options import ALL_FIELDS
 from imagegen.backends.server_backend import ServerBackend
 from imagegen.backends.text import list_first
 from imagegen.errors import Problem
@@ -34,9 +35,7 @@ class OpenAIBackend(ServerBackend["Server"]):
     """One object serves a whole run."""
 
     name = "openai"
-    parameters = of_section.PARAMETERS | {
-        *("prompt", "negative", "width", "height", "steps", "cfg", "sampler", "scheduler", "seed")
-    }
+    parameters = of_section.PARAMETERS | ALL_FIELDS
     options: Mapping[str, Any] = of_section.OPTIONS
     local_options = frozenset(of_section.LOCAL_OPTIONS)
     model_option = "model"
@@ -59,18 +58,14 @@ class OpenAIBackend(ServerBackend["Server"]):
 
         if not of_section.is_paid(self.url(request), self.dialect(request)):
             return super().price(request)
-        quality = request.extra.get("quality", "auto")  # the API's default
-        size = f"{request.width}x{request.height}"
+        quality, size = request.extra.get("quality", "auto"), f"{request.width}x{request.height}"  # its default
         return find_price(self.context.settings.openai_prices, request.model, quality, size)
 
-    def choose_model(self, request: Request) -> str:
-        """Return the only model of the server that makes images."""
-        models = self.require_server(request).models
-        if len(models) == 1:
-            return models[0]
-        what = f"the job names no model, and {self.url(request)} lists {len(models) or 'none'}"
-        likely = [name for name in models if "image" in name] or models
-        raise GenerationError(what, f"name one: openai.model{': ' if likely else ''}{list_first(likely, 8)}")
+    def find_model(self, request: Request, server: Server) -> str | Problem:
+        """Return the model, or the only one that makes images."""
+        from imagegen.backends.openai.checks import find_model
+
+        return find_model(request, server, self.url(request))
 
     def inspect(self, request: Request) -> Server:
         """Find out which program the server is."""
@@ -95,10 +90,6 @@ class OpenAIBackend(ServerBackend["Server"]):
         """Compare what the job asks for with the dialect, and with the server's models."""
         from imagegen.backends.openai.checks import check_request
 
-        try:  # before the first run, it may name no model
-            request = replace(request, model=request.model or self.choose_model(request))
-        except GenerationError as error:
-            return [error.problem]
         return check_request(request, self.dialect(request), server, self.url(request))
 
     def generate(self, request: Request, progress: Progress) -> GeneratedImage:

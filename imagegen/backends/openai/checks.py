@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from imagegen.backends.choices import check_multiples, describe_choices
+from imagegen.backends.choices import check_multiples, choose_listed, describe_choices
+from imagegen.backends.limits import check_seed
 from imagegen.backends.openai.dialects import DIALECTS, HONOURED, Dialect
 from imagegen.backends.openai.section import is_openai
 from imagegen.backends.openai.server import KOBOLDCPP, Server
@@ -13,7 +14,7 @@ from imagegen.backends.sd.prompt_tag import check_length, check_text
 from imagegen.errors import Problem
 from imagegen.plan.request import Request
 
-__all__ = ["check_dialect", "check_request"]
+__all__ = ["check_dialect", "check_request", "find_model"]
 
 _LEAST_PIXELS, _MOST_PIXELS, _MOST_RATIO = 655_360, 8_294_400, 3
 """What OpenAI's gpt-image-2 takes, in multiples of 16; older models take less."""
@@ -50,11 +51,8 @@ def check_request(request: Request, named: str, server: Server, url: str) -> Ite
     yield from _check_numbers(request, dialect)
     yield from _check_texts(request, dialect)
     yield from _check_size(request, dialect, url)
-    is_listed = bool(server.models) and is_openai(url) if dialect.name == "hosted" else True
-    if is_listed and request.model not in server.models:
-        why = "may charge for images of" if request.model in server.sold else "has no model for images named"
-        what = f"openai.model: {url} {why} {request.model}"
-        yield Problem("", what, describe_choices(request.model, server.models))
+    if isinstance(found := find_model(request, server, url), Problem):
+        yield found
     if dialect.is_sd:
         yield from check_choices(request, server.samplers or SAMPLERS, server.schedulers)
     if server.loras:
@@ -62,11 +60,22 @@ def check_request(request: Request, named: str, server: Server, url: str) -> Ite
         yield Problem("", what, "take it out: POST /v1/unmerge_lora_weights, or start the server again")
 
 
+def find_model(request: Request, server: Server, url: str) -> str | Problem:
+    """Return the model that a job means, the only one if it names none; or why there is none."""
+    name, listed = request.model, server.models
+    if name in server.sold:
+        return Problem("", f"openai.model: {url} may charge for images of {name}", describe_choices(name, listed))
+    if server.dialect == "hosted" and not (listed and is_openai(url)) and (name or not listed):  # it need not list all
+        return name or Problem("", f"the job names no model, and {url} lists none", "name one: openai.model")
+    names = {one: [one] for one in sorted(listed, key=lambda one: "image" not in one)}
+    return choose_listed("openai.model", name, names, url, is_named="model" in request.extra)
+
+
 def _check_numbers(request: Request, dialect: Dialect) -> Iterator[Problem]:
     """Yield numbers that the program would refuse or change."""
-    given, taken = {*request.given} & dialect.fields.keys(), dialect.fold_seed(request.seed or 0)
-    if "seed" in given and taken != request.seed:
-        yield Problem("", f"seed {request.seed}: {dialect.program} would take it for {taken}", f"write {taken}")
+    given = {*request.given} & dialect.fields.keys()
+    if "seed" in given:
+        yield from check_seed(request, dialect.program, dialect.fold_seed)
     for name, value, most in (("steps", request.steps, dialect.most_steps), ("cfg", request.cfg, dialect.most_cfg)):
         if name in given and value > most:
             yield Problem("", f"{name} {value:g}: {dialect.program} takes at most {most:g}", "lower it")

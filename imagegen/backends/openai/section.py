@@ -33,6 +33,8 @@ PARAMETERS = frozenset({"true_cfg", "quality", "background"})
 def resolve(section: Mapping[str, Any], context: Context) -> Resolved:
     """Resolve a checked section. Raises ImagegenError: each problem's `where` is the key in the section."""
     extra = {key: section[key] for key in (*PARAMETERS, *LOCAL_OPTIONS) if key in section}
+    if model := section.get("model", context.settings.openai_model):
+        extra["model"] = model
     if "true_cfg" in extra:
         extra["true_cfg"] = float(extra["true_cfg"])
     problems, unused = [], frozenset[str]()
@@ -47,7 +49,7 @@ def resolve(section: Mapping[str, Any], context: Context) -> Resolved:
         raise ImagegenError(*problems)
     return Resolved(
         extra,
-        model=section.get("model", context.settings.openai_model) or None,
+        model=model or None,
         only_if_given=frozenset({"steps", "cfg", "negative", "sampler", "scheduler"}),
         unused=unused,
     )

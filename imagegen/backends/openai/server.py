@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from imagegen.backends.json_api import MAX_IMAGE_JSON, JsonApi, Refused, Unreachable, list_objects
+from imagegen.backends.other_server import find_other_server
 from imagegen.backends.text import one_line
 
 __all__ = ["KOBOLDCPP", "Client", "Server", "inspect_server"]
@@ -52,6 +53,7 @@ class Client(JsonApi):
 
         keeps_all: return whatever came in place of the image, since it was paid for.
         """
+        self._session().close()  # a connection that was kept may be closed by the server at this moment
         where = f"{self._base}/images/generations"
         data = self._send("POST", where, MAX_IMAGE_JSON, check, silence_s, keeps_all=keeps_all, json=dict(body))
         answer = dict(self._read_object(data) or {})
@@ -95,8 +97,10 @@ def inspect_server(client: Client, *, is_hosted: bool) -> Server:
     try:
         models = client.models()
     except Refused as refused:
-        if not is_hosted or refused.status == _UNAUTHORIZED:
+        if refused.status == _UNAUTHORIZED:
             raise
+        if not is_hosted:
+            raise find_other_server(client, "openai") or refused from None
         models = []
     names, owners = [one["id"] for one in models], [str(one.get("owned_by")) for one in models]
     if is_hosted:

@@ -122,9 +122,10 @@ def test_draw_things_needs_a_sampler(fake: FakeA1111) -> None:
         ("sd-server", {"steps": 101}, "steps 101: sd-server does at most 100"),
         ("koboldcpp", {"steps": 81}, "steps 81: koboldcpp does at most 80"),
         ("koboldcpp", {"cfg": 0.5}, "cfg 0.5: koboldcpp takes 1 to 25"),
-        ("a1111", {"seed": 2**32}, "seed 4294967296: A1111 would take another | give one up to 4,294,967,295"),
-        ("sd-server", {"seed": 2**32}, "seed 4294967296: sd-server would take another"),
-        ("sd-server", {"seed": 2**32 - 1}, ""),
+        ("a1111", {"seed": 2**32}, "seed 4294967296: A1111 would take it for 0 | write 0"),
+        ("a1111", {"seed": 2**32 - 1}, ""),
+        ("sd-server", {"seed": 2**31 + 5}, "seed 2147483653: sd-server would take it for 5 | write 5"),
+        ("sd-server", {"seed": 2**31 + 5, "given": ()}, ""),
     ],
     indirect=["fake"],
 )

@@ -136,17 +136,26 @@ def test_nothing_that_the_app_shows_gets_into_an_image(fake: FakeA1111, project:
     assert not left & {*made.app}
 
 
-SEEDS = [(fake, seed) for fake in ("sd-server", "koboldcpp") for seed in (2**31, 2**32 - 1)]
-
-
-@pytest.mark.parametrize(("fake", "seed"), SEEDS, indirect=["fake"])
-def test_a_seed_is_sent_as_one_that_the_server_takes_and_recorded(
-    fake: FakeA1111, project: A1111Project, seed: int
+@pytest.mark.parametrize("fake", ["sd-server", "koboldcpp"], indirect=True)
+def test_a_seed_of_ours_is_sent_as_one_that_the_server_takes_and_recorded(
+    fake: FakeA1111, project: A1111Project
 ) -> None:
-    assert project.build_one(seed=seed) == "generated"
-    assert [one.seed for one in fake.pictures] == [seed % 2**31]
-    (output,) = project.outputs().values()
-    assert [one.facts["seed"] for one in project.project().store.entries(output.fingerprint)] == [seed % 2**31]
+    project.job(items=[{"name": f"n{number}", "prompt": "a red fox"} for number in range(6)])
+    assert set(project.build().values()) == {"generated"}
+    outputs = [*project.outputs().values()]
+    folded = {output.fingerprint: (output.request.seed or 0) % 2**31 for output in outputs}
+    assert any((output.request.seed or 0) >= 2**31 for output in outputs)
+    assert sorted(one.seed for one in fake.pictures) == sorted(folded.values())
+    store = project.project().store
+    assert {key: [one.facts["seed"] for one in store.entries(key)] for key in folded} == {
+        key: [seed] for key, seed in folded.items()
+    }
+
+
+@pytest.mark.parametrize("fake", ["sd-server"], indirect=True)
+def test_a_seed_of_the_job_is_never_changed(fake: FakeA1111, project: A1111Project) -> None:
+    assert "seed 2147483653: sd-server would take it for 5" in project.build_one(seed=2**31 + 5)
+    assert fake.pictures == []
 
 
 @pytest.mark.parametrize("fake", ["a1111", "forge", "reforge", "sdnext", "draw-things"], indirect=True)

@@ -90,6 +90,7 @@ class FakeOpenAI:
             setattr(self.program, name, value)
         self.key = key
         self.asked: list[Asked] = []
+        self.connections = 0
         self.pictures: list[Picture] = []
         self.faults: list[Fault] = []
         self.odd: dict[str, Answer] = {}
@@ -213,6 +214,10 @@ class FakeOpenAI:
 
             def do_GET(self) -> None:
                 self._send(fake.answer_get(self.asked_path, self.headers["Authorization"]), Fault())
+
+            def setup(self) -> None:
+                super().setup()
+                fake.connections += 1
 
             def do_CONNECT(self) -> None:
                 """Somebody takes it for the proxy on the way to another server."""

@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 
-from imagegen.backends.openai.checks import check_dialect, check_request
+from imagegen.backends.openai.checks import check_dialect, check_request, find_model
 from imagegen.backends.openai.server import Server
 from imagegen.errors import Problem
+from imagegen.plan.request import Request
 from tests.backends.openai.test_dialects import request
 
 URL = "http://127.0.0.1:8000/v1"
@@ -121,8 +122,18 @@ def test_a_sampler_is_one_that_sd_server_lists() -> None:
 
 @pytest.mark.parametrize("models", [["other"], []])
 def test_a_server_of_ones_own_must_have_the_model(models: list[str]) -> None:
-    (what,) = check("lemonade", server=Server("Lemonade", "lemonade", models))
-    assert what == f"openai.model: {URL} has no model for images named m"
+    (what,) = check("lemonade", server=Server("Lemonade", "lemonade", models), extra={"model": "m"})
+    assert what == (f"openai.model: {URL} has no m" if models else f"{URL} has no model")
+
+
+def test_a_model_that_the_job_never_named_is_said_to_be_recorded() -> None:
+    (what,) = check("lemonade", server=Server("Lemonade", "lemonade", ["other"]))
+    assert what == f"{URL} has no m, with which this job, which names no model, was first built"
+
+
+def test_a_hosted_api_that_lists_none_needs_the_models_name() -> None:
+    found = find_model(Request("openai", "Fox", "a fox"), Server(dialect="hosted"), URL)
+    assert found == Problem("", f"the job names no model, and {URL} lists none", "name one: openai.model")
 
 
 def test_a_model_that_somebody_else_runs_for_the_server_is_not_used() -> None:
@@ -133,8 +144,9 @@ def test_a_model_that_somebody_else_runs_for_the_server_is_not_used() -> None:
 def test_a_hosted_list_counts_only_where_it_is_sure_to_be_of_models() -> None:
     size: dict[str, Any] = {"width": 1024, "height": 1024}
     assert check("hosted", server=Server(dialect="hosted", models=["other"]), named=True, **size) == []
+    size["extra"] = {"model": "m"}
     (what,) = check("hosted", server=Server(dialect="hosted", models=["other"]), named=True, url=OPENAI, **size)
-    assert what == f"openai.model: {OPENAI} has no model for images named m"
+    assert what == f"openai.model: {OPENAI} has no m"
     assert check("hosted", named=True, url=OPENAI, **size) == []
 
 

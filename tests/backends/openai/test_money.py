@@ -53,6 +53,7 @@ def test_a_server_that_says_later_is_asked_again_and_paid_once(
     project.job(items=ONE)
     assert project.build() == {"portraits:fox": "generated"}, project.report
     assert (len(fake.bodies), fake.prompts) == (2, ["a fox"])
+    assert fake.connections == 3, "each request for an image has its own, which the server does not end meanwhile"
     assert waits(project) or fault in LATER[2:5], "nothing was shown of it"
 
 
