@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
+from imagegen.backends.base import GenerationError
 from imagegen.backends.json_api import Refused, Unreachable
 from imagegen.backends.text import one_line
 from imagegen.errors import Problem
 
-__all__ = ["explain_failure", "explain_refusal", "find_words", "is_final"]
+__all__ = ["explain_failure", "explain_refusal", "explained", "find_words", "is_final"]
 
 _MEMORY = r"out ?of ?memory|bad_alloc|not enough memory|insufficient memory|failed to allocate"
 _SMALLER = "make the image smaller, take a smaller model, or start the server so that it needs less memory"
@@ -28,6 +30,19 @@ _CODES = {
     "model_not_found": "correct the model's name",
 }
 """Codes of OpenAI's API, and of those who speak it, for what is the same next time → what to do."""
+
+
+@contextmanager
+def explained(url: str, more: str = "") -> Iterator[None]:
+    """Within it, raise GenerationError for what the server at this address refuses, or if it does not answer.
+
+    more: what else to do about a refusal.
+    """
+    try:
+        yield
+    except (Refused, Unreachable) as error:
+        problem, more = explain_failure(error, url), more if isinstance(error, Refused) else ""
+        raise GenerationError(problem.what, "; ".join(filter(None, (problem.hint, more)))) from None
 
 
 def explain_failure(error: Refused | Unreachable, url: str) -> Problem:

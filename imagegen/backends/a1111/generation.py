@@ -6,7 +6,6 @@ import math
 import time
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import replace
 from typing import Any
 
 from imagegen.backends.a1111.programs import DRAW_THINGS
@@ -15,7 +14,7 @@ from imagegen.backends.address import is_local
 from imagegen.backends.base import Cancelled, GenerationError, OverdueError, Progress
 from imagegen.backends.http import check_while_reading
 from imagegen.backends.json_api import Refused, Unreachable
-from imagegen.backends.refusals import explain_failure
+from imagegen.backends.refusals import explained
 from imagegen.backends.retry import call_with_retries
 
 __all__ = ["Generation"]
@@ -43,13 +42,8 @@ class Generation:
 
     def run(self) -> tuple[bytes, Mapping[str, Any]]:
         """Return the whole image, and what the server says of it. Raises GenerationError, and Cancelled."""
-        try:
+        with explained(self._server.url, _NOT_LISTED if self._server.program.name == DRAW_THINGS.name else ""):
             image, info = call_with_retries(self._send, self._progress)
-        except (Refused, Unreachable) as error:
-            problem = explain_failure(error, self._server.url)
-            if isinstance(error, Refused) and self._server.program.name == DRAW_THINGS.name:
-                problem = replace(problem, hint=f"{problem.hint}; {_NOT_LISTED}")
-            raise GenerationError(problem.what, problem.hint) from None
         if self._before and (stage := self._server.stage()) and stage.was_stopped:
             raise GenerationError("somebody stopped it at the server, so it is only half done", "run doit again")
         return image, info

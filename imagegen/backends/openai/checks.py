@@ -74,8 +74,7 @@ def find_model(request: Request, server: Server, url: str) -> str | Problem:
 def _check_numbers(request: Request, dialect: Dialect) -> Iterator[Problem]:
     """Yield numbers that the program would refuse or change."""
     given = {*request.given} & dialect.fields.keys()
-    if "seed" in given:
-        yield from check_seed(request, dialect.program, dialect.fold_seed)
+    yield from check_seed(request, dialect.program, dialect.fold_seed) if "seed" in given else ()
     for name, value, most in (("steps", request.steps, dialect.most_steps), ("cfg", request.cfg, dialect.most_cfg)):
         if name in given and value > most:
             yield Problem("", f"{name} {value:g}: {dialect.program} takes at most {most:g}", "lower it")
@@ -93,8 +92,7 @@ def _check_texts(request: Request, dialect: Dialect) -> Iterator[Problem]:
             what = f"the {field} has a {dialect.splits}, at which {dialect.program} splits off a negative prompt"
             yield Problem("", what, "remove it")
         yield from check_text(field, text) if dialect.is_sd else ()
-    if dialect.needs_tag:
-        yield from check_length(request.prompt, dialect.build_body(request)["prompt"])
+    yield from check_length(request.prompt, dialect.build_body(request)["prompt"]) if dialect.needs_tag else ()
 
 
 def _check_size(request: Request, dialect: Dialect, url: str) -> Iterator[Problem]:

@@ -7,10 +7,10 @@ from contextlib import suppress
 from typing import Any
 
 from imagegen.backends.base import Cancelled, GeneratedImage, GenerationError, OverdueError, Progress
-from imagegen.backends.json_api import Refused, Unreachable, list_objects
+from imagegen.backends.json_api import list_objects
 from imagegen.backends.openai.dialects import Dialect
 from imagegen.backends.openai.server import Client
-from imagegen.backends.refusals import explain_failure, find_words
+from imagegen.backends.refusals import explained, find_words
 from imagegen.backends.retry import call_with_retries
 from imagegen.backends.sd.field_checks import explain_size
 from imagegen.backends.text import one_line
@@ -26,16 +26,12 @@ def generate(
 ) -> GeneratedImage:
     """Generate an image. Raises GenerationError, Cancelled and OverdueError."""
     body, silence_s = dialect.build_body(request), progress.timeout_s + 60
-    try:
+    with explained(client.url):
         image, answer = call_with_retries(
             lambda: client.generate(body, progress.check, silence_s, keeps_all=is_paid), progress, is_paid=is_paid
         )
-    except (Refused, Unreachable) as error:
-        problem = explain_failure(error, client.url)
-        raise GenerationError(problem.what, problem.hint) from None
-    facts: dict[str, Any] = {"server": client.url}
-    if "seed" in dialect.fields:
-        facts["seed"] = dialect.fold_seed(request.seed or 0)
+    seed = {"seed": dialect.fold_seed(request.seed or 0)} if "seed" in dialect.fields else {}
+    facts: dict[str, Any] = {"server": client.url, **seed}
     if is_paid:
         return GeneratedImage(image, facts | _read_paid(answer, request, progress), may_be_flat=False)  # that is said
     if dialect.is_sd and (wrong := explain_size({"width": request.width, "height": request.height}, image)):

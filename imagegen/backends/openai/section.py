@@ -27,7 +27,6 @@ OPTIONS: Mapping[str, Any] = {
 LOCAL_OPTIONS = frozenset({"dialect", "server"})
 """Options that are about the server, and no pixels follow from them but through what it honours."""
 PARAMETERS = frozenset({"true_cfg", "quality", "background"})
-"""Options that decide the pixels."""
 
 
 def resolve(section: Mapping[str, Any], context: Context) -> Resolved:
