@@ -139,11 +139,14 @@ class JsonApi:
         self._redactor = SecretRedactor(auth, *secrets)
         self._threads = threading.local()
 
-    def _json(self, method: str, path: str, kind: type = dict, **arguments: Any) -> Any:
-        """Return the answer as JSON of this kind, dict or list. Raises Refused for anything else."""
+    def _json(self, method: str, path: str, kind: type = dict, asked: str = "", **arguments: Any) -> Any:
+        """Return the answer as JSON of this kind, dict or list. Raises Refused for anything else.
+
+        asked: texts of the request. What they have in them is not a secret in the answer.
+        """
         data = self._send(method, path, **arguments)
         try:
-            found = self._redactor.json(read_json(data))
+            found = self._redactor.for_answer_to(asked).json(read_json(data))
         except TooManyValuesError as error:
             raise Refused(f"the answer to {method} {path} {error}", self._check_address) from None
         except (ValueError, RecursionError):

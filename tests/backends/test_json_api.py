@@ -286,6 +286,13 @@ def test_an_address_in_place_of_an_image_is_said_to_be_one() -> None:
     assert caught.value.hint.endswith("this one is at https://h/….png")
 
 
+def test_a_password_that_is_a_word_of_the_request_is_no_secret_in_the_answer() -> None:
+    with answering(200, b'{"prompt": "a watercolour of Basic YW5uYTphIHJlZCBmb3g="}') as (url, _):
+        api = ApiWithKey(url, "Basic YW5uYTphIHJlZCBmb3g=", "watercolour")
+        assert api._json("GET", "/menu", asked="a watercolour")["prompt"] == "a watercolour of …"
+        assert api._json("GET", "/menu")["prompt"] == "a … of …"
+
+
 def test_a_password_that_is_a_word_of_the_request_is_no_secret_in_the_image() -> None:
     api = ApiWithKey("http://h", "Basic YW5uYTphIHJlZCBmb3g=", "anna:one watercolour", "one watercolour")
     prompt = "a watercolour of a fox"
