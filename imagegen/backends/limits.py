@@ -48,7 +48,9 @@ class Limits:
 def check_seed(request: Request, program: str, fold: Callable[[int], int]) -> Iterator[Problem]:
     """Yield a seed that the job gives and the program does not have: only our own are folded."""
     if "seed" in request.given and request.seed is not None and (taken := fold(request.seed)) != request.seed:
-        yield Problem("", f"seed {request.seed}: {program} would take it for {taken}", f"write {taken}")
+        yield Problem(
+            "", f"seed {request.seed}: {program} would take it for {taken}", f"write {taken}, which is the same to it"
+        )
 
 
 def check_limits(request: Request, limits: Limits) -> Iterator[Problem]:

@@ -139,4 +139,6 @@ class ServerBackend(Backend, Generic[_Server]):
         for entry, price in dict.fromkeys(named):
             if price != 0:
                 cost = "unknown" if price is None else f"{dollars(price)} an image"
-                yield Diagnosis(True, f"price of {entry}", f"{cost}; {limit}")
+                add = f'below [tool.imagegen] in pyproject.toml: {self.name}.prices."{entry}" = DOLLARS'
+                hint = f"add its price {add}; and set 'budget'" if price is None and budget is None else ""
+                yield Diagnosis(True, f"price of {entry}", f"{cost}; {limit}", hint)

@@ -123,3 +123,18 @@ def test_doctor_has_a_row_for_each_server_and_each_price_by_the_name_of_its_entr
         ("price of pie 1024x1024", "unknown; a budget of $5.00 for a run"),
         ("snails", "no snails"),
     ]
+
+
+def test_doctor_says_how_to_limit_what_is_spent() -> None:
+    kitchen = Kitchen()
+    kitchen.context = Context(Path(), Settings(), lambda _: b"")
+    rows = kitchen.diagnose([order(model="pie", price="?"), order(model="cake", price="0.5")])
+    assert [(row.ok, row.found, row.hint) for row in rows[1:3]] == [
+        (
+            True,
+            "unknown; no budget",
+            "add its price below [tool.imagegen] in pyproject.toml: "
+            "kitchen.prices.\"pie 1024x1024\" = DOLLARS; and set 'budget'",
+        ),
+        (True, "$0.50 an image; no budget", ""),
+    ]

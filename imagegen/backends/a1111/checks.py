@@ -45,7 +45,9 @@ def _check_sampling(request: Request, server: Server) -> Iterator[Problem]:
         if schedulers:
             yield explain_unlisted("scheduler", request.scheduler, program.name, *own)
         else:
-            yield Problem("", f"scheduler {request.scheduler}: {program.name} takes none", program.no_scheduler)
+            yield Problem(
+                "", f"scheduler {request.scheduler}: {program.name} takes none", program.no_scheduler or "remove it"
+            )
 
 
 def _check_loras(request: Request, server: Server) -> Iterator[Problem]:

@@ -42,7 +42,7 @@ def resolve(section: Mapping[str, Any], context: Context) -> Resolved:
         wrong = sorted(PARAMETERS & unused & extra.keys())
         problems = [Problem(key, f"{dialect.program} does not take it", "remove it") for key in wrong]
         if is_openai(find_url(extra, context.settings.openai_server_url)) and dialect.name != "hosted":
-            hint = "name the server: openai.server.url, or url in [tool.imagegen.openai.server]"
+            hint = "name the server: openai.server.url in the job, or in [tool.imagegen]"
             problems.append(Problem("dialect", f"https://api.openai.com is not {dialect.program}", hint))
     if problems:
         raise ImagegenError(*problems)

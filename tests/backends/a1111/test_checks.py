@@ -106,6 +106,11 @@ def test_samplers_and_schedulers_are_the_listed_ones(fake: FakeA1111, fields: di
     assert (len(found) == 1 and expected in found[0]) if expected else found == []
 
 
+def test_a_server_that_lists_no_schedulers_is_given_none(fake: FakeA1111) -> None:
+    fake.says = {"/schedulers": []}
+    assert problems(fake, scheduler="karras") == ["scheduler karras: A1111 takes none | remove it"]
+
+
 @pytest.mark.parametrize("fake", ["draw-things"], indirect=True)
 def test_draw_things_needs_a_sampler(fake: FakeA1111) -> None:
     server = Server(fake.url)
@@ -122,9 +127,13 @@ def test_draw_things_needs_a_sampler(fake: FakeA1111) -> None:
         ("sd-server", {"steps": 101}, "steps 101: sd-server does at most 100"),
         ("koboldcpp", {"steps": 81}, "steps 81: koboldcpp does at most 80"),
         ("koboldcpp", {"cfg": 0.5}, "cfg 0.5: koboldcpp takes 1 to 25"),
-        ("a1111", {"seed": 2**32}, "seed 4294967296: A1111 would take it for 0 | write 0"),
+        ("a1111", {"seed": 2**32}, "seed 4294967296: A1111 would take it for 0 | write 0, which is the same to it"),
         ("a1111", {"seed": 2**32 - 1}, ""),
-        ("sd-server", {"seed": 2**31 + 5}, "seed 2147483653: sd-server would take it for 5 | write 5"),
+        (
+            "sd-server",
+            {"seed": 2**31 + 5},
+            "seed 2147483653: sd-server would take it for 5 | write 5, which is the same to it",
+        ),
         ("sd-server", {"seed": 2**31 + 5, "given": ()}, ""),
     ],
     indirect=["fake"],
