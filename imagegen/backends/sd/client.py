@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
-from imagegen.backends.json_api import JsonApi, Refused
+from imagegen.backends.json_api import JsonApi, Refused, read_base64
 
 __all__ = ["Capabilities", "Client", "JobState"]
 
@@ -110,6 +108,9 @@ def _texts(found: object) -> list[str]:
 def _read_image(job: Mapping[str, Any]) -> bytes:
     """Return the image of a completed job. Raises Refused."""
     try:
-        return base64.b64decode(job["result"]["images"][0]["b64_json"], validate=True)
-    except (KeyError, IndexError, TypeError, ValueError, binascii.Error):
-        raise Refused("sd-server says that the image is done, and sends none", "run doit again") from None
+        image = read_base64(job["result"]["images"][0]["b64_json"])
+    except (KeyError, IndexError, TypeError):
+        image = b""
+    if not image:
+        raise Refused("sd-server says that the image is done, and sends none", "run doit again")
+    return image

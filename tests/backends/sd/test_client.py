@@ -81,6 +81,12 @@ def test_an_answer_about_a_job_that_makes_no_sense(client: Client, fake: FakeSd,
         client.job("job_0_00000000")
 
 
+def test_an_image_is_read_however_its_base64_is_written(client: Client, fake: FakeSd) -> None:
+    answer = {"status": "completed", "result": {"images": [{"b64_json": "UE5H\r\nIQ"}]}}
+    fake.fault("answer", "GET /sdcpp/v1/jobs", status=200, json=answer)
+    assert client.job("job_0_00000000").image == b"PNG!"
+
+
 @pytest.mark.parametrize("job", [None, 7, "", "../../etc", "a b", "a?b", "ä"])
 def test_an_id_that_is_not_one(client: Client, fake: FakeSd, job: object) -> None:
     fake.fault("answer", "POST /sdcpp/v1/img_gen", json={"id": job})
