@@ -19,7 +19,7 @@ __all__ = [
 
 _SHOWN = 8
 _SAME = {"discrete": "normal", "uniform": "normal", "ays": "alignyoursteps", "ddimuniform": "ddim"}
-"""Schedulers that are the same under another name, as `_simplify` returns both.
+"""Schedulers that are the same under another name, as `simplify_name` returns both.
 
 Compared in the sources of ComfyUI (comfy/samplers.py), A1111 (modules/sd_schedulers.py) and stable-diffusion.cpp
 (src/denoiser.hpp)."""
@@ -135,14 +135,14 @@ def explain_unlisted(
 
 def _find_own(given: str, names: Sequence[str]) -> str:
     """Return the server's name of what another program calls by the given name; empty if that is unknown."""
-    plain = _simplify(given)
-    return next((name for name in names if _simplify(name) == plain), "")
+    plain = simplify_name(given)
+    return next((name for name in names if simplify_name(name) == plain), "")
 
 
 def _split(given: str, samplers: Sequence[str], schedulers: Sequence[str]) -> tuple[str, str] | None:
     """Return the server's sampler and scheduler of a name that has both, such as A1111's `DPM++ 2M Karras`."""
-    plain = _simplify(given)
-    for ending in sorted({*map(_simplify, schedulers), *_SAME}, key=lambda one: (-len(one), one)):
+    plain = simplify_name(given)
+    for ending in sorted({*map(simplify_name, schedulers), *_SAME}, key=lambda one: (-len(one), one)):
         if plain.endswith(ending):
             sampler, scheduler = _find_own(plain.removesuffix(ending), samplers), _find_own(ending, schedulers)
             if sampler and scheduler:
@@ -150,7 +150,7 @@ def _split(given: str, samplers: Sequence[str], schedulers: Sequence[str]) -> tu
     return None
 
 
-def _simplify(name: str) -> str:
+def simplify_name(name: str) -> str:
     """Return a name as all programs would write it, so that `dpmpp_2m`, `k_dpmpp_2m` and `DPM++ 2M` are one."""
     plain = re.sub(r"[ _-]", "", name.lower().removeprefix("k_")).replace("pp", "++").replace("ancestral", "a")
     return _SAME.get(plain, plain)

@@ -30,6 +30,7 @@ class Limits:
         multiple: of width and height.
         changes: regular expression of what it does not take literally in a prompt.
         longest_prompt: in bytes.
+        least_side: the least width and height.
     """
 
     name: str
@@ -39,6 +40,7 @@ class Limits:
     multiple: int = 8
     changes: str = NOTHING
     longest_prompt: int = 10**9
+    least_side: int = 1
 
     def fold_seed(self, seed: int) -> int:
         """Return the seed that is sent for one of our own."""
@@ -57,6 +59,9 @@ def check_limits(request: Request, limits: Limits) -> Iterator[Problem]:
     """Yield what is beyond the limits; `where` is empty."""
     name = limits.name
     yield from check_multiples(request, limits.multiple, name)
+    if min(request.width, request.height) < limits.least_side:
+        what = f"{request.width}×{request.height}: {name} takes at least {limits.least_side} for each side"
+        yield Problem("", what, "make it larger")
     if request.steps > limits.most_steps:
         yield Problem("", f"steps {request.steps}: {name} does at most {limits.most_steps}", "give fewer")
     least, most = limits.cfg
@@ -69,5 +74,5 @@ def check_limits(request: Request, limits: Limits) -> Iterator[Problem]:
                 "", f"the {field} has more than {limits.longest_prompt} bytes; the rest is lost", "shorten it"
             )
         if found := re.search(limits.changes, text):
-            hint = f"remove it; {request.backend}.loras is for LoRAs" if found[0].startswith("<lora") else "remove it"
+            hint = f"remove it; {request.backend}.loras is for LoRAs" if re.match(r"<\w+:", found[0]) else "remove it"
             yield Problem("", f"the {field} has '{found[0]}', which {name} does not take as it is written", hint)

@@ -407,13 +407,13 @@ FAULTS = (
     ),
     _fault(
         "another person's image is interrupted at A1111",
-        "backends/a1111/test_turns.py::test_another_persons_image_is_not_stopped_with_ours",
+        "backends/a1111/test_turns.py::test_what_may_be_another_persons_is_stopped_only_where_the_job_allows_it",
         ("backends/a1111/generation.py", "self._before is not None and not self._before.job", "True"),
     ),
     _fault(
         "a half-done image of A1111's is kept",
         "backends/a1111/test_turns.py::test_a_half_done_image_of_which_somebody_had_enough_is_not_taken",
-        ("backends/a1111/generation.py", "and stage.was_stopped", "and False"),
+        ("backends/a1111/generation.py", "and self._was_stopped(time.monotonic())", "and False"),
     ),
     _fault(
         "A1111's password is sent to a server that a job names",

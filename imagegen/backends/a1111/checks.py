@@ -65,10 +65,11 @@ def _check_loras(request: Request, server: Server) -> Iterator[Problem]:
         return
     if known is None:
         return
-    for name in dict.fromkeys((*given, *tagged)):
-        where = "a1111.loras" if name in given else "the prompt"
+    sent: set[str] = set()
+    for where, name in [*(("a1111.loras", name) for name in given), *(("the prompt", name) for name in tagged)]:
         if name not in known:
             what = f"{where}: {server.url} has no LoRA {name}"
             yield Problem("", what, describe_choices(name, list(known)))
-        elif [known.get(other) for other in given].count(known[name]) > (name in given):
+        elif known[name] in sent:
             yield Problem("", f"{where}: LoRA {name} is named twice", "name it once")
+        sent.add(known.get(name, ""))

@@ -22,6 +22,8 @@ __all__ = ["Generation"]
 _NOT_LISTED = "in the job, these are a1111.checkpoint, a1111.loras and sampler"
 """What Draw Things has no lists of, so that only its answer says what it does not have."""
 _FIRST_POLL_S, _POLL_S = 0.5, 1.0
+_BEGUN = 0.02
+"""More than A1111 says while it loads what it needs: 0.01 (modules/api/api.py)."""
 
 
 class Generation:
@@ -37,20 +39,23 @@ class Generation:
         self._body = {**body, "force_task_id": task} if task else body
         self._before: Stage | None = None
         """What the server generated before; None if it does not say."""
-        self._is_waiting = False
+        self._current, self._may_wait = "", False
+        self._seen: list[tuple[float, Stage]] = []
+        """What it generated since, as far as that is this image, and when that was seen."""
         self._poll_s = 0.0
 
     def run(self) -> tuple[bytes, Mapping[str, Any]]:
         """Return the whole image, and what the server says of it. Raises GenerationError, and Cancelled."""
         with explained(self._server.url, _NOT_LISTED if self._server.program.name == DRAW_THINGS.name else ""):
             image, info = call_with_retries(self._send, self._progress)
-        if self._before and (stage := self._server.stage()) and stage.was_stopped:
+        if self._before and self._was_stopped(time.monotonic()):
             raise GenerationError("somebody stopped it at the server, so it is only half done", "run doit again")
         return image, info
 
     def _send(self) -> tuple[bytes, Mapping[str, Any]]:
         with check_while_reading(self._progress.check):
             self._before = self._server.stage()
+            self._current, self._may_wait, self._seen = "", bool(self._before and self._before.job), []
             if "lora" in self._body:
                 self._server.find("/sdapi/v1/loras")  # sd-server takes only those that it listed since its start
         self._poll_s = time.monotonic() + _FIRST_POLL_S
@@ -74,24 +79,65 @@ class Generation:
             self._poll_s = time.monotonic() + _POLL_S
 
     def _show(self) -> None:
-        """Show how far it is, or that it waits for another image: that time is not its own."""
-        stage = self._server.task_stage(self._task) if self._task else None
-        stage = stage or (self._server.stage() if self._before else None)
-        if stage and (stage.is_queued or (stage.job and self._before and stage.job == self._before.job)):
-            self._is_waiting = True
+        """Show how far it is, or that it waits for another image: that time is not its own.
+
+        Without an ID, whose image it is that began after another one is not known: the last of them is this one.
+        """
+        task, now = self._look()
+        stage = task or now
+        if stage and self._is_anothers(stage):
+            self._may_wait = True
             self._progress.restart_clock()
             self._progress.event("waiting", text="waiting for the server … it generates another image")
         elif stage and stage.job:
-            if self._is_waiting:
-                self._is_waiting = False
+            if stage.job != self._current and self._may_wait:
+                self._seen.clear()
                 self._progress.restart_clock()
                 self._progress.event("waiting", text="")
+            self._current = stage.job
+            if now:
+                self._seen.append((time.monotonic(), now))
             steps = self._body["steps"]
             self._progress.event("steps", done=round(stage.done * steps), total=steps)
 
+    def _look(self) -> tuple[Stage | None, Stage | None]:
+        """Return how far this image is, by its ID, and what the server generates; None for what it does not say."""
+        task = self._server.task_stage(self._task) if self._task else None
+        return task, self._server.stage() if self._before else None
+
+    def _is_anothers(self, stage: Stage) -> bool:
+        return stage.is_queued or bool(stage.job and self._before and stage.job == self._before.job)
+
     def _is_ours(self) -> bool:
-        """Whether what the server generates is this image, or may be stopped whoever's it is."""
-        if stage := self._server.task_stage(self._task) if self._task else None:
-            return stage.job == self._task
+        """Whether what the server generates is this image, or may be stopped whoever's it is.
+
+        While another one is known to be generated, stopping that would not stop this one.
+        """
+        task, now = self._look()
+        if task:
+            return bool(task.job)
+        if now and self._is_anothers(now):
+            return False
         was_idle = self._before is not None and not self._before.job
         return bool(self._may_interrupt) or (was_idle and is_local(self._server.url))
+
+    def _was_stopped(self, end_s: float) -> bool:
+        """Whether somebody interrupted it. end_s: when it came.
+
+        The server says so until another image begins, which SD.Next does in the middle of one, too. Then what was seen
+        before counts.
+        """
+        last = self._server.stage()
+        if any(stage.was_stopped for stage in (last, *(stage for _, stage in self._seen)) if stage):
+            return True
+        has_another_begun = last and self._seen and last.began != self._seen[-1][1].began
+        return bool(has_another_begun and self._server.program.takes_task) and self._ended_early(end_s)
+
+    def _ended_early(self, end_s: float) -> bool:
+        """Whether it came before its steps can be done, even at twice the speed that was seen; two are never seen."""
+        seen = [(at_s, stage.done) for at_s, stage in self._seen if stage.done > _BEGUN]
+        if len(seen) < 2:
+            return False
+        (first_s, first), last_s, most = seen[0], seen[-1][0], max(done for _, done in seen)
+        speed, steps = (most - first) / (last_s - first_s), int(self._body["steps"])
+        return most + 2 * speed * (end_s - last_s) + 2 / steps < 1

@@ -6,7 +6,7 @@ HTTP server, as of August 2026; stable-diffusion.cpp was run, too.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -28,6 +28,8 @@ class Program(Limits):
         takes_task: whether a request may have an ID, by which it is followed.
         resizes_images: whether an image to start from may have any size.
         always: keys that each request has.
+        comments: regular expression of what begins a comment in a prompt, unless its settings switch that off.
+        samplers: those that it has, if it does not list them.
     """
 
     loras: Literal["prompt", "lora", "loras"] = "prompt"
@@ -37,16 +39,25 @@ class Program(Limits):
     takes_task: bool = False
     resizes_images: bool = True
     always: Mapping[str, Any] = field(default_factory=dict)
+    comments: str = ""
+    samplers: Sequence[str] = ()
 
 
-A1111 = Program("A1111", changes="#", takes_task=True)
-FORGE = Program("Forge", changes="#", takes_task=True)
-REFORGE = Program("reForge", changes=r"#|//|/\*", takes_task=True)
-SD_NEXT = Program("SD.Next", changes=r"[{}]|/\*|__\w+__", no_scheduler="remove it; the server's settings have one")
+_TAGS = r"<(?!lora:)\w+:[^>]+>"
+"""They are all removed from a prompt, and those of an unknown kind do nothing (modules/extra_networks.py)."""
+_TAGS_1 = _TAGS.replace("lora:", "(?:lora|hypernet):")
+
+A1111 = Program("A1111", changes=_TAGS_1, takes_task=True, comments="#")
+FORGE = Program("Forge", changes=_TAGS, takes_task=True, comments="#")
+REFORGE = Program("reForge", changes=_TAGS_1, takes_task=True, comments=r"#|//|/\*")
+SD_NEXT = Program(
+    "SD.Next", changes=rf"{_TAGS}|[{{}}]|/\*|__\w+__", no_scheduler="remove it; the server's settings have one"
+)
 KOBOLDCPP = Program("koboldcpp", 2**31 - 1, 80, (1, 25), 8, "<lora:", 3000, loras="lora", most_loras=4, checkpoint="")
 SD_SERVER = Program("sd-server", 2**31 - 1, 100, changes="<lora:|<sd_cpp_extra_args>", loras="lora", checkpoint="")
 DRAW_THINGS = Program(
     *("Draw Things", 2**32 - 1, 150, (0, 50), 64, "<lora:"),
+    least_side=128,
     loras="loras",
     checkpoint="model",
     no_scheduler="remove it; some samplers have one in their name, such as DPM++ 2M Karras",
@@ -59,8 +70,13 @@ DRAW_THINGS = Program(
         "hires_fix": False,
         **dict.fromkeys(("upscaler", "refiner_model")),
     },
+    samplers=(
+        *("DPM++ 2M Karras", "DPM++ 2M AYS", "DPM++ 2M Trailing", "DPM++ SDE Karras", "DPM++ SDE AYS"),
+        *("DPM++ SDE Trailing", "DPM++ SDE Substep", "Euler a", "Euler A AYS", "Euler A Trailing", "Euler A Substep"),
+        *("DDIM", "DDIM Trailing", "UniPC", "UniPC AYS", "UniPC Trailing", "LCM", "PLMS", "TCD", "TCD Trailing"),
+    ),
 )
-OTHER = Program("a server with A1111's API")
+OTHER = Program("a server with A1111's API", changes=_TAGS)
 
 
 def identify(get: Callable[[str], Any]) -> tuple[Program, str] | None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import json
 import math
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -14,8 +13,8 @@ from typing import Any
 from imagegen.backends.a1111.programs import DRAW_THINGS, Program, identify
 from imagegen.backends.choices import index_names
 from imagegen.backends.json_api import JsonApi, Refused, Unreachable, list_objects, read_json
-from imagegen.backends.limits import NOTHING
 from imagegen.backends.text import file_name
+from imagegen.errors import Problem
 
 __all__ = ["Server", "Stage"]
 
@@ -27,10 +26,14 @@ _POLL_S = 5.0
 
 @dataclass(frozen=True)
 class Stage:
-    """What a server generates now: which image, as far as it says (empty if none), and how much of it, up to 1."""
+    """What a server generates now: which image, as far as it says (empty if none), and how much of it, up to 1.
+
+    began: when this image began, or the last one; it is not the server's clock that counts, but whether it changes.
+    """
 
     job: str
     done: float
+    began: str = ""
     was_stopped: bool = False
     """Whether somebody interrupted this image, or the last one."""
     is_queued: bool = False
@@ -57,16 +60,20 @@ class Server(JsonApi):
         super().__init__(url, self.auth, user_and_password, user_and_password.partition(":")[2])
         self.program, self.version = identify(self.find) or self._refuse()
         options = self.look("/sdapi/v1/options") or {}
-        if options.get("enable_prompt_comments") is False:
-            self.program = replace(self.program, changes=NOTHING)
+        if self.program.comments and options.get("enable_prompt_comments") is not False:
+            self.program = replace(self.program, changes=f"{self.program.changes}|{self.program.comments}")
         # A1111 and its relatives say of an image which LoRAs they loaded
         self.lists_loras = self.program.takes_task and options.get("lora_add_hashes_to_infotext") is not False
         self.loaded = _text(options, "sd_model_checkpoint") or _text(options, "model")  # empty if it does not say
         # what each may be called, as the server lists it first, by its file as it is there without a hash
         self.checkpoints = dict(filter(None, map(_name_checkpoint, self._list("sd-models"))))
         # its own name for each, by that name and its aliases in lower case; empty if it has no list
-        self.samplers = index_names(self._list("samplers"), "aliases")
+        fixed = [{"name": name} for name in self.program.samplers]
+        self.samplers = index_names(fixed or self._list("samplers"), "aliases")
         self.schedulers = index_names(self._list("schedulers"), "label") if not self.program.no_scheduler else {}
+
+        # what it took in place of what it was asked for: by the checkpoint, what it is, and what was asked for
+        self.differences: dict[tuple[str, str, str], Problem] = {}
 
     @property
     def _set_auth(self) -> str:
@@ -105,8 +112,9 @@ class Server(JsonApi):
         try:
             found = self._json("GET", "/sdapi/v1/progress?skip_current_image=true", silence_s=_POLL_S)
             state = found["state"]
-            job = f"{state['job']} {state.get('job_timestamp')}" if state.get("job") else ""
-            return Stage(job, _fraction(found), bool(state.get("interrupted") or state.get("skipped")))
+            began = str(state.get("job_timestamp"))
+            job = f"{state['job']} {began}" if state.get("job") else ""
+            return Stage(job, _fraction(found), began, bool(state.get("interrupted") or state.get("skipped")))
         except (Refused, Unreachable, LookupError, TypeError, AttributeError):
             return None
 
@@ -124,15 +132,14 @@ class Server(JsonApi):
         """Return an image and what is said of it, if anything. Raises Refused, Unreachable, and what `check` does."""
         path = "/sdapi/v1/img2img" if "init_images" in body else "/sdapi/v1/txt2img"
         self._session().close()  # a connection that was kept may be closed by the server at this moment
-        data = self._send("POST", path, limit=_MOST, check=check, silence_s=math.inf, json=dict(body))
         asked = f"{body['prompt']}\n{body['negative_prompt']}"  # which both the answer and the image repeat
+        answer = self._json("POST", path, asked=asked, limit=_MOST, check=check, silence_s=math.inf, json=dict(body))
+        info = _read_info(answer.get("info"))
+        first = info.get("index_of_first_image")
         try:
-            answer = self._redactor.for_answer_to(asked).json(read_json(data))
-            info = _read_info(answer.get("info"))
-            first = info.get("index_of_first_image")
             text = answer["images"][first if isinstance(first, int) else 0]
-        except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
-            text, info = "", {}
+        except (LookupError, TypeError):
+            text = ""
         if not text:
             what = f"{self.url} answered without an image, as if it ran out of memory or had no model"
             raise Refused(what, "look at its own log: it says why")
@@ -146,8 +153,8 @@ class Server(JsonApi):
 def _read_info(info: object) -> Mapping[str, Any]:
     """Return what an answer says of its image: JSON in a text, an object, or nothing."""
     try:
-        found = json.loads(info) if isinstance(info, str) and info else info
-    except ValueError:
+        found = read_json(info.encode("utf-8", "replace")) if isinstance(info, str) and info else info
+    except (ValueError, RecursionError):
         found = None
     return found if isinstance(found, dict) else {}
 

@@ -82,6 +82,8 @@ class FakeA1111:
         has_api: whether A1111 was started with --api.
         has_task_ids: whether /internal/progress answers, as it does without --nowebui.
         takes: fields of a picture that it takes in place of what was asked, and reports as far as the program does.
+        done: how much of an image is done in its middle, as its progress says.
+        stops_at_once: whether an image that is interrupted in its middle ends at once, or only if its gate is opened.
         says: answers in place of its own, by the end of the path: JSON, or bytes as they are.
         asked: all requests that came, in order. pictures: each that was begun. interrupts: how often it was asked to.
     """
@@ -91,6 +93,7 @@ class FakeA1111:
         self.info: Literal["", "object", "empty", "absent"] = ""
         self.prefix, self.has_api, self.has_task_ids = False, True, True
         self.takes: Mapping[str, Any] = {}
+        self.done, self.stops_at_once = 0.5, True
         self.says: Mapping[str, Any] = {}
         self.asked: list[Asked] = []
         self.pictures: list[Picture] = []
@@ -136,16 +139,21 @@ class FakeA1111:
     def other_client(self, prompt: str = "somebody else's") -> Iterator[Gate]:
         """Have another client's image generated meanwhile, or until the gate is opened."""
         gate = self.hold(prompt)
-        body = {"prompt": prompt, "width": 64, "height": 64, "steps": 20, "seed": 1, "cfg_scale": 7}
-        body |= {"sampler_name": self.program.samplers[0], "negative_prompt": ""}
-        thread = threading.Thread(target=self._post, args=("/sdapi/v1/txt2img", body), daemon=True)
-        thread.start()
+        thread = self.ask(prompt)
         gate.wait_reached()
         try:
             yield gate
         finally:
             gate.open()
             thread.join(PATIENCE_S)
+
+    def ask(self, prompt: str) -> threading.Thread:
+        """Ask for an image, as another client does. Returns what waits for it."""
+        body = {"prompt": prompt, "width": 64, "height": 64, "steps": 20, "seed": 1, "cfg_scale": 7}
+        body |= {"sampler_name": self.program.samplers[0], "negative_prompt": ""}
+        thread = threading.Thread(target=self._post, args=("/sdapi/v1/txt2img", body), daemon=True)
+        thread.start()
+        return thread
 
     def interrupt(self) -> None:
         """Stop what is generated, as a person does who clicks on Interrupt."""
@@ -284,7 +292,8 @@ class FakeA1111:
             job = self._queue[0] if self._queue else None
             if job and job.gate:
                 self.pictures[job.at] = replace(job.picture, is_whole=False)
-                job.gate.open()
+                if self.stops_at_once:
+                    job.gate.open()
 
     def _progress(self) -> dict[str, Any]:
         with self._changed:
@@ -300,7 +309,7 @@ class FakeA1111:
                 "sampling_step": job.sampled if job else 0,
                 "sampling_steps": job.picture.steps if job else 0,
             }
-            progress = 0.5 if job else 0.0
+            progress = self.done if job else 0.0
         found = {"progress": progress, "eta_relative": 1.0, "state": state, "current_image": None, "textinfo": None}
         return {**found, "id": "x"} if self.program.name == "sdnext" else found
 
@@ -310,7 +319,7 @@ class FakeA1111:
             is_active = bool(task) and ids[:1] == [task]
             is_queued = bool(task) and task in ids[1:]
             text = f"In queue: {ids.index(task)}/{len(ids) - 1}" if is_queued else None if is_active else "Waiting..."
-            progress = {"progress": 0.5, "eta": 1.0} if is_active else {"progress": None, "eta": None}
+            progress = {"progress": self.done, "eta": 1.0} if is_active else {"progress": None, "eta": None}
             seen = {"active": is_active, "queued": is_queued, "completed": task in self._finished}
             return {**seen, **progress, "live_preview": None, "id_live_preview": -1, "textinfo": text}
 

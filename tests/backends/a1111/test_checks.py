@@ -98,6 +98,8 @@ def test_two_checkpoints_of_one_name_are_told_apart_by_their_folders(fake: FakeA
         ("sd-server", {"sampler": "Euler a"}, "sd-server calls it euler_a"),
         ("sd-server", {"scheduler": "normal"}, "sd-server calls it discrete"),
         ("draw-things", {"scheduler": "karras"}, "Draw Things takes none | remove it; some samplers have one in"),
+        ("draw-things", {"sampler": "dpm++ 2m ays"}, ""),
+        ("draw-things", {"sampler": "Euler"}, "Draw Things has none of that name; did you mean 'Euler a'?"),
     ],
     indirect=["fake"],
 )
@@ -124,6 +126,7 @@ def test_draw_things_needs_a_sampler(fake: FakeA1111) -> None:
     [
         ("a1111", {"width": 100}, "width 100: A1111 takes multiples of 8 | use 96 or 104"),
         ("draw-things", {"height": 200}, "height 200: Draw Things takes multiples of 64 | use 192 or 256"),
+        ("draw-things", {"height": 64}, "128×64: Draw Things takes at least 128 for each side | make it larger"),
         ("sd-server", {"steps": 101}, "steps 101: sd-server does at most 100"),
         ("koboldcpp", {"steps": 81}, "steps 81: koboldcpp does at most 80"),
         ("koboldcpp", {"cfg": 0.5}, "cfg 0.5: koboldcpp takes 1 to 25"),
@@ -157,7 +160,11 @@ def test_numbers_are_those_that_the_program_takes(fake: FakeA1111, fields: dict[
         ("sd-server", "fox <lora:tint:1>", "<lora:"),
         ("sd-server", "fox <sd_cpp_extra_args>{}</sd_cpp_extra_args>", "<sd_cpp_extra_args>"),
         ("koboldcpp", "fox <lora:tint:1>", "<lora:"),
-        ("a1111", "fox <lora:tint:1>", ""),
+        ("a1111", "fox <lora:tint:1> <hypernet:fur:1>, 1 < 2: 3 > 2", ""),
+        *((name, "fox <lroa:tint:1>", "<lroa:tint:1>") for name in ("a1111", "forge", "reforge", "sdnext")),
+        *((name, "fox <Lora:tint:1>", "<Lora:tint:1>") for name in ("a1111", "forge", "reforge", "sdnext")),
+        ("forge", "fox <hypernet:fur:1>", "<hypernet:fur:1>"),
+        ("sd-server", "fox <lroa:tint:1>", ""),
     ],
     indirect=["fake"],
 )
@@ -166,11 +173,19 @@ def test_a_prompt_is_one_that_the_program_takes_literally(fake: FakeA1111, promp
     assert (len(found) == 1 and f"has '{quoted}', which" in found[0]) if quoted else found == []
 
 
-def test_a_server_that_keeps_comments_may_have_them(fake: FakeA1111, monkeypatch: pytest.MonkeyPatch) -> None:
-    options = {"samples_format": "png", "enable_prompt_comments": False}
-    get = fake.program.get
-    monkeypatch.setattr(fake.program, "get", lambda path: (200, options) if path.endswith("options") else get(path))
+def test_a_server_that_keeps_comments_may_have_them(fake: FakeA1111) -> None:
+    fake.says = {"/options": {"samples_format": "png", "enable_prompt_comments": False}}
     assert problems(fake, prompt="room #4") == []
+
+
+@pytest.mark.parametrize(
+    ("fake", "prompt"),
+    [("a1111", "<lroa:tint:1>"), ("sdnext", "/* a */"), ("koboldcpp", "<lora:tint:1>"), ("sd-server", "<lora:tint:1>")],
+    indirect=["fake"],
+)
+def test_a_server_that_keeps_comments_may_have_nothing_else(fake: FakeA1111, prompt: str) -> None:
+    fake.says = {"/options": {"samples_format": "png", "enable_prompt_comments": False}}
+    assert len(problems(fake, prompt=prompt)) == 1
 
 
 @pytest.mark.parametrize("fake", ["koboldcpp"], indirect=True)
@@ -188,8 +203,10 @@ def test_a_prompt_is_as_long_as_it_may_be(fake: FakeA1111) -> None:
         ("sd-server", ["tint", "styles/ink.safetensors"], "a fox", ""),
         ("sd-server", ["ink.safetensors"], "a fox", "a1111.loras: URL has no LoRA ink.safetensors"),
         ("koboldcpp", ["a", "b", "c", "d", "tint"], "a fox", "a1111.loras: koboldcpp takes 4 at most"),
-        ("a1111", ["tint", "tint_v1"], "a fox", "a1111.loras: LoRA tint is named twice | name it once"),
+        ("a1111", ["tint", "tint_v1"], "a fox", "a1111.loras: LoRA tint_v1 is named twice | name it once"),
         ("a1111", ["tint"], "a fox <lora:tint_v1:1>", "the prompt: LoRA tint_v1 is named twice | name it once"),
+        ("a1111", ["tint"], "a fox <lora:tint:1>", "the prompt: LoRA tint is named twice | name it once"),
+        ("a1111", [], "a fox <lora:tint:1> <lora:tint:.5>", "the prompt: LoRA tint is named twice | name it once"),
         ("draw-things", ["any"], "a fox", ""),
     ],
     indirect=["fake"],

@@ -142,13 +142,47 @@ def png(width: int = 128, height: int = 192) -> bytes:
 def test_what_differs_is_found_in_what_the_server_says(fake: FakeA1111, info: dict[str, Any], expected: str) -> None:
     server, checkpoint = inspect(fake)
     sent = {**body(fake, sampler="Euler"), "prompt": "a fox <lora:tint:1>"}
-    found = find_difference(png(), info, sent, server, checkpoint)
+    found = find_difference(sent, server, checkpoint, png(), info)
     assert (found is not None and expected in found.what and found.hint) if expected else found is None
+
+
+@pytest.mark.parametrize("fake", ["koboldcpp"], indirect=True)
+@pytest.mark.parametrize(
+    ("fields", "info"),
+    [
+        ({"cfg": 4.2}, {"cfg_scale": 4.199999809265137}),
+        ({"cfg": 7.0}, {"cfg_scale": 7}),
+        ({"negative": ""}, {"negative_prompt": ", "}),
+        ({"scheduler": "Karras"}, {"extra_generation_params": {"Schedule type": "karras"}}),
+        ({"scheduler": "normal"}, {"extra_generation_params": {"Schedule type": "discrete"}}),
+        ({"scheduler": "default"}, {"extra_generation_params": {"Schedule type": "karras"}}),
+    ],
+)
+def test_the_same_in_other_words_is_not_another(fake: FakeA1111, fields: dict[str, Any], info: dict[str, Any]) -> None:
+    fake.program.schedulers = {**fake.program.schedulers, "normal": "normal", "default": "default"}
+    server, checkpoint = inspect(fake)
+    assert find_difference(body(fake, **fields), server, checkpoint, png(), info) is None
+
+
+def test_a_label_is_the_scheduler_of_its_name(fake: FakeA1111) -> None:
+    server, checkpoint = inspect(fake)
+    sent = body(fake, scheduler="sgm_uniform")
+    for label, differs in (("SGM Uniform", False), ("Automatic", True), ("Karras", True)):
+        info = {"extra_generation_params": {"Schedule type": label}}
+        server.differences.clear()
+        assert bool(find_difference(sent, server, checkpoint, png(), info)) == differs, label
+
+
+def test_a_checkpoint_that_is_listed_no_more_is_compared_by_what_was_sent(fake: FakeA1111) -> None:
+    server, _ = inspect(fake)
+    found = find_difference(body(fake), server, "gone", png(), {"sd_model_name": "two"})
+    assert found
+    assert found.what.startswith("the server took another checkpoint: two, and not anime/one.safetensors [")
 
 
 def test_another_size_is_found_in_the_image(fake: FakeA1111) -> None:
     server, checkpoint = inspect(fake)
-    found = find_difference(png(128, 256), {}, body(fake), server, checkpoint)
+    found = find_difference(body(fake), server, checkpoint, png(128, 256))
     assert found
     assert found.what == "the server took another size: 128×256, and not 128×192"
-    assert find_difference(b"broken", {}, body(fake), server, checkpoint) is None
+    assert find_difference(body(fake), inspect(fake)[0], checkpoint, b"broken") is None

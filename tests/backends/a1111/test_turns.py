@@ -19,12 +19,12 @@ A_FAMILY = ["a1111", "forge", "reforge"]
 
 
 class Attempt:
-    """An image, a red fox, that is generated in a thread."""
+    """An image, a red fox of 20 steps, that is generated in a thread."""
 
     def __init__(self, fake: FakeA1111, pool: ThreadPoolExecutor, **server: Any) -> None:
         self.fake = fake
         self.progress = RecordedProgress(timeout_s=10 * PATIENCE_S)
-        backend, request = make_backend(fake), make_request(fake, extra={"server": server} if server else {})
+        backend, request = make_backend(fake), make_request(fake, steps=20, extra={"server": server} if server else {})
         assert list(backend.preflight([request])) == []
         self._result: Future[GeneratedImage] = pool.submit(backend.generate, request, self.progress)
 
@@ -79,7 +79,7 @@ def test_its_steps_are_reported(fake: FakeA1111, pool: ThreadPoolExecutor, has_t
     with held(fake, pool) as attempt:
         until(lambda: attempt.progress.named("steps"))
     assert isinstance(attempt.end(), GeneratedImage)
-    assert {(one["done"], one["total"]) for one in attempt.progress.named("steps")} == {(2, 4)}
+    assert {(one["done"], one["total"]) for one in attempt.progress.named("steps")} == {(10, 20)}
 
 
 @pytest.mark.parametrize("fake", ["sd-server", "koboldcpp", "draw-things"], indirect=True)
@@ -145,11 +145,27 @@ def test_nothing_is_stopped_where_the_job_forbids_it(fake: FakeA1111, pool: Thre
     assert [one.is_whole for one in fake.pictures] == [True]
 
 
+@pytest.mark.parametrize("allowed", [True, None])
 @pytest.mark.parametrize("fake", ["sdnext"], indirect=True)
-def test_whatever_runs_is_stopped_where_the_job_allows_it(fake: FakeA1111, pool: ThreadPoolExecutor) -> None:
+def test_what_may_be_another_persons_is_stopped_only_where_the_job_allows_it(
+    fake: FakeA1111, pool: ThreadPoolExecutor, allowed: bool | None
+) -> None:
+    gate = fake.hold("a red fox")
+    with queued(fake, pool, **({"interrupt": allowed} if allowed else {})) as attempt:
+        pass
+    gate.wait_reached()
+    said = attempt.cancel()
+    assert (fake.interrupts == 1, "goes on" in said) == (bool(allowed), not allowed)
+
+
+@pytest.mark.parametrize("fake", ["a1111", "sdnext"], indirect=True)
+def test_what_is_known_to_be_another_persons_is_not_stopped_even_then(
+    fake: FakeA1111, pool: ThreadPoolExecutor
+) -> None:
+    fake.has_task_ids = False
     with queued(fake, pool, interrupt=True) as attempt:
-        attempt.cancel()
-        assert fake.interrupts == 1
+        assert "goes on" in attempt.cancel()
+        assert fake.interrupts == 0
 
 
 @pytest.mark.parametrize("fake", ["sd-server", "koboldcpp", "draw-things"], indirect=True)
@@ -168,6 +184,66 @@ def test_a_half_done_image_of_which_somebody_had_enough_is_not_taken(fake: FakeA
         error = attempt.end()
     assert isinstance(error, GenerationError), error
     assert "half done" in str(error)
+
+
+@contextmanager
+def followed(fake: FakeA1111, pool: ThreadPoolExecutor) -> Iterator[Attempt]:
+    """Hold our image until its progress was seen, with another client's image behind it."""
+    with held(fake, pool) as attempt:
+        other = fake.ask("somebody else's")
+        until(lambda: len(fake.queue) == 2)
+        until(lambda: len(attempt.progress.named("steps")) > 1)
+        yield attempt
+    other.join(PATIENCE_S)
+
+
+@pytest.mark.parametrize("fake", ["a1111", "sdnext"], indirect=True)
+def test_that_it_was_stopped_is_remembered_when_another_one_begins(fake: FakeA1111, pool: ThreadPoolExecutor) -> None:
+    fake.done, fake.stops_at_once = 0.95, False
+    with followed(fake, pool) as attempt:
+        fake.interrupt()
+        seen = len(attempt.progress.named("steps"))
+        until(lambda: len(attempt.progress.named("steps")) > seen + 1)
+    assert "half done" in str(attempt.end())
+
+
+@pytest.mark.parametrize("has_task_ids", [True, False])
+def test_an_image_that_came_far_too_early_was_stopped(
+    fake: FakeA1111, pool: ThreadPoolExecutor, has_task_ids: bool
+) -> None:
+    fake.has_task_ids = has_task_ids
+    with followed(fake, pool) as attempt:
+        fake.interrupt()
+        assert "half done" in str(attempt.end())
+
+
+@pytest.mark.parametrize("fake", ["a1111", "sdnext"], indirect=True)
+def test_a_whole_image_is_taken_though_another_one_has_begun(fake: FakeA1111, pool: ThreadPoolExecutor) -> None:
+    fake.done = 0.95
+    with followed(fake, pool) as attempt:
+        pass
+    assert isinstance(attempt.end(), GeneratedImage)
+
+
+@pytest.mark.parametrize("fake", ["a1111", "sdnext"], indirect=True)
+def test_the_time_of_an_image_begins_with_the_last_one_where_it_has_no_id(
+    fake: FakeA1111, pool: ThreadPoolExecutor
+) -> None:
+    fake.has_task_ids = False
+    second, ours = fake.hold("the second"), fake.hold("a red fox")
+    with fake.other_client("the first"):
+        fake.ask("the second")
+        until(lambda: len(fake.queue) == 2)
+        attempt = Attempt(fake, pool)
+        until(lambda: attempt.is_queued)
+    second.wait_reached()
+    until(lambda: len(attempt.progress.named("steps")) > 1)
+    before = len(attempt.progress.named("restarted"))
+    second.open()
+    ours.wait_reached()
+    until(lambda: len(attempt.progress.named("restarted")) > before)
+    ours.open()
+    assert isinstance(attempt.end(), GeneratedImage)
 
 
 def test_the_time_of_an_image_begins_when_others_are_done(fake: FakeA1111, pool: ThreadPoolExecutor) -> None:
