@@ -82,18 +82,15 @@ class A1111Backend(ServerBackend["Server"]):
 
         server, checkpoint = self.require_server(request), self.choose_model(request)
         body = build_body(request, server, checkpoint, progress.file)
-        image: bytes = b""
-        info: Mapping[str, Any] = {}
         if not (problem := find_difference(body, server, checkpoint)):
             task = progress.begin_attempt() if server.program.takes_task else ""
             may_interrupt = request.extra.get("server", {}).get("interrupt")
             image, info = Generation(server, body, progress, task, may_interrupt).run()
-            problem = find_difference(body, server, checkpoint, image, info)
-        if problem:
-            raise GenerationError(problem.what, problem.hint)
-        said = {key: one_line(info[key], 100) for key in _FACTS if isinstance(info.get(key), str)}
-        engine = one_line(f"{server.program.name} {server.version or said.pop('version', '')}", 100)
-        return GeneratedImage(image, {"server": server.url, "seed": body["seed"], **said}, engine=engine)
+            if not (problem := find_difference(body, server, checkpoint, image, info)):
+                said = {key: one_line(info[key], 100) for key in _FACTS if isinstance(info.get(key), str)}
+                engine = one_line(f"{server.program.name} {server.version or said.pop('version', '')}", 100)
+                return GeneratedImage(image, {"server": server.url, "seed": body["seed"], **said}, engine=engine)
+        raise GenerationError(problem.what, problem.hint)
 
     def describe(self, request: Request, server: Server | Problem) -> Iterable[Diagnosis]:
         """Yield rows for the server: which program it is, and what it has."""

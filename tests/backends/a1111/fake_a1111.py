@@ -114,8 +114,7 @@ class FakeA1111:
         return self
 
     def __exit__(self, *_: object) -> None:
-        for gate in self._gates:
-            gate.open()
+        self.open_gates()
         self._server.shutdown()
         self._server.server_close()
         self._thread.join()
@@ -126,6 +125,11 @@ class FakeA1111:
         """Stop the next image that has this in its prompt, in its middle."""
         self._gates.append(Gate(prompt))
         return self._gates[-1]
+
+    def open_gates(self) -> None:
+        """Let all images go on that were stopped."""
+        for gate in self._gates:
+            gate.open()
 
     def fault(self, kind: Fault, times: int = 1) -> None:
         """Let the next images, so many, go wrong.

@@ -46,9 +46,10 @@ class Attempt:
 
 
 @pytest.fixture
-def pool() -> Iterator[ThreadPoolExecutor]:
+def pool(fake: FakeA1111) -> Iterator[ThreadPoolExecutor]:
     with ThreadPoolExecutor(4) as made:
         yield made
+        fake.open_gates()  # if a test failed, it has left them closed
 
 
 @contextmanager
