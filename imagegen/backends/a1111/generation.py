@@ -134,7 +134,10 @@ class Generation:
         return bool(has_another_begun and self._server.program.takes_task) and self._ended_early(end_s)
 
     def _ended_early(self, end_s: float) -> bool:
-        """Whether it came before its steps can be done, even at twice the speed that was seen; two are never seen."""
+        """Whether it came before its steps can be done, even at twice the speed that was seen.
+
+        The last two are never seen.
+        """
         seen = [(at_s, stage.done) for at_s, stage in self._seen if stage.done > _BEGUN]
         if len(seen) < 2:
             return False

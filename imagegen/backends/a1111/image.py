@@ -67,7 +67,7 @@ def find_difference(
     """
     compared = _compare(image, info or {}, body, server.checkpoints.get(checkpoint, ()), server.schedulers)
     for name, asked, taken in chain(compared, _compare_loras(info or {}, body["prompt"], server)):
-        simplify, key = _SIMPLIFY.get(name, _simplify), (checkpoint, name, asked)
+        simplify, key = _SIMPLIFY.get(name, _simplify), (checkpoint, body.get("sampler_name", ""), name, asked)
         if taken and simplify(asked) != simplify(taken):
             what = f"the server took another {name}: {one_line(taken)}, and not {one_line(asked) or 'none'}"
             hint = _HINTS.get(name, "see what the server has now: doit doctor")

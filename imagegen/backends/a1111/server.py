@@ -72,8 +72,8 @@ class Server(JsonApi):
         self.samplers = index_names(fixed or self._list("samplers"), "aliases")
         self.schedulers = index_names(self._list("schedulers"), "label") if not self.program.no_scheduler else {}
 
-        # what it took in place of what it was asked for: by the checkpoint, what it is, and what was asked for
-        self.differences: dict[tuple[str, str, str], Problem] = {}
+        # what it took in place of what it was asked for: by checkpoint, sampler, what it is, and what was asked
+        self.differences: dict[tuple[str, str, str, str], Problem] = {}
 
     @property
     def _set_auth(self) -> str:
