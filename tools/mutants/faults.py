@@ -413,7 +413,7 @@ FAULTS = (
     _fault(
         "a half-done image of A1111's is kept",
         "backends/a1111/test_turns.py::test_a_half_done_image_of_which_somebody_had_enough_is_not_taken",
-        ("backends/a1111/generation.py", "and self._was_stopped(time.monotonic())", "and False"),
+        ("backends/a1111/generation.py", "and self._was_stopped()", "and False"),
     ),
     _fault(
         "A1111's password is sent to a server that a job names",

@@ -22,8 +22,6 @@ __all__ = ["Generation"]
 _NOT_LISTED = "in the job, these are a1111.checkpoint, a1111.loras and sampler"
 """What Draw Things has no lists of, so that only its answer says what it does not have."""
 _FIRST_POLL_S, _POLL_S = 0.5, 1.0
-_BEGUN = 0.02
-"""More than A1111 says while it loads what it needs: 0.01 (modules/api/api.py)."""
 
 
 class Generation:
@@ -40,15 +38,15 @@ class Generation:
         self._before: Stage | None = None
         """What the server generated before; None if it does not say."""
         self._current, self._may_wait = "", False
-        self._seen: list[tuple[float, Stage]] = []
-        """What it generated since, as far as that is this image, and when that was seen."""
+        self._seen: list[Stage] = []
+        """What it generated since, as far as that is this image."""
         self._poll_s = 0.0
 
     def run(self) -> tuple[bytes, Mapping[str, Any]]:
         """Return the whole image, and what the server says of it. Raises GenerationError, and Cancelled."""
         with explained(self._server.url, _NOT_LISTED if self._server.program.name == DRAW_THINGS.name else ""):
             image, info = call_with_retries(self._send, self._progress)
-        if self._before and self._was_stopped(time.monotonic()):
+        if self._before and self._was_stopped():
             raise GenerationError("somebody stopped it at the server, so it is only half done", "run doit again")
         return image, info
 
@@ -96,7 +94,7 @@ class Generation:
                 self._progress.event("waiting", text="")
             self._current = stage.job
             if now:
-                self._seen.append((time.monotonic(), now))
+                self._seen.append(now)
             steps = self._body["steps"]
             self._progress.event("steps", done=round(stage.done * steps), total=steps)
 
@@ -121,26 +119,6 @@ class Generation:
         was_idle = self._before is not None and not self._before.job
         return bool(self._may_interrupt) or (was_idle and is_local(self._server.url))
 
-    def _was_stopped(self, end_s: float) -> bool:
-        """Whether somebody interrupted it. end_s: when it came.
-
-        The server says so until another image begins, which SD.Next does in the middle of one, too. Then what was seen
-        before counts.
-        """
-        last = self._server.stage()
-        if any(stage.was_stopped for stage in (last, *(stage for _, stage in self._seen)) if stage):
-            return True
-        has_another_begun = last and self._seen and last.began != self._seen[-1][1].began
-        return bool(has_another_begun and self._server.program.takes_task) and self._ended_early(end_s)
-
-    def _ended_early(self, end_s: float) -> bool:
-        """Whether it came before its steps can be done, even at twice the speed that was seen.
-
-        The last two are never seen.
-        """
-        seen = [(at_s, stage.done) for at_s, stage in self._seen if stage.done > _BEGUN]
-        if len(seen) < 2:
-            return False
-        (first_s, first), last_s, most = seen[0], seen[-1][0], max(done for _, done in seen)
-        speed, steps = (most - first) / (last_s - first_s), int(self._body["steps"])
-        return most + 2 * speed * (end_s - last_s) + 2 / steps < 1
+    def _was_stopped(self) -> bool:
+        """Whether somebody interrupted it. The server says so until another image begins: what was seen counts too."""
+        return any(stage.was_stopped for stage in (self._server.stage(), *self._seen) if stage)

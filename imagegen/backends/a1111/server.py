@@ -26,14 +26,10 @@ _POLL_S = 5.0
 
 @dataclass(frozen=True)
 class Stage:
-    """What a server generates now: which image, as far as it says (empty if none), and how much of it, up to 1.
-
-    began: when this image began, or the last one; it is not the server's clock that counts, but whether it changes.
-    """
+    """What a server generates now: which image, as far as it says (empty if none), and how much of it, up to 1."""
 
     job: str
     done: float
-    began: str = ""
     was_stopped: bool = False
     """Whether somebody interrupted this image, or the last one."""
     is_queued: bool = False
@@ -112,9 +108,8 @@ class Server(JsonApi):
         try:
             found = self._json("GET", "/sdapi/v1/progress?skip_current_image=true", silence_s=_POLL_S)
             state = found["state"]
-            began = str(state.get("job_timestamp"))
-            job = f"{state['job']} {began}" if state.get("job") else ""
-            return Stage(job, _fraction(found), began, bool(state.get("interrupted") or state.get("skipped")))
+            job = f"{state['job']} {state.get('job_timestamp')}" if state.get("job") else ""
+            return Stage(job, _fraction(found), bool(state.get("interrupted") or state.get("skipped")))
         except (Refused, Unreachable, LookupError, TypeError, AttributeError):
             return None
 

@@ -208,16 +208,6 @@ def test_that_it_was_stopped_is_remembered_when_another_one_begins(fake: FakeA11
     assert "half done" in str(attempt.end())
 
 
-@pytest.mark.parametrize("has_task_ids", [True, False])
-def test_an_image_that_came_far_too_early_was_stopped(
-    fake: FakeA1111, pool: ThreadPoolExecutor, has_task_ids: bool
-) -> None:
-    fake.has_task_ids = has_task_ids
-    with followed(fake, pool) as attempt:
-        fake.interrupt()
-        assert "half done" in str(attempt.end())
-
-
 @pytest.mark.parametrize("fake", ["a1111", "sdnext"], indirect=True)
 def test_a_whole_image_is_taken_though_another_one_has_begun(fake: FakeA1111, pool: ThreadPoolExecutor) -> None:
     fake.done = 0.95
