@@ -9,10 +9,15 @@ import pytest
 
 from imagegen.backends.a1111 import programs
 from imagegen.backends.a1111.programs import Program
+from imagegen.backends.a1111.server import Server
 from imagegen.backends.base import Backend
 from imagegen.backends.find_servers import USUAL_PORTS
+from imagegen.backends.json_api import Refused
 from imagegen.backends.openai.dialects import DIALECTS, Dialect
+from imagegen.backends.openai.server import Client, inspect_server
 from imagegen.backends.registry import registry
+from tests.backends.a1111.fake_a1111 import FakeA1111
+from tests.backends.openai.fake_openai import FakeOpenAI
 from tests.docs.pages import table
 from tests.wheels import ROOT
 
@@ -20,7 +25,7 @@ PAGE = "docs/backends-overview.md"
 FIELDS = ("seed", "negative", "steps", "cfg", "sampler")
 ROWS = table(PAGE, "backend")
 OF_BACKENDS = {row[0].strip("`"): row[1:] for row in ROWS if "`" not in row[1] and len(row) == 10}
-OF_PROGRAMS = {(row[0].strip("`"), row[1]): row[2:] for row in ROWS if len(row) == 8}
+OF_PROGRAMS = {(row[0].strip("`"), row[1]): row[2:] for row in ROWS if len(row) == 11}
 OURS = {name: create() for name, create in registry().items() if create.__module__.startswith("imagegen.")}
 PROGRAMS = [one for one in vars(programs).values() if isinstance(one, Program) and one is not programs.OTHER]
 
@@ -90,14 +95,30 @@ def test_every_program_has_a_row() -> None:
 @pytest.mark.parametrize("program", PROGRAMS, ids=lambda one: one.name)
 def test_a_program_with_a1111_s_api_has_what_it_honours(program: Program) -> None:
     seed = "yes, below 2^31" if program.most_seed < 2**31 else "yes"
-    assert OF_PROGRAMS["a1111", program.name] == [seed, *["yes"] * 4, yes(not program.no_scheduler)]
+    row = OF_PROGRAMS["a1111", program.name]
+    assert row[:6] == [seed, *["yes"] * 4, yes(not program.no_scheduler)]
+    with FakeA1111(program.name.lower().replace(".", "").replace(" ", "-")) as fake:
+        server = Server(fake.url)
+        assert row[6:] == [yes(server.checkpoints), yes(server.stage()), yes(has_interrupt(server))]
+
+
+def has_interrupt(server: Server) -> bool:
+    try:
+        server.interrupt()
+    except Refused:
+        return False
+    return True
 
 
 @pytest.mark.parametrize("dialect", DIALECTS.values(), ids=lambda one: one.name)
 def test_a_program_with_openai_s_api_has_what_it_honours(dialect: Dialect) -> None:
     seed, *others = [yes(field in dialect.fields) for field in (*FIELDS, "scheduler")]
     bound = ", below 2^31" if seed and dialect.seed_bits == 31 else ""
-    assert OF_PROGRAMS["openai", dialect.program] == [seed + bound, *others]
+    with FakeOpenAI(dialect.name) as fake:
+        found = inspect_server(Client(fake.url), is_hosted=dialect.name == "hosted")
+    models = "OpenAI does" if dialect.name == "hosted" else "yes"
+    assert found.models
+    assert OF_PROGRAMS["openai", dialect.program] == [seed + bound, *others, models, "", ""]
 
 
 @pytest.mark.parametrize("dialect", DIALECTS.values(), ids=lambda one: one.name)
