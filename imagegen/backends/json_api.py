@@ -228,9 +228,8 @@ class JsonApi:
             path: after the server's address.
             limit: bytes of the body that are read.
             check: decides how long it may take, by raising; without one that is WHOLE_S.
-            silence_s: seconds until a part of the answer must come, by default ANSWER_S: a server that generates says
-                nothing meanwhile.
-                `math.inf` leaves that to `check`.
+            silence_s: seconds until a part of the answer must come, by default ANSWER_S. A server that generates says
+                nothing meanwhile; `math.inf` leaves that to `check`.
             keeps_all: return what came of a success even if it is compressed (it is unpacked if it can be) or longer
                 than `limit` (then that much of it).
             arguments: of `requests`, such as `json`.
