@@ -127,6 +127,7 @@ def without_model(project: ProjectFolder) -> None:
     pyproject.write_text(pyproject.read_text().replace('model = "one.safetensors"\n', ""))
 
 
+@pytest.mark.long
 def test_the_only_checkpoint_is_the_model_and_the_one_that_is_recorded_stays_it(project: ProjectFolder) -> None:
     without_model(project)
     before = (project.root / "pyproject.toml").read_text()

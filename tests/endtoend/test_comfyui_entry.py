@@ -148,6 +148,7 @@ def test_nothing_is_set_up_for_jobs_with_a_server_of_their_own(comfyui: ProjectF
     assert not (comfyui.root / "tools/ComfyUI/main.py").exists()
 
 
+@pytest.mark.long
 def test_all_its_images_are_made_anew_where_that_is_asked_for(comfyui: ProjectFolder) -> None:
     with FakeComfyUI() as server:
         comfyui.environment["COMFYUI_URL"] = server.url

@@ -63,9 +63,9 @@ def eventually(holds: Callable[[], object]) -> None:
             Fault("black", "bird"),
             "verify: what comfyui returned cannot be used: the image is of one flat colour, #000000",
         ),
-        (Fault("truncated", "bird"), "verify: what comfyui returned cannot be used: "),
+        long(Fault("truncated", "bird"), "verify: what comfyui returned cannot be used: "),
         long(Fault("html", "bird"), "verify: what comfyui returned cannot be used: not a PNG, WebP or JPEG image"),
-        (Fault("missing file", "bird"), "download: ComfyUI reports success, but its file imagegen/"),
+        long(Fault("missing file", "bird"), "download: ComfyUI reports success, but its file imagegen/"),
         long(Fault("no outputs", "bird"), "wait: ComfyUI reports success, but no image came from node save"),
         (Fault("node errors", "bird"), "queue: ComfyUI refused the prompt: node "),
     ],
@@ -237,6 +237,7 @@ def test_the_only_checkpoint_is_a_decision_that_stays(
     assert (decision["decision"], decision["value"]) == ("model", "fake.safetensors")
 
 
+@pytest.mark.long
 def test_of_several_checkpoints_one_must_be_named(project: ProjectFolder, comfy: FakeComfyUI, server: Server) -> None:
     comfy.checkpoints["another.safetensors"] = ""
     job = server.job("Fox")

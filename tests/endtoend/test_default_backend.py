@@ -50,6 +50,7 @@ def test_a_run_that_keeps_images_of_sd_says_it(project: ProjectFolder) -> None:
     assert HINT not in project.doit().out
 
 
+@pytest.mark.long
 def test_a_backend_that_was_chosen_is_not_questioned(project: ProjectFolder) -> None:
     assert HINT not in project.doit("backend=placeholder").out
     project.job("icons", backend="placeholder", generate={"width": 96, "height": 64})

@@ -119,6 +119,7 @@ def test_a_prompt_of_which_ollama_would_open_a_part_is_refused(project: OllamaPr
     assert project.generate_calls() == []
 
 
+@pytest.mark.long
 def test_what_is_not_ollamas_is_told_once_and_decides_nothing(project: OllamaProject) -> None:
     fields = {"width": 64, "height": 64, "negative": "text", "cfg": 5, "sampler": "euler", "scheduler": "normal"}
     project.job(generate=fields)
@@ -196,6 +197,7 @@ def test_a_pull_that_fails_fails_its_job_and_no_other(project: OllamaProject) ->
     assert "\x1b" not in run.out
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("fault", "message"),
     [long("pull-offline", "check the network, then run doit again"), ("pull-disk-full", "no space left on device")],
@@ -212,6 +214,7 @@ def test_a_broken_pull_says_what_ollama_said(idle: OllamaProject, fault: str, me
     assert idle.doit().tasks("generated") == ALL
 
 
+@pytest.mark.long
 def test_a_long_pull_holds_up_no_other_job(project: OllamaProject) -> None:
     project.ollama.model("x/flux2-klein", pulled=False)
     project.ollama.fault("pull-slow", seconds=0.1)
@@ -222,6 +225,7 @@ def test_a_long_pull_holds_up_no_other_job(project: OllamaProject) -> None:
     assert run.out.index("two:yrr") < run.out.index("pulled x/flux2-klein")
 
 
+@pytest.mark.long
 def test_ctrl_c_ends_a_pull_and_the_next_run_pulls_again(idle: OllamaProject) -> None:
     idle.ollama.model(pulled=False)
     idle.ollama.start_server()
@@ -275,6 +279,7 @@ def check_refused(run: Run) -> str:
     return run.out
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("client", "server", "message"),
     [
@@ -326,6 +331,7 @@ def test_one_that_does_not_run_is_told(idle: OllamaProject) -> None:
     assert "'ollama serve'" in out
 
 
+@pytest.mark.long
 def test_one_without_its_mlx_libraries_is_told(project: OllamaProject) -> None:
     project.ollama.library.unlink()
     project.job()
@@ -402,6 +408,7 @@ def test_a_full_disk_has_nothing_more_drawn_for_it(project: OllamaProject) -> No
     assert len(project.generate_calls()) == 1
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("also", ["stubborn", long("child")])
 def test_a_hang_is_ended_with_all_that_it_started_and_nothing_else(project: OllamaProject, also: str) -> None:
     bystander = psutil.Popen(["sleep", "60"])
@@ -467,6 +474,7 @@ def test_what_a_call_finished_after_its_run_was_killed_is_taken(project: OllamaP
     assert list((project.root / ".imagegen/ollama/calls").iterdir()) == []
 
 
+@pytest.mark.long
 def test_a_call_that_its_run_was_killed_before_noting_is_found_all_the_same(project: OllamaProject) -> None:
     project.items("a slow bird", generate={"width": 64, "height": 64})
     project.ollama.fault("slow", "slow", seconds=0.2, times=1)

@@ -74,6 +74,7 @@ def test_it_serves_beside_one_of_another_version_which_is_left_alone(project: Ol
     assert digest == project.ollama.model(), "they share their models"
 
 
+@pytest.mark.long
 def test_one_of_the_same_version_that_serves_already_is_used(project: OllamaProject) -> None:
     project.ollama.start_server("0.32.5")
     assert project.doit().tasks("generated") == ALL
@@ -108,6 +109,7 @@ def test_ctrl_c_twice_stops_it_too(project: OllamaProject) -> None:
     assert servers(project) == []
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("written", ['"127.0.0.1:{}"', *map(long, (":{}", "http://127.0.0.1:{}/", "0.0.0.0:{}"))])
 def test_the_address_may_be_written_as_ollama_takes_it(project: OllamaProject, written: str) -> None:
     port = project.ollama.host.rpartition(":")[2]
@@ -128,6 +130,7 @@ def test_doctor_says_that_a_run_starts_it(project: OllamaProject) -> None:
 # doit ollama:setup
 
 
+@pytest.mark.long
 def test_setup_pulls_the_models_of_the_jobs_and_does_nothing_the_second_time(project: OllamaProject) -> None:
     project.ollama.model("x/flux2-klein", pulled=False)
     project.job("others", ollama={"model": "x/flux2-klein"})
@@ -141,6 +144,7 @@ def test_setup_pulls_the_models_of_the_jobs_and_does_nothing_the_second_time(pro
     assert servers(project) == []
 
 
+@pytest.mark.long
 def test_setup_elsewhere_than_on_apple_silicon_says_what_to_do_and_installs_nothing(tmp_path: Path) -> None:
     project = OllamaProject(tmp_path)
     project.job()
@@ -182,6 +186,7 @@ def test_setup_and_a_run_at_once_do_not_stop_each_others_server(project: OllamaP
     assert servers(project) == []
 
 
+@pytest.mark.long
 def test_its_death_is_told_with_how_it_ended(project: OllamaProject) -> None:
     project.ollama.fault("server-dies", "small")
     run = project.doit()

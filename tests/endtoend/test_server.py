@@ -73,6 +73,7 @@ def test_ctrl_c_while_it_starts_stops_what_was_started(project: ProjectFolder, c
     assert project.doit("server:status").out == f"stopped  {comfy.url}  nothing answers there\n"
 
 
+@pytest.mark.long
 def test_a_start_beside_one_that_was_killed_waits_for_the_same_server(
     project: ProjectFolder, comfy: ComfyFolder
 ) -> None:

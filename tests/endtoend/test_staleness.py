@@ -71,8 +71,8 @@ def test_reordered_items_generate_nothing(project: ProjectFolder) -> None:
         long({"generate": {"width": 64, "height": 64, "sampler": "dpmpp_2m"}}),
         long({"generate": {"width": 64, "height": 64, "scheduler": "karras"}}),
         long({"generate": {"width": 64, "height": 64, "negative": "hands"}}),
-        {"generate": {"width": 64, "height": 64, "seed": 5}},
-        {"generate": {"width": 72, "height": 64}},
+        long({"generate": {"width": 64, "height": 64, "seed": 5}}),
+        long({"generate": {"width": 72, "height": 64}}),
         {"prompt": {"prefix": "oil painting"}},
         long({"prompt": {"suffix": "soft light"}}),
         {"backend": "placeholder"},
@@ -327,7 +327,7 @@ def test_placeholder_never_replaces_an_image_of_a_real_backend(project: ProjectF
 
 @pytest.mark.parametrize(
     ("arguments", "expected"),
-    [(["-a"], ALL), (["-a", "portraits:mallsing"], ["portraits:mallsing"]), (["-a", "portraits"], ALL)],
+    [(["-a"], ALL), (["-a", "portraits:mallsing"], ["portraits:mallsing"]), long(["-a", "portraits"], ALL)],
 )
 def test_doit_a_generates_though_fresh_and_stored(
     project: ProjectFolder, arguments: list[str], expected: list[str]

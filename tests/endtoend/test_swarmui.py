@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 
+import pytest
+
 from imagegen.backends.comfyui.swarmui import START
 from tests.backends.comfyui.fake_program import free_port
 from tests.backends.comfyui.fake_server import FakeComfyUI
@@ -33,6 +35,7 @@ def test_a_workflow_with_a_reference_image_is_generated_behind_swarmui_and_besid
         assert not [path for path in swarm.log if "//" in path]
 
 
+@pytest.mark.long
 def test_the_commands_for_servers_know_swarmui(project: ProjectFolder) -> None:
     with FakeComfyUI() as behind, FakeSwarmUI(behind) as swarm:
         project.job(**Server("", "fake.safetensors", set).job("Fox"))

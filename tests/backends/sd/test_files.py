@@ -87,6 +87,7 @@ def test_loras_count_each_by_its_name_and_in_any_order(root: Path) -> None:
     assert find_digest(root, SETTINGS, list_files(Request("sd", "A", "a", model="m", extra=extra))) is None
 
 
+@pytest.mark.long
 def test_a_lora_that_was_replaced_makes_its_images_stale_alone(project: SdProject) -> None:
     lora = project.model("ink.safetensors", "lora")
     plain, inked = ({"name": name, "prompt": "a cat"} for name in ("plain", "inked"))

@@ -71,6 +71,7 @@ def test_a_killed_run_makes_no_image_twice_and_the_next_takes_its_server_over(ei
     assert either.doit().out.startswith("10 fresh")
 
 
+@pytest.mark.long
 def test_a_server_with_another_model_that_a_killed_run_left_is_ended(either: SdProject) -> None:
     either.job(items=numbered(2))
     either.job("others", items=numbered(1, models=(2,)))
@@ -136,6 +137,7 @@ def test_a_server_that_dies_costs_one_image_and_the_next_has_a_new_one(either: S
     assert either.doit().tasks("generated") == ["portraits:n2"]
 
 
+@pytest.mark.long
 def test_an_image_that_takes_too_long_ends_its_server_and_the_next_has_a_new_one(either: SdProject) -> None:
     first, second = numbered(2)
     either.job(items=[{**first, "steps": 100, "timeout_s": 4}, second])
@@ -185,6 +187,7 @@ def write_split(project: SdProject) -> None:
     project.model("ae.safetensors", "flux2_vae")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("whose", ["single", "split"])
 def test_an_item_takes_a_model_of_another_kind_than_its_job(project: SdProject, whose: str) -> None:
     write_split(project)
