@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, cast
 
 from imagegen.commands.build import Build
 from imagegen.commands.command import YES, command, option, require
-from imagegen.config.settings import TORCH_BUILDS
+from imagegen.config.setting_types import TORCH_BUILDS
 from imagegen.errors import ImagegenError, Problem
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from imagegen.commands.build import Build
 from imagegen.commands.command import YES, command, option, report_setup, require
-from imagegen.config.settings import SD_DEVICES
+from imagegen.config.setting_types import SD_DEVICES
 
 if TYPE_CHECKING:
     from imagegen.plan.output import Output

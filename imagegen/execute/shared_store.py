@@ -16,7 +16,8 @@ from functools import partial
 from typing import TypeVar
 
 from imagegen.calls import StoppedWaiting, call_with_timeout
-from imagegen.config.settings import Settings, redact_user
+from imagegen.config.setting_types import redact_user
+from imagegen.config.settings import Settings
 from imagegen.errors import ImagegenError, Problem, not_written
 from imagegen.execute.events import Event, ProgressEvent
 from imagegen.execute.stored_images import StoredImage, store_file

@@ -25,7 +25,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import PurePosixPath
 from typing import Any
 
-from imagegen.config.settings import StoreUrl, read_store_url
+from imagegen.config.setting_types import StoreUrl, read_store_url
 
 __all__ = [
     "MOST_BYTES",

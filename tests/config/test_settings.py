@@ -5,15 +5,14 @@ from pathlib import Path
 
 import pytest
 
+from imagegen.config.setting_types import StoreUrl, read_store_url
 from imagegen.config.settings import (
     SETTINGS,
     Setting,
     Settings,
-    StoreUrl,
     Value,
     collect_settings,
     read_settings,
-    read_store_url,
 )
 from imagegen.errors import ImagegenError
 

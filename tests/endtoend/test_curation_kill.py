@@ -11,7 +11,7 @@ import pytest
 
 from tests.project_folder import DODO, SMALL_JOB, ProjectFolder
 
-pytestmark = pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="the places are told by /proc")
+pytestmark = pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="/proc says which files are open")
 
 ITEM = {"name": "A", "prompt": "a figure"}
 TASK = "portraits:a"

@@ -191,7 +191,7 @@ def test_with_a_all_is_made_anew_and_only_what_is_named(project: ProjectFolder) 
     assert len(project.calls()) == calls + 3
 
 
-@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="the places are told by /proc")
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="/proc says which files are open")
 @pytest.mark.parametrize("place", [pytest.param(p, marks=[] if p == 8 else pytest.mark.long) for p in range(12)])
 def test_a_kill_between_any_two_steps_loses_nothing(project: ProjectFolder, place: int) -> None:
     """Of the last twelve steps: those of the only thumbnail, and of folding the lock file."""

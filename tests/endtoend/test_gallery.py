@@ -88,7 +88,7 @@ def test_without_a_job_there_is_nothing_to_show(project: ProjectFolder) -> None:
     assert not (project.root / "assets").exists()
 
 
-@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="the places are told by /proc")
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="/proc says which files are open")
 @pytest.mark.parametrize("places", [1, long(3)])
 def test_a_kill_at_any_step_leaves_a_gallery_that_is_whole(tmp_path: Path, places: int) -> None:
     first = ProjectFolder(tmp_path / "first")

@@ -13,7 +13,7 @@ from imagegen.images.image_file import verify
 from tests.marks import long
 from tests.project_folder import DODO, ProjectFolder
 
-pytestmark = pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="the places are told by /proc")
+pytestmark = pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="/proc says which files are open")
 
 CHANGED = [{"name": name, "prompt": f"{name} anew"} for name in ("Mallsing", "Yrr", "Okka")]
 

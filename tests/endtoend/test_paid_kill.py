@@ -12,7 +12,7 @@ import pytest
 
 from tests.project_folder import DODO, JOB, ProjectFolder
 
-pytestmark = pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="the places are told by /proc")
+pytestmark = pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="/proc says which files are open")
 
 SAID = "portraits:mallsing: may have been paid for once already: an earlier run ended before it arrived"
 

@@ -214,7 +214,7 @@ def test_one_that_hangs_costs_a_line_and_ten_seconds(project: ProjectFolder, tea
     assert "cannot be reached: no answer within 10 s; this run continues without it" in run.out
 
 
-@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="the places are told by /proc")
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="/proc says which files are open")
 @pytest.mark.parametrize(
     "place",
     [

@@ -107,7 +107,7 @@ class Generation:
         return stage.is_queued or bool(stage.job and self._before and stage.job == self._before.job)
 
     def _is_ours(self) -> bool:
-        """Whether what the server generates is this image, or may be stopped whoever's it is.
+        """Whether what the server generates is this image, or may be stopped even if it is another person's.
 
         While another one is known to be generated, stopping that would not stop this one.
         """

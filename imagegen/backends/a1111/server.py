@@ -141,7 +141,7 @@ class Server(JsonApi):
         return self._decode_image(text, asked=asked), info
 
     def interrupt(self) -> None:
-        """Stop what it generates, whoever asked for it."""
+        """Stop what it generates, even if another person asked for it."""
         self._send("POST", "/sdapi/v1/interrupt")
 
 

@@ -65,7 +65,7 @@ class ClusterBackend(Backend):
         return ModelIdentity(request.model)
 
     def price(self, request: Request) -> Decimal | None:
-        """Return what the backend itself says: the workers generate for whoever pays here."""
+        """Return what the backend itself says: the workers generate for the account that pays here."""
         return self._local.price(request)
 
     def choose_model(self, request: Request) -> str:

@@ -151,7 +151,7 @@ def _is_comfyui(stats: Any) -> bool:
 
 
 def is_koboldcpp(stats: Any) -> bool:
-    """Whether this answer to /system_stats is koboldcpp's: it gives whoever asks its last image, whoever's that is.
+    """Whether this answer to /system_stats is koboldcpp's: it gives everybody its last image, even another person's.
 
     Source: its koboldcpp.py, 1.117.
     """

@@ -10,7 +10,7 @@ from imagegen.backends.address import get_origin, is_below, is_private
 from imagegen.backends.base import Context, Resolved
 from imagegen.backends.openai.dialects import DIALECTS, HONOURED
 from imagegen.backends.options import NAME, address, find_url, option
-from imagegen.config.settings import DIALECTS as NAMES
+from imagegen.config.setting_types import DIALECTS as NAMES
 from imagegen.errors import ImagegenError, Problem
 
 __all__ = ["LOCAL_OPTIONS", "OPTIONS", "PARAMETERS", "find_dialect", "find_key", "is_openai", "is_paid"]
@@ -77,5 +77,5 @@ def find_key(url: str) -> str:
 
 
 def is_paid(url: str, dialect: str) -> bool:
-    """Return whether images may cost something there: whatever the dialect, whoever gets a key may charge for it."""
+    """Return whether images may cost something there: whatever the dialect, a server with the key may charge."""
     return dialect == "hosted" or (bool(find_key(url)) and not is_private(url))

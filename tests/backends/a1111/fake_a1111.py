@@ -289,7 +289,7 @@ class FakeA1111:
     # progress and interrupts
 
     def _interrupt(self) -> None:
-        """Stop what is generated now, whoever asked for it; nothing is remembered for what waits."""
+        """Stop what is generated now, even for another client; nothing is remembered for what waits."""
         with self._changed:
             self.interrupts += 1
             self._interrupted = True
@@ -332,7 +332,7 @@ class _Server(ThreadingHTTPServer):
     daemon_threads = True
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Say nothing: whoever asked has gone."""
+        """Say nothing: the client has gone."""
 
 
 def _handler(fake: FakeA1111) -> type[BaseHTTPRequestHandler]:
@@ -375,7 +375,7 @@ def _handler(fake: FakeA1111) -> type[BaseHTTPRequestHandler]:
             answer = self._replace(answer.encode() if isinstance(answer, str) else answer)
             data = answer if isinstance(answer, bytes) else json.dumps(answer).encode()
             kind = "text/html" if isinstance(answer, bytes) else "application/json"
-            with suppress(OSError):  # whoever asked has gone
+            with suppress(OSError):  # the client has gone
                 self.send_response(status)
                 self.send_header("Content-Type", kind)
                 self.send_header("Content-Length", str(len(data)))

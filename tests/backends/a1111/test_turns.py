@@ -1,4 +1,4 @@
-"""A server generates one image at a time, whoever asks: ours waits for its turn, is followed, and is stopped alone."""
+"""A server generates one image at a time, no matter who asks: ours waits for its turn, is followed, and is stopped alone."""
 
 from __future__ import annotations
 

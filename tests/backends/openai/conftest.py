@@ -11,7 +11,7 @@ from tests.backends.openai.project import KEY, OpenAIProject
 
 @pytest.fixture(autouse=True)
 def _no_key(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No test has the key of whoever runs it, or speaks to their server."""
+    """No test has the key of the person who runs it, or speaks to their server."""
     for name in ("OPENAI_API_KEY", "OPENAI_BASE_URL"):
         monkeypatch.delenv(name, raising=False)
 

@@ -235,7 +235,7 @@ class FakeOpenAI:
                 self.close_connection = bool(fault.loses)
                 if fault.loses in ("answer", "reset"):
                     return
-                with contextlib.suppress(OSError):  # whoever asked has gone
+                with contextlib.suppress(OSError):  # the client has gone
                     if fault.loses == "head":
                         self.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Ty")
                         return

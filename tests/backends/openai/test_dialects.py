@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from imagegen.backends.openai.dialects import DIALECTS
-from imagegen.config.settings import DIALECTS as NAMES
+from imagegen.config.setting_types import DIALECTS as NAMES
 from imagegen.plan.request import Request
 
 ALL: dict[str, Any] = {"steps": 9, "cfg": 2.5, "negative": "a dog", "sampler": "euler", "scheduler": "karras"}

@@ -1,4 +1,4 @@
-"""What was paid for is never thrown away, whatever shape it comes in, and whoever was paid."""
+"""What was paid for is never thrown away, whatever shape it comes in, and whichever server was paid."""
 
 from __future__ import annotations
 

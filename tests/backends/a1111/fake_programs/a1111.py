@@ -249,10 +249,10 @@ class SdNext(A1111):
         return replace(picture, prompt=re.sub(r"\{([^{}]*)\}", resolve, picture.prompt), said=said)
 
     def describe(self, picture: Picture) -> dict[str, Any]:
-        told = super().describe(replace(picture, asked=(picture.width, picture.height)))
-        extra = {key: value for key, value in told["extra_generation_params"].items() if key == "none"}
+        said = super().describe(replace(picture, asked=(picture.width, picture.height)))
+        extra = {key: value for key, value in said["extra_generation_params"].items() if key == "none"}
         dropped = ("sd_model_name", "version")
-        return {key: value for key, value in told.items() if key not in dropped} | {"extra_generation_params": extra}
+        return {key: value for key, value in said.items() if key not in dropped} | {"extra_generation_params": extra}
 
     def refuse(self, status: int, what: str, kind: str = "HTTPException") -> RejectedError:
         return RejectedError(status, {"error": kind, "code": status, "detail": what, "body": "", "errors": what})
