@@ -12,7 +12,7 @@ from imagegen.config.job_files import JOB_SUFFIXES
 from imagegen.config.paths import check_path
 from imagegen.errors import ImagegenError, Problem, did_you_mean
 from imagegen.plan.wildcards import WILDCARD_FOLDER
-from imagegen.state.hashes import NEVER, StatKey, is_past_tick, stat_key
+from imagegen.state.hashes import NEVER, StatKey, is_conclusive, stat_key
 
 __all__ = ["Inputs"]
 
@@ -135,7 +135,7 @@ class Inputs:
         """
         found = stat_key(self.root / name)
         is_other = self.stats.get(name, found) != found
-        self.stats[name] = NEVER if is_other or (found and not is_past_tick(found[1])) else found
+        self.stats[name] = NEVER if is_other or (found and not is_conclusive(found)) else found
         return found
 
     def _read_named(self, name: str) -> bytes:

@@ -25,6 +25,7 @@ __all__ = [
     "FileState",
     "Hashes",
     "StatKey",
+    "is_conclusive",
     "is_past_tick",
     "key_of",
     "pointer_sha256",
@@ -45,6 +46,9 @@ TICK_NS = 50_000_000
 of a file whose mtime is at least this much (nanoseconds) older than the moment of looking, as git does it."""
 COARSE_TICK_NS = 2_000_000_000
 """The tick of file systems that keep only whole seconds (FAT: two), in nanoseconds."""
+_LARGEST_SKEW_NS = 86_400_000_000_000
+"""How far the clock of a network file system may be ahead of ours (nanoseconds): a day. A time that lies further ahead
+was set by hand, or by a clock that was wrong."""
 _VERSION = rb"version https://(?:git-lfs|hawser)\.github\.com/spec/v1\r?\n"
 # not compiled here: a run with nothing to do does without
 _POINTER = (
@@ -116,7 +120,7 @@ class Hashes:
         pointer = pointer_sha256(data)
         sha256 = pointer or hashlib.sha256(data).hexdigest()
         state = FileState(sha256, found.st_size, pointer is not None, is_in_conflict(path, data))
-        known = self._remember(path, key, state) if is_past_tick(found.st_mtime_ns) else (NEVER, state)
+        known = self._remember(path, key, state) if is_conclusive(key) else (NEVER, state)
         self._first.setdefault(path, known)
         return state
 
@@ -135,7 +139,7 @@ class Hashes:
     def save(self, temporary: Path) -> None:
         """Keep what was learned for the next run. Raises OSError."""
         with self._mutex:
-            sure = {path: known for path, known in self._fresh.items() if is_past_tick(known[0][1])}
+            sure = {path: known for path, known in self._fresh.items() if is_conclusive(known[0])}
             if all(self._known.get(path) == known for path, known in sure.items()):
                 return
             self._known |= sure
@@ -159,6 +163,19 @@ def stat_key(path: Path | str) -> StatKey | None:
         return key_of(os.stat(path))  # noqa: PTH116 - it is called once for each output, and a Path costs as much again
     except (FileNotFoundError, NotADirectoryError):
         return None
+
+
+def is_conclusive(key: StatKey) -> bool:
+    """Return whether a file of this key would get another one if it were changed now.
+
+    A change sets the time of now: another one than an mtime of the past. Of a file that is dated in the future, its
+    ctime decides, which only the system sets; Windows has no such ctime.
+    """
+    _, mtime_ns, _, ctime_ns = key
+    now = time.time_ns()
+    decisive = mtime_ns if mtime_ns <= now or os.name == "nt" else ctime_ns
+    tick = COARSE_TICK_NS if decisive % 1_000_000_000 == 0 else TICK_NS
+    return decisive + tick < now or decisive > now + _LARGEST_SKEW_NS
 
 
 def is_past_tick(mtime_ns: int) -> bool:

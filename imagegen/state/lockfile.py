@@ -22,7 +22,7 @@ from imagegen.config.job import Encoding
 from imagegen.config.schema import FIELD_TYPES
 from imagegen.errors import ImagegenError, Problem
 from imagegen.plan.record import ACCEPT, MODEL, PICK, REROLL, SEED, Decision, OutputLine, find_conflicting
-from imagegen.state.hashes import NEVER, StatKey, is_past_tick, key_of, stat_key
+from imagegen.state.hashes import NEVER, StatKey, is_conclusive, key_of, stat_key
 from imagegen.state.journal import Journal, NewerVersionError
 
 __all__ = ["ATTRIBUTES", "VERSION", "LockFile", "read_lock_file"]
@@ -78,7 +78,7 @@ class LockFile:
 
     def is_unchanged(self) -> bool:
         """Return whether nobody has written to the file since it was read. Raises OSError."""
-        return self.seen == stat_key(self.path) and (self.seen is None or is_past_tick(self.seen[1]))
+        return self.seen == stat_key(self.path) and (self.seen is None or is_conclusive(self.seen))
 
     def resolve(self, decision: Decision) -> None:
         """Let this decision count; those that it conflicts with go when the file is compacted."""

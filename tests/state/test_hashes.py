@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from imagegen.state.atomic import replace_file
-from imagegen.state.hashes import NEVER, FileState, Hashes, pointer_sha256, stat_key
+from imagegen.state.hashes import NEVER, FileState, Hashes, is_conclusive, pointer_sha256, stat_key
 
 OLD = time.time_ns() - 10**12
 
@@ -25,6 +25,12 @@ def put(path: Path, data: bytes, mtime_ns: int = OLD) -> Path:
     path.write_bytes(data)
     os.utime(path, ns=(mtime_ns, mtime_ns))
     return path
+
+
+def wait_until_conclusive(file: Path) -> None:
+    """Wait until a change would show in the file's times."""
+    while not is_conclusive(stat_key(file) or NEVER):
+        time.sleep(0.01)
 
 
 def test_files_folders_and_nothing(tmp_path: Path) -> None:
@@ -132,6 +138,40 @@ def test_a_file_that_could_change_unnoticed_stood_as_none_does(tmp_path: Path) -
     put(file, b"data")
     known.state("a.png")
     assert known.first_key("a.png") == NEVER
+
+
+AHEAD_NS = {"an hour": 3600 * 10**9, "ten years": 10 * 365 * 86400 * 10**9}
+
+
+@pytest.mark.parametrize("ahead_ns", AHEAD_NS.values(), ids=AHEAD_NS)
+def test_a_file_dated_in_the_future_is_read_once(tmp_path: Path, ahead_ns: int) -> None:
+    if os.name == "nt" and ahead_ns < 86400 * 10**9:
+        pytest.skip("nothing but the mtime shows a change there, and a server's clock may be ahead")
+    file = put(tmp_path / "a.png", b"data", time.time_ns() + ahead_ns)
+    wait_until_conclusive(file)
+    first = hashes(tmp_path)
+    first.state("a.png")
+    assert first.first_key("a.png") == stat_key(file)
+    first.save(tmp_path / "tmp")
+    # only a reader would notice that the memory is of other bytes
+    first.memory.write_text(first.memory.read_text().replace(sha(b"data"), sha(b"atad")))
+    assert hashes(tmp_path).state("a.png") == FileState(sha(b"atad"), 4)
+    put(file, b"tada", time.time_ns() + ahead_ns)
+    assert hashes(tmp_path).state("a.png") == FileState(sha(b"tada"), 4)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="ctime is the time of creation there")
+def test_a_file_dated_in_the_future_just_now_could_change_unnoticed(tmp_path: Path) -> None:
+    key = stat_key(put(tmp_path / "a.png", b"data"))
+    assert key is not None
+    size, _, inode, _ = key
+    now = time.time_ns()
+    hour, years = AHEAD_NS.values()
+    assert not is_conclusive((size, now + years, inode, now))
+    assert is_conclusive((size, now + years, inode, now - 10**9))
+    assert not is_conclusive((size, now + hour, inode, now + hour)), "a server's clock may be an hour ahead"
+    assert is_conclusive((size, now + years, inode, now + years)), "a clock that was wrong: a change sets today"
+    assert not is_conclusive((size, now + years, inode, now // 10**9 * 10**9)), "a clock of whole seconds"
 
 
 def test_a_git_lfs_pointer_counts_as_its_content(tmp_path: Path) -> None:

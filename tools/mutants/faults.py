@@ -176,7 +176,7 @@ FAULTS = (
     _fault(
         "a file changed within the tick of looking is not read again",
         "state/test_hashes.py",
-        ("state/hashes.py", "if is_past_tick(found.st_mtime_ns) else (NEVER, state)", "if True else (NEVER, state)"),
+        ("state/hashes.py", "if is_conclusive(key) else (NEVER, state)", "if True else (NEVER, state)"),
     ),
     _fault(
         "a line is appended to one that a kill cut off",
