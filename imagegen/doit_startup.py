@@ -55,4 +55,4 @@ def _report(kind: type[BaseException], error: BaseException, trace: TracebackTyp
     os._exit(_BEFORE_ANY_TASK)
 
 
-sys.excepthook = _report  # `tasks.process` replaces it once dodo.py is read
+sys.excepthook = _report  # `process` replaces it once dodo.py is read

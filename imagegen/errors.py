@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import errno
 import os
 import re
@@ -73,5 +72,7 @@ _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\u
 
 def did_you_mean(word: str, choices: Iterable[str]) -> str:
     """Return `; did you mean 'steps'?` for the nearest of the choices; empty if none is near."""
+    import difflib
+
     near = difflib.get_close_matches(word, list(choices), n=1, cutoff=0.65)
     return f"; did you mean '{near[0]}'?" if near else ""

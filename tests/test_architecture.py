@@ -12,7 +12,7 @@ import pytest
 
 PACKAGE = Path(__file__).parents[1] / "imagegen"
 ORDER = (
-    {"errors", "calls"},
+    {"errors", "calls", "process"},
     {"config"},
     {"prompts"},
     {"plan"},

@@ -27,7 +27,7 @@ from imagegen.commands.up_to_date import (
     has_named_images,
     is_for_whole_jobs,
     load_snapshot,
-    snapshot_key,
+    project_key,
     take_snapshot,
 )
 from imagegen.config.job_files import find_job_files, find_stray_files, name_tasks
@@ -35,13 +35,13 @@ from imagegen.config.settings import Settings, read_settings
 from imagegen.errors import ImagegenError, Problem, did_you_mean
 
 if TYPE_CHECKING:
-    from imagegen.commands.up_to_date import FreshJob, Snapshot
     from imagegen.execute.budget import Budget
     from imagegen.execute.events import Event, Outcome
     from imagegen.execute.run import RunResult
     from imagegen.plan.freshness import Verdict
     from imagegen.plan.output import Output
     from imagegen.project import JobPlan, Project
+    from imagegen.state.snapshot import FreshJob, Snapshot
 
 __all__ = [
     "Build",
@@ -104,8 +104,8 @@ class Build:
         self._builds_whole_jobs = is_for_whole_jobs(root, invocation)
         self._mutex = threading.Lock()
         self._budget: Budget | None = None
+        self._key = project_key(root, invocation)
         self.settings, self.problems = _read_settings(root, invocation)
-        self._key = snapshot_key(root, self.settings)
         self.snapshot = None if self.problems else load_snapshot(root, self.settings, invocation, self._key)
         if self.snapshot is None or self.snapshot.changed:
             with _no_garbage_collection():
@@ -166,7 +166,7 @@ class Build:
 
     def _plan_changes(self, snapshot: Snapshot) -> bool:
         """Plan what changed in the job files since the snapshot. Returns whether that is all there is to know."""
-        from imagegen.commands.up_to_date import plan_changed
+        from imagegen.commands.plan_changed import plan_changed
 
         if (found := plan_changed(self.project, snapshot)) is None:
             return False

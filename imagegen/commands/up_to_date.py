@@ -19,254 +19,36 @@ broken or of another version says nothing. The same goes for the other memory th
 
 from __future__ import annotations
 
-import contextlib
-import hashlib
-import importlib.metadata
-import importlib.util
 import json
-import os
 import sys
-import time
-from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from imagegen import __version__
 from imagegen.commands.command_line import Invocation, reserved_names
-from imagegen.config.job_files import find_job_files, list_stray_names, name_tasks
-from imagegen.config.settings import Settings
-from imagegen.errors import ImagegenError
-from imagegen.state.atomic import replace_file
-from imagegen.state.hashes import TICK_NS, StatKey, is_past_tick, stat_key
+from imagegen.config.job_files import find_job_files, name_tasks
+from imagegen.config.settings import SETTINGS, Settings
+from imagegen.state.snapshot import FreshJob, Snapshot, read_snapshot, snapshot_key, write_snapshot
 
 if TYPE_CHECKING:
-    from imagegen.plan.output import Output
     from imagegen.project import JobPlan, Project
 
 __all__ = [
-    "FreshJob",
-    "JobParts",
-    "Snapshot",
     "default_tasks",
     "has_named_images",
     "is_for_whole_jobs",
     "load_snapshot",
-    "package_mtime_ns",
-    "plan_changed",
-    "read_snapshot",
-    "snapshot_key",
+    "project_key",
     "take_snapshot",
-    "write_snapshot",
 ]
 
-VERSION = 4
+_ENVIRONMENT = sorted(one.environment for one in SETTINGS if one.environment and not one.secret)
 
 
-@dataclass(frozen=True)
-class FreshJob:
-    """A job's outputs that are fresh."""
-
-    task: str  # its name in doit
-    description: str
-    outputs: Mapping[str, str]  # the line of each in `doit list`, by its slug
-
-
-@dataclass(frozen=True)
-class JobParts:
-    """What a job was planned from."""
-
-    head: str  # the key of everything but its items
-    items: Mapping[str, Mapping[str, str]]  # by the key of each: the paths of its outputs by slug
-
-
-@dataclass(frozen=True)
-class Snapshot:
-    """A project in which every output is fresh."""
-
-    key: str  # of `snapshot_key`
-    jobs: tuple[FreshJob, ...]
-    files: Mapping[str, StatKey | None]  # by path relative to the project
-    models: tuple[tuple[Mapping[str, Any], tuple[str, ...]], ...] = ()
-    """For each model whose digest was recorded, a request that names it, and the digests."""
-    parts: Mapping[str, JobParts] = field(default_factory=dict)
-    """By job file, of the jobs whose outputs each follow from their own item."""
-    changed: tuple[str, ...] = ()  # the job files that changed since
-
-    def keep_items(self, file: str, items: Collection[str]) -> Snapshot:
-        """Return what it still says if only the items of these keys are unchanged in a job file."""
-        parts = self.parts[file]
-        kept = {key: outputs for key, outputs in parts.items.items() if key in items}
-        gone = {slug: path for key, outputs in parts.items.items() if key not in kept for slug, path in outputs.items()}
-        paths = {file, *gone.values()}
-        return replace(
-            self,
-            jobs=tuple(_without(job, gone) if job.task == Path(file).stem else job for job in self.jobs),
-            files={path: known for path, known in self.files.items() if path not in paths},
-            parts={**self.parts, file: replace(parts, items=kept)},
-        )
-
-
-def _without(job: FreshJob, slugs: Collection[str]) -> FreshJob:
-    return replace(job, outputs={slug: doc for slug, doc in job.outputs.items() if slug not in slugs})
-
-
-def snapshot_key(root: Path, settings: Settings) -> str:
-    """Return the key of everything that a plan follows from and that is not a file of the project.
-
-    Take it before anything is planned: what is added while images are built is in no plan.
-    """
-    backends = importlib.metadata.entry_points(group="imagegen.backends")
-    plug_ins = sorted(
-        (entry.name, entry.value, entry.dist.version if entry.dist else "", _plug_in_mtime_ns(entry.value))
-        for entry in backends
-    )
-    names = [path.name for path in find_job_files(root)] + list_stray_names(root)
-    folders = [str(root), os.path.expanduser("~")]  # noqa: PTH111 - models are looked for in them; there may be none
-    ours = [__version__, package_mtime_ns(Path(__file__).parents[1])]
-    return json.dumps([ours, folders, repr(settings), names, plug_ins, _environment() if plug_ins else ""])
-
-
-def _environment() -> str:
-    """Return a hash of the environment, which a plug-in may plan by; without what a shell itself changes."""
-    own = {"_", "COLUMNS", "LINES", "OLDPWD", "PWD", "SHLVL"}
-    found = sorted((name, value) for name, value in os.environ.items() if name not in own)
-    return hashlib.sha256(repr(found).encode("utf-8")).hexdigest()
-
-
-def package_mtime_ns(package: Path) -> int:
-    """Return when its folders last changed: a package that is installed editable keeps its version over a pull."""
-    folders = [package]
-    for depth in range(2):
-        inner = [entry.path for folder in folders[depth:] for entry in os.scandir(folder) if entry.is_dir()]
-        folders += [Path(path) for path in inner if not path.endswith("__pycache__") and Path(path) not in folders]
-    return max(folder.stat().st_mtime_ns for folder in folders)
-
-
-def _plug_in_mtime_ns(entry: str) -> int:
-    """Return when a backend's package was last written to: while it is developed, it keeps its version."""
-    with contextlib.suppress(ImportError, ValueError, OSError):  # planning says what is wrong
-        spec = importlib.util.find_spec(entry.partition(":")[0].partition(".")[0])
-        files = [Path(spec.origin)] if spec and spec.origin and spec.has_location else []
-        for folder in (spec and spec.submodule_search_locations) or ():
-            files += Path(folder).rglob("*.py")
-        return max((file.stat().st_mtime_ns for file in files), default=0)
-    return 0
-
-
-def read_snapshot(root: Path, memory: Path, key: str, may_change: Collection[str] = ()) -> Snapshot | None:
-    """Read the snapshot in the file `memory`; None unless it still holds: same key, and no file changed since.
-
-    Args:
-        root: the project.
-        memory: the snapshot's file.
-        key: of `snapshot_key`.
-        may_change: job files that may have changed. If none did, `files` and `parts` are left out.
-
-    Whether the models are the same is left to the caller.
-    """
-    try:
-        first, _, second = memory.read_bytes().partition(b"\n")
-        found = json.loads(first)
-        if found["version"] != VERSION or found["key"] != key:
-            return None
-        changed: list[str] = []
-        for folder, files in found["folders"].items():
-            for name in _changed_files(root, folder, files.items()):
-                changed.append(_path(folder, name))
-                if changed[-1] not in may_change:
-                    return None
-        jobs = tuple(FreshJob(job["task"], job["description"], job["outputs"]) for job in found["jobs"])
-        models = tuple((request, tuple(digests)) for request, digests in found["models"])
-        if not changed:
-            return Snapshot(key, jobs, {}, models)
-        stats = {
-            _path(folder, name): known and (known[0], known[1], known[2], known[3])
-            for folder, files in found["folders"].items()
-            for name, known in files.items()
-        }
-        parts = {file: JobParts(one["head"], one["items"]) for file, one in json.loads(second).items()}
-        return Snapshot(key, jobs, stats, models, parts, tuple(changed))
-    except (OSError, ValueError, TypeError, KeyError, AttributeError):
-        return None
-
-
-def write_snapshot(root: Path, memory: Path, snapshot: Snapshot, temporary: Path) -> bool:
-    """Write the snapshot, if each file is still as it says; return whether it was written. Raises OSError.
-
-    A file that was written within the last tick of the clock could be changed again without its times showing it; a
-    run that has just written some waits for the tick to pass.
-    """
-    newest = max((known[1] for known in snapshot.files.values() if known), default=0)
-    wait_ns = newest + TICK_NS - time.time_ns()
-    if 0 < wait_ns <= TICK_NS:
-        time.sleep(wait_ns / 1e9 + 0.001)
-    folders: dict[str, dict[str, StatKey | None]] = defaultdict(dict)
-    for path, known in snapshot.files.items():
-        folder, _, name = path.rpartition("/")
-        folders[folder][name] = known
-    if not all(is_past_tick(known[1]) for known in snapshot.files.values() if known) or any(
-        True for folder, files in folders.items() for _ in _changed_files(root, folder, files.items())
-    ):
-        return False
-    fields = {
-        "version": VERSION,
-        "key": snapshot.key,
-        "jobs": [vars(job) for job in snapshot.jobs],
-        "folders": folders,
-        "models": snapshot.models,
-    }
-    parts = {file: vars(one) for file, one in snapshot.parts.items()}
-    lines = (json.dumps(one, separators=(",", ":")) for one in (fields, parts))  # the second is read only if needed
-    replace_file(memory, "\n".join(lines).encode("utf-8"), temporary)
-    return True
-
-
-def _path(folder: str, name: str) -> str:
-    return f"{folder}/{name}" if folder else name
-
-
-def _changed_files(root: Path, folder: str, files: Iterable[tuple[str, Sequence[int] | None]]) -> Iterator[str]:
-    """Return the files of the folder that are not as they were. Raises OSError.
-
-    It looks at each output in every run: by its name in the open folder, where the system can, which takes half as long
-    as by its path.
-    """
-    if os.stat not in os.supports_dir_fd:
-        yield from (name for name, known in files if stat_key(root / folder / name) != (known and tuple(known)))
-        return
-    try:
-        opened = os.open(root / folder, os.O_RDONLY)
-    except (FileNotFoundError, NotADirectoryError):
-        yield from (name for name, known in files if known is not None)
-        return
-    try:
-        for name, known in files:
-            try:
-                found = os.stat(name, dir_fd=opened)
-            except (FileNotFoundError, NotADirectoryError):
-                if known is not None:
-                    yield name
-                continue
-            if known is None:
-                yield name
-                continue
-            size, mtime_ns, inode, ctime_ns = known
-            if (
-                found.st_mtime_ns != mtime_ns
-                or found.st_ctime_ns != ctime_ns
-                or found.st_size != size
-                or found.st_ino != inode
-            ):
-                yield name
-    finally:
-        os.close(opened)
-
-
-def _snapshot_file(root: Path) -> Path:
-    return root / ".imagegen" / "cache" / "snapshot.json"
+def project_key(root: Path, invocation: Invocation) -> str:
+    """Return the key of what a plan follows from besides the files of jobs and outputs."""
+    return snapshot_key(root, invocation.given, _ENVIRONMENT)
 
 
 def load_snapshot(root: Path, settings: Settings, invocation: Invocation, key: str) -> Snapshot | None:
@@ -276,18 +58,19 @@ def load_snapshot(root: Path, settings: Settings, invocation: Invocation, key: s
         root: the project.
         settings: of the project.
         invocation: what doit was asked to do; most commands need to know all of an image.
-        key: of `snapshot_key`.
+        key: of `project_key`.
 
     """
     if _needs_all_images(root, invocation):
         return None
     if invocation.command == "run" and _has_uploads_due(root, settings):
         return None
-    may_change = {f"jobs/{path.name}" for path in find_job_files(root)} if invocation.command == "run" else ()
-    snapshot = read_snapshot(root, _snapshot_file(root), key, may_change)
+    snapshot = read_snapshot(root, key)
     if snapshot is None or not all(_is_same_model(*model) for model in snapshot.models):
         return None
-    return snapshot if snapshot.changed or has_named_images(snapshot, invocation) else None
+    if snapshot.changed:
+        return snapshot if invocation.command == "run" else None
+    return snapshot if has_named_images(snapshot, invocation) else None
 
 
 def _needs_all_images(root: Path, invocation: Invocation) -> bool:
@@ -373,7 +156,7 @@ def take_snapshot(
 
     Args:
         project: as it was planned.
-        key: of `snapshot_key`, taken before that.
+        key: of `project_key`, taken before that.
         plans: of all jobs, or of those that `plan_changed` planned.
         docs: the line of each output in `doit list`, by its task.
         before: what was known of the others, if only some were planned.
@@ -382,6 +165,8 @@ def take_snapshot(
         OSError: it could not be written.
 
     """
+    from imagegen.commands.plan_changed import job_parts
+
     known = before or Snapshot("", (), {})
     files = dict(known.files)
     models: dict[str, tuple[Mapping[str, object], set[str]]] = {}
@@ -411,88 +196,6 @@ def take_snapshot(
         tuple(jobs.values()),
         files,
         tuple((request, tuple(sorted(digests))) for request, digests in models.values()),
-        _parts(plans, known.parts, project.inputs.named),
+        job_parts(plans, known.parts, project.inputs.named),
     )
-    write_snapshot(project.root, _snapshot_file(project.root), snapshot, project.temporary)
-
-
-def _parts(plans: Sequence[JobPlan], known: Mapping[str, JobParts], named: Collection[str]) -> dict[str, JobParts]:
-    """Return the parts of each job whose outputs follow from their own items; none if an output names another.
-
-    named: files that others name. A job file among them is left out: more than its own outputs follow from it.
-    """
-    if any(origin.where for plan in plans for output in plan.outputs for origin in output.origins):
-        return {}
-    parts = dict(known)
-    for plan in plans:
-        if plan.head:
-            of_items: dict[str, dict[str, str]] = {key: {} for key in plan.items.values()}
-            for output in plan.outputs:
-                of_items[plan.items[output.request.name]][output.slug] = output.path
-            also = known[plan.file].items if plan.file in known else {}
-            parts[plan.file] = JobParts(plan.head, {**also, **of_items})
-    return {file: one for file, one in parts.items() if file not in named}
-
-
-def plan_changed(project: Project, snapshot: Snapshot) -> tuple[list[JobPlan], Snapshot] | None:
-    """Plan what changed in the changed job files; return the plans, and what the snapshot still says.
-
-    Only what is sound and follows from one item alone is planned so. None if everything must be planned.
-    """
-    plans: list[JobPlan] = []
-    try:
-        # an image may be the same as one of any job, so that all records are wanted as for the whole plan
-        locks = [project.lock(job.task) for job in snapshot.jobs]
-        for file in snapshot.changed:
-            found = _plan(project, file, snapshot)
-            if found is None:
-                return None
-            plan, snapshot = found
-            plans.append(plan)
-    except ImagegenError:  # the whole plan reports it
-        return None
-    if any(lock.conflicts for lock in locks) or not _are_apart(project.root, plans, snapshot):
-        return None
-    return plans, snapshot
-
-
-def _plan(project: Project, file: str, snapshot: Snapshot) -> tuple[JobPlan, Snapshot] | None:
-    from imagegen.config.job_files import hash_items
-
-    parts = snapshot.parts.get(file)
-    document = project.planner.document(file, project.inputs.read(file))
-    keys = hash_items(document)
-    if parts is None or keys is None or keys.head != parts.head or len(set(keys.items)) < len(keys.items):
-        return None
-    pairs = list(zip(document.values["items"], keys.items, strict=True))
-    # a job has one item at least
-    changed = [item for item, key in pairs if key not in parts.items] or [pairs[0][0]]
-    plan = project.planner.plan_document(replace(document, values={**document.values, "items": changed}))
-    if plan.problems or not plan.head or any(output.origins for output in plan.outputs):
-        return None
-    return plan, snapshot.keep_items(file, set(keys.items).difference(plan.items.values()))
-
-
-@dataclass(frozen=True)
-class _Known:
-    """An output of which nothing else is known."""
-
-    path: str
-
-
-def _are_apart(root: Path, plans: Sequence[JobPlan], snapshot: Snapshot) -> bool:
-    """Return whether no planned output has the name or the file of another one, and there are not too many."""
-    from imagegen.plan.expansion import MAX_OUTPUTS, find_clashes, find_nested_paths
-    from imagegen.plan.output import Output
-
-    fresh = {job.task: job.outputs for job in snapshot.jobs}
-    for plan in plans:
-        if any(output.slug in fresh[plan.name] for output in plan.outputs):
-            return False
-        if len(fresh[plan.name]) + len(plan.outputs) > MAX_OUTPUTS:
-            return False
-    outputs = [output for plan in plans for output in plan.outputs]
-    everything: list[_Known | Output] = [*map(_Known, snapshot.files), *outputs]
-    real = {folder: os.path.realpath(root / folder) for folder in {one.path.rpartition("/")[0] for one in everything}}
-    pairs = [*find_clashes(everything, real), *find_nested_paths(everything, real)]
-    return not any(isinstance(one, Output) for pair in pairs for one in pair)
+    write_snapshot(project.root, snapshot, _ENVIRONMENT, project.temporary)

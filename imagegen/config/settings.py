@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 import sys
 from collections.abc import Iterator, Mapping
@@ -383,6 +382,8 @@ def _read_table(path: Path, problems: list[Problem]) -> Mapping[str, Any]:
 
 def _is_near_miss(name: str) -> bool:
     """Return whether a table in [tool] is probably meant to be imagegen's, and misspelt."""
+    import difflib
+
     return name != "imagegen" and difflib.SequenceMatcher(None, name.lower(), "imagegen").ratio() > _NEAR
 
 

@@ -6,7 +6,6 @@ import contextlib
 import errno
 import os
 import threading
-import uuid
 from pathlib import Path
 
 __all__ = ["make_folder", "replace_file", "sync_folder", "write_all", "write_temporary"]
@@ -40,7 +39,7 @@ _making = threading.RLock()
 def write_temporary(folder: Path, data: bytes) -> Path:
     """Write a new file in `folder` that holds the bytes, on disk (fsync) before this returns. Raises OSError."""
     make_folder(folder)
-    path = folder / f".{uuid.uuid4().hex}.tmp"
+    path = folder / f".{os.urandom(16).hex()}.tmp"
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o666)
         try:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from imagegen.process import prepare_process
 from imagegen.tasks.commands import task_creators
 from imagegen.tasks.jobs import task_jobs
 from imagegen.tasks.loader import attach, doit_config
-from imagegen.tasks.process import prepare_process
 
 if TYPE_CHECKING:
 

@@ -15,13 +15,13 @@ from doit.exceptions import TaskFailed
 from imagegen.commands.build import Build, PlannedImage, TaskResult, current_build
 from imagegen.commands.command import OURS
 from imagegen.errors import ImagegenError, Problem, not_written
-from imagegen.tasks.process import fail_at_end
+from imagegen.process import fail_at_end
 
 if TYPE_CHECKING:
     from imagegen.commands.command_line import Invocation
-    from imagegen.commands.up_to_date import FreshJob
     from imagegen.plan.output import Output
     from imagegen.project import JobPlan
+    from imagegen.state.snapshot import FreshJob
 
 __all__ = ["task_jobs"]
 

@@ -10,10 +10,9 @@ from pathlib import Path
 import pytest
 
 from imagegen.backends.registry import check_plug_in_names, registry
-from imagegen.commands.up_to_date import snapshot_key
-from imagegen.config.settings import Settings
 from imagegen.errors import ImagegenError
 from imagegen.project.backends import Backends
+from imagegen.state.snapshot import snapshot_key
 
 Installs = Callable[..., str]
 
@@ -95,7 +94,7 @@ def test_where_a_package_brings_a_backend_the_environment_is_in_a_snapshots_key(
 ) -> None:
     def key(model: str) -> str:
         monkeypatch.setenv("PLUG_MODEL", model)
-        return snapshot_key(tmp_path, Settings())
+        return snapshot_key(tmp_path, {}, ())
 
     (tmp_path / "jobs").mkdir()
     monkeypatch.syspath_prepend(tmp_path)  # so that the path is restored afterwards

@@ -12,10 +12,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from imagegen.backends.registry import registry
-from imagegen.commands.up_to_date import Snapshot, plan_changed, read_snapshot, take_snapshot
+from imagegen.commands.plan_changed import plan_changed
+from imagegen.commands.up_to_date import take_snapshot
 from imagegen.config.settings import Settings
 from imagegen.plan.output import Output
 from imagegen.project import JobPlan, Project
+from imagegen.state.snapshot import Snapshot, read_snapshot
 
 OLD = time.time_ns() - 10**12
 TICKS = itertools.count(OLD)
@@ -61,8 +63,7 @@ def remember(project: Project, plans: list[JobPlan], before: Snapshot | None = N
 
 
 def recalled(root: Path) -> Snapshot | None:
-    memory = root / ".imagegen/cache/snapshot.json"
-    return read_snapshot(root, memory, "key", [f"jobs/{file.name}" for file in (root / "jobs").iterdir()])
+    return read_snapshot(root, "key")
 
 
 def by_task(plans: list[JobPlan]) -> dict[str, Output]:
@@ -197,8 +198,7 @@ def test_a_folder_that_is_another_by_a_link_is_told_from_none(tmp_path: Path) ->
 def test_an_output_that_does_not_stand_takes_the_whole_plan(tmp_path: Path) -> None:
     remembered(tmp_path, {"kin": KIN})
     (tmp_path / "assets/kin/mallsing.png").unlink()
-    write(tmp_path, {"kin": with_item(0, prompt="another")})
-    assert recalled(tmp_path) is None
+    assert planned(tmp_path, {"kin": with_item(0, prompt="another")}) is None
 
 
 ITEMS = st.fixed_dictionaries(

@@ -1,0 +1,298 @@
+"""The snapshot of a project in which every output was fresh: how each file was that this follows from.
+
+Its first line is compared in every run, and made so that this takes little more than a look at each file. The second
+line has the details, which are read only if something changed or somebody asks for an output by name.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import importlib.metadata
+import importlib.util
+import json
+import os
+import time
+from array import array
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from imagegen import __version__
+from imagegen.state.atomic import replace_file
+from imagegen.state.hashes import TICK_NS, StatKey, is_past_tick
+
+__all__ = [
+    "FreshJob",
+    "JobParts",
+    "Snapshot",
+    "count_fresh",
+    "package_mtime_ns",
+    "read_snapshot",
+    "snapshot_file",
+    "snapshot_key",
+    "write_snapshot",
+]
+
+VERSION = 5
+
+
+@dataclass(frozen=True)
+class FreshJob:
+    """A job's outputs that are fresh."""
+
+    task: str  # its name in doit
+    description: str
+    outputs: Mapping[str, str]  # the line of each in `doit list`, by its slug
+
+
+@dataclass(frozen=True)
+class JobParts:
+    """What a job was planned from."""
+
+    head: str  # the key of everything but its items
+    items: Mapping[str, Mapping[str, str]]  # by the key of each: the paths of its outputs by slug
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """A project in which every output is fresh."""
+
+    key: str  # of `snapshot_key`
+    jobs: tuple[FreshJob, ...]
+    files: Mapping[str, StatKey | None]  # by path relative to the project
+    models: tuple[tuple[Mapping[str, Any], tuple[str, ...]], ...] = ()
+    """For each model whose digest was recorded, a request that names it, and the digests."""
+    parts: Mapping[str, JobParts] = field(default_factory=dict)
+    """By job file, of the jobs whose outputs each follow from their own item."""
+    changed: tuple[str, ...] = ()  # the files that changed since
+
+
+def snapshot_file(root: Path) -> Path:
+    """Return the file that has a project's snapshot."""
+    return root / ".imagegen" / "cache" / "snapshot.json"
+
+
+def snapshot_key(root: Path, variables: Mapping[str, str], environment: Iterable[str]) -> str:
+    """Return the key of what a plan follows from besides the files of jobs and outputs, settings among it.
+
+    Take it before settings are read and anything is planned: what is added while images are built is in no plan.
+
+    Args:
+        root: the project.
+        variables: those of the command line.
+        environment: the names of the environment's variables that settings come from, but for secrets.
+
+    """
+    backends = importlib.metadata.entry_points(group="imagegen.backends")
+    plug_ins = sorted(
+        (entry.name, entry.value, entry.dist.version if entry.dist else "", _plug_in_mtime_ns(entry.value))
+        for entry in backends
+    )
+    folders = [str(root), os.path.expanduser("~")]  # noqa: PTH111 - models are looked for in them; there may be none
+    ours = [__version__, package_mtime_ns(os.path.dirname(os.path.dirname(__file__)))]  # noqa: PTH120 - for speed
+    given = [sorted(variables.items()), [(name, os.environ.get(name)) for name in sorted(environment)]]
+    pyproject = b""
+    with suppress(OSError):
+        pyproject = (root / "pyproject.toml").read_bytes()
+    key = [ours, folders, given, pyproject, _names_in_jobs(root), plug_ins, _environment() if plug_ins else ""]
+    return hashlib.sha256(repr(key).encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def _names_in_jobs(root: Path) -> list[str]:
+    """Return the names of what may be a job, or look like one: all but lock files and what tools hide."""
+    try:
+        names = os.listdir(root / "jobs")  # noqa: PTH208 - only names are wanted
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    jobs = (".yaml", ".yml", ".json")
+    hidden = (".#", "#")  # Emacs's
+    return sorted(
+        name
+        for name in names
+        if not name.endswith(".lock") and not name.startswith(hidden) and (name[0] != "." or name.endswith(jobs))
+    )
+
+
+def _environment() -> str:
+    """Return a hash of the environment, which a plug-in may plan by; without what a shell itself changes."""
+    own = {"_", "COLUMNS", "LINES", "OLDPWD", "PWD", "SHLVL"}
+    found = sorted((name, value) for name, value in os.environ.items() if name not in own)
+    return hashlib.sha256(repr(found).encode("utf-8")).hexdigest()
+
+
+def package_mtime_ns(package: str) -> int:
+    """Return when its folders last changed: a package that is installed editable keeps its version over a pull."""
+    folders = [package]
+    for depth in range(2):
+        inner = [entry.path for folder in folders[depth:] for entry in os.scandir(folder) if entry.is_dir()]
+        folders += [path for path in inner if not path.endswith("__pycache__") and path not in folders]
+    return max(os.stat(folder).st_mtime_ns for folder in folders)  # noqa: PTH116 - for speed
+
+
+def _plug_in_mtime_ns(entry: str) -> int:
+    """Return when a backend's package was last written to: while it is developed, it keeps its version."""
+    with suppress(ImportError, ValueError, OSError):  # planning says what is wrong
+        spec = importlib.util.find_spec(entry.partition(":")[0].partition(".")[0])
+        files = [Path(spec.origin)] if spec and spec.origin and spec.has_location else []
+        for folder in (spec and spec.submodule_search_locations) or ():
+            files += Path(folder).rglob("*.py")
+        return max((file.stat().st_mtime_ns for file in files), default=0)
+    return 0
+
+
+def count_fresh(root: Path) -> int | None:
+    """Return how many outputs the project has, if all of them are known to be fresh; else None.
+
+    For `doit` alone: without variables of the command line. None also if there is a model to look at.
+    """
+    try:
+        with snapshot_file(root).open("rb") as file:
+            header = json.loads(file.readline())
+        if header["version"] != VERSION or header["models"]:
+            return None
+        if header["key"] != snapshot_key(root, {}, header["environment"]) or _find_changed(root, header["folders"]):
+            return None
+        return int(sum(count for _, _, count in header["jobs"]))
+    except (OSError, ValueError, TypeError, KeyError, AttributeError):
+        return None
+
+
+def read_snapshot(root: Path, key: str) -> Snapshot | None:
+    """Return what was fresh, and which files have changed since; None if nothing is known under this key.
+
+    Whether the models are the same is left to the caller.
+    """
+    try:
+        first, _, second = snapshot_file(root).read_bytes().partition(b"\n")
+        header = json.loads(first)
+        if header["version"] != VERSION or header["key"] != key:
+            return None
+        details = json.loads(second)
+        stats: dict[str, StatKey | None] = {}
+        for folder, (names, packed) in header["folders"].items():
+            stats |= zip([_path(folder, name) for name in names.split("/")], _unpack(packed), strict=True)
+        return Snapshot(
+            key,
+            tuple(FreshJob(task, description, details["outputs"][task]) for task, description, _ in header["jobs"]),
+            stats,
+            tuple((request, tuple(digests)) for request, digests in header["models"]),
+            {file: JobParts(one["head"], one["items"]) for file, one in details["parts"].items()},
+            tuple(_find_changed(root, header["folders"])),
+        )
+    except (OSError, ValueError, TypeError, KeyError, AttributeError):
+        return None
+
+
+def write_snapshot(root: Path, snapshot: Snapshot, environment: Iterable[str], temporary: Path) -> bool:
+    """Write the snapshot, if each file is still as it says; return whether it was written. Raises OSError.
+
+    A file that was written within the last tick of the clock could be changed again without its times showing it; a
+    run that has just written some waits for the tick to pass.
+    """
+    newest = max((known[1] for known in snapshot.files.values() if known), default=0)
+    wait_ns = newest + TICK_NS - time.time_ns()
+    if 0 < wait_ns <= TICK_NS:
+        time.sleep(wait_ns / 1e9 + 0.001)
+    if not all(is_past_tick(known[1]) for known in snapshot.files.values() if known):
+        return False
+    by_folder: dict[str, dict[str, StatKey | None]] = defaultdict(dict)
+    for path, known in snapshot.files.items():
+        folder, _, name = path.rpartition("/")
+        by_folder[folder][name] = known
+    try:
+        folders = {folder: ("/".join(files), _pack(files.values())) for folder, files in by_folder.items()}
+    except OverflowError:  # a time that no file system keeps
+        return False
+    if _find_changed(root, folders):
+        return False
+    header = {
+        "version": VERSION,
+        "key": snapshot.key,
+        "environment": sorted(environment),
+        "jobs": [(job.task, job.description, len(job.outputs)) for job in snapshot.jobs],
+        "models": snapshot.models,
+        "folders": folders,
+    }
+    details = {
+        "outputs": {job.task: job.outputs for job in snapshot.jobs},
+        "parts": {file: vars(one) for file, one in snapshot.parts.items()},
+    }
+    lines = (json.dumps(one, separators=(",", ":")) for one in (header, details))
+    replace_file(snapshot_file(root), "\n".join(lines).encode("utf-8"), temporary)
+    return True
+
+
+def _path(folder: str, name: str) -> str:
+    return f"{folder}/{name}" if folder else name
+
+
+_ABSENT = (0, -1, 0, -1)
+"""In place of the key of a file that is not there."""
+
+
+def _pack(keys: Iterable[StatKey | None]) -> str:
+    """Pack the keys of a folder's files: first all sizes and inodes, then all times. Raises OverflowError."""
+    sizes, times = array("Q"), array("q")
+    for size, mtime_ns, inode, ctime_ns in (key or _ABSENT for key in keys):
+        sizes.extend((size, inode))
+        times.extend((mtime_ns, ctime_ns))
+    return base64.b64encode(sizes.tobytes() + times.tobytes()).decode()
+
+
+def _unpack(packed: str) -> list[StatKey | None]:
+    data = base64.b64decode(packed)
+    sizes, times = array("Q", data[: len(data) // 2]), array("q", data[len(data) // 2 :])
+    keys = zip(sizes[::2], times[::2], sizes[1::2], times[1::2], strict=True)
+    return [None if key == _ABSENT else key for key in keys]
+
+
+def _find_changed(root: Path, folders: Mapping[str, Sequence[str]]) -> list[str]:
+    """Return the files that are not as they were, in the order of the snapshot. Raises OSError."""
+    changed: list[str] = []
+    for folder, (names, packed) in folders.items():
+        found = _look(root, folder, names.split("/"))
+        if found != packed:
+            pairs = zip(names.split("/"), _unpack(found), _unpack(packed), strict=True)
+            changed += (_path(folder, name) for name, now, before in pairs if now != before)
+    return changed
+
+
+def _look(root: Path, folder: str, names: Sequence[str]) -> str:
+    """Return the keys of a folder's files as they are now, packed. Raises OSError.
+
+    It looks at each output in every run: by its name in the open folder, where the system can, which takes half as long
+    as by its path.
+    """
+    opened: int | None = None
+    prefix = ""
+    if os.stat in os.supports_dir_fd:
+        try:
+            opened = os.open(root / folder, os.O_RDONLY)
+        except (FileNotFoundError, NotADirectoryError):
+            return _pack([None] * len(names))
+    else:
+        prefix = os.path.join(root, folder, "")  # noqa: PTH118 - a text
+    sizes: list[int] = []
+    times: list[int] = []
+    stat = os.stat
+    try:
+        for name in names:
+            try:
+                found = stat(prefix + name, dir_fd=opened)
+            except (FileNotFoundError, NotADirectoryError):
+                sizes += (0, 0)
+                times += (-1, -1)
+            else:
+                sizes += (found.st_size, found.st_ino)
+                times += (found.st_mtime_ns, found.st_ctime_ns)
+    finally:
+        if opened is not None:
+            os.close(opened)
+    try:
+        return base64.b64encode(array("Q", sizes).tobytes() + array("q", times).tobytes()).decode()
+    except OverflowError:
+        return ""

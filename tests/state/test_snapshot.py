@@ -1,0 +1,200 @@
+"""What a snapshot rests on."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from imagegen.state.hashes import stat_key
+from imagegen.state.snapshot import (
+    FreshJob,
+    Snapshot,
+    _pack,
+    _unpack,
+    count_fresh,
+    package_mtime_ns,
+    read_snapshot,
+    snapshot_key,
+    write_snapshot,
+)
+
+OLD = time.time_ns() - 10**12
+
+
+@pytest.mark.parametrize("folder", [".", "plan", "backends/comfyui"])
+def test_a_package_that_was_pulled_is_another_one(tmp_path: Path, folder: str) -> None:
+    for name in ("plan/__pycache__", "backends/comfyui"):
+        (tmp_path / name).mkdir(parents=True)
+    for path in (tmp_path, *tmp_path.rglob("*")):
+        os.utime(path, (1, 1))
+    before = package_mtime_ns(str(tmp_path))
+    (tmp_path / "plan/__pycache__/x.pyc").touch()
+    assert package_mtime_ns(str(tmp_path)) == before
+    (tmp_path / folder / "new.py").touch()
+    assert package_mtime_ns(str(tmp_path)) > before
+
+
+def test_where_the_project_and_the_users_own_folder_are_is_in_the_key(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Models are looked for in both."""
+    keys = {snapshot_key(tmp_path / name, {}, ()) for name in ("here", "there")}
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    keys.add(snapshot_key(tmp_path / "here", {}, ()))
+    assert len(keys) == 3
+
+
+@pytest.mark.parametrize("module", ["plug/drawing.py", "plug/__init__.py", "plug.py"])
+def test_a_package_with_a_backend_that_is_written_to_is_another_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, module: str
+) -> None:
+    """Whoever develops one has it installed to be edited."""
+    (tmp_path / "plug-1.dist-info").mkdir()
+    (tmp_path / "plug-1.dist-info/METADATA").write_text("Metadata-Version: 2.1\nName: plug\nVersion: 1\n")
+    (tmp_path / "plug-1.dist-info/entry_points.txt").write_text("[imagegen.backends]\nplug = plug:Plug\n")
+    file = tmp_path / module
+    file.parent.mkdir(exist_ok=True)
+    for path in (file, *([file.with_name("__init__.py")] if "/" in module else [])):
+        path.touch()
+        os.utime(path, ns=(OLD, OLD))
+    monkeypatch.syspath_prepend(str(tmp_path))
+    before = snapshot_key(tmp_path, {}, ())
+    assert snapshot_key(tmp_path, {}, ()) == before
+    os.utime(file, ns=(OLD, OLD + 1))
+    assert snapshot_key(tmp_path, {}, ()) != before
+
+
+def put(path: Path, data: bytes) -> Path:
+    path.write_bytes(data)
+    os.utime(path, ns=(OLD, OLD))
+    return path
+
+
+@pytest.fixture
+def snapshot(tmp_path: Path) -> Snapshot:
+    files = {name: stat_key(put(tmp_path / name, b"data")) for name in ("j.yaml", "a.png")}
+    models = (({"backend": "b", "model": "m"}, ("aa",)),)
+    return Snapshot("key", (FreshJob("j", "a job", {"a": "a.png", "b": "b.png"}),), files | {"j.lock": None}, models)
+
+
+def write(root: Path, snapshot: Snapshot) -> bool:
+    return write_snapshot(root, snapshot, (), root / "tmp")
+
+
+def read(root: Path, key: str = "key") -> Snapshot | None:
+    return read_snapshot(root, key)
+
+
+def test_it_holds_while_nothing_changes(tmp_path: Path, snapshot: Snapshot) -> None:
+    assert read(tmp_path) is None
+    assert write(tmp_path, snapshot)
+    found = read(tmp_path)
+    assert found is not None
+    assert (found.jobs, found.models) == (snapshot.jobs, snapshot.models)
+    assert read(tmp_path, "another key") is None
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda root: put(root / "a.png", b"longer data"),
+        lambda root: os.utime(root / "a.png", ns=(OLD + 1, OLD + 1)),
+        lambda root: (root / "a.png").unlink(),
+        lambda root: put(root / "j.lock", b""),
+        lambda root: put(root / "new", b"data").replace(root / "a.png"),
+        lambda root: (root / ".imagegen/cache/snapshot.json").write_bytes(b"{"),
+        lambda root: (root / ".imagegen/cache/snapshot.json").write_bytes(
+            b'{"version": 4, "key": "key", "folders": {}}'
+        ),
+    ],
+)
+def test_any_change_ends_it(tmp_path: Path, snapshot: Snapshot, change: Callable[[Path], object]) -> None:
+    write_current(tmp_path, snapshot)
+    assert count_fresh(tmp_path) == 2
+    change(tmp_path)
+    assert count_fresh(tmp_path) is None
+    found = read_snapshot(tmp_path, snapshot_key(tmp_path, {}, ()))
+    assert found is None or found.changed
+
+
+def test_it_says_which_files_changed(tmp_path: Path, snapshot: Snapshot) -> None:
+    write(tmp_path, snapshot)
+    put(tmp_path / "j.lock", b"")
+    (tmp_path / "a.png").unlink()
+    found = read(tmp_path)
+    assert found is not None
+    assert sorted(found.changed) == ["a.png", "j.lock"]
+    assert found.files == snapshot.files
+
+
+def write_current(root: Path, snapshot: Snapshot) -> None:
+    """As a run does: with the key of everything else, and no model."""
+    assert write(root, replace(snapshot, key=snapshot_key(root, {}, ()), models=()))
+
+
+@pytest.mark.parametrize("inode", [0, 2**63, 2**64 - 1])
+def test_a_file_may_have_any_inode_and_a_time_before_1970(inode: int) -> None:
+    """Network file systems make inodes of 64 bits."""
+    key = (7, -(10**18), inode, 10**18)
+    assert _unpack(_pack([key, None])) == [key, None]
+
+
+def test_what_has_models_is_not_counted_by_files_alone(tmp_path: Path, snapshot: Snapshot) -> None:
+    assert write(tmp_path, replace(snapshot, key=snapshot_key(tmp_path, {}, ())))
+    assert count_fresh(tmp_path) is None
+
+
+@pytest.mark.parametrize(
+    ("name", "counts"),
+    [
+        ("new.yaml", True),
+        ("notes.txt", True),  # it is said that it is not a job
+        (".hidden.yaml", True),  # likewise
+        ("kin.lock", False),  # the run itself writes it
+        (".kin.yaml.swp", False),
+        (".#kin.yaml", False),
+    ],
+)
+def test_what_may_be_taken_for_a_job_ends_it(tmp_path: Path, name: str, counts: bool) -> None:
+    (tmp_path / "jobs").mkdir()
+    before = snapshot_key(tmp_path, {}, ())
+    (tmp_path / "jobs" / name).touch()
+    assert (snapshot_key(tmp_path, {}, ()) != before) is counts
+
+
+def test_settings_are_in_the_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    keys = {snapshot_key(tmp_path, {}, ()), snapshot_key(tmp_path, {"backend": "sd"}, ())}
+    monkeypatch.setenv("IMAGEGEN_BACKEND", "sd")
+    keys.add(snapshot_key(tmp_path, {}, ["IMAGEGEN_BACKEND"]))
+    (tmp_path / "pyproject.toml").write_text("[tool.imagegen]")
+    keys.add(snapshot_key(tmp_path, {}, ()))
+    assert len(keys) == 4
+
+
+def test_it_is_not_taken_of_files_that_changed_since_they_were_read(tmp_path: Path, snapshot: Snapshot) -> None:
+    put(tmp_path / "a.png", b"other data")
+    assert not write(tmp_path, snapshot)
+    assert read(tmp_path) is None
+
+
+def test_it_waits_for_the_clock_to_tick_after_a_file_was_written(tmp_path: Path, snapshot: Snapshot) -> None:
+    (tmp_path / "a.png").write_bytes(b"just now")
+    files = {**snapshot.files, "a.png": stat_key(tmp_path / "a.png")}
+    assert write(tmp_path, Snapshot("key", snapshot.jobs, files))
+    with (tmp_path / "a.png").open("r+b") as file:
+        file.write(b"soon aft")
+    found = read(tmp_path)
+    assert found is not None
+    assert found.changed == ("a.png",)
+
+
+def test_a_file_from_the_future_is_never_trusted(tmp_path: Path, snapshot: Snapshot) -> None:
+    future = time.time_ns() + 10**12
+    os.utime(tmp_path / "a.png", ns=(future, future))
+    assert not write(tmp_path, Snapshot("key", snapshot.jobs, {"a.png": stat_key(tmp_path / "a.png")}))
