@@ -6,13 +6,39 @@ import contextlib
 import errno
 import os
 import threading
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import Generic, TypeVar
+from weakref import WeakValueDictionary
+
+from imagegen.state.group_sync import GroupSync
 
 __all__ = ["make_folder", "replace_file", "sync_folder", "write_all", "write_temporary"]
 
 
+_Shared = TypeVar("_Shared")
+
+
+class _Folders(Generic[_Shared]):
+    """What the threads at work in the same folder share, as long as one of them holds it."""
+
+    def __init__(self, new: Callable[[], _Shared]) -> None:
+        self._new = new
+        self._known: WeakValueDictionary[Path, _Shared] = WeakValueDictionary()
+        self._mutex = threading.Lock()
+
+    def of(self, folder: Path) -> _Shared:
+        with self._mutex:
+            return self._known.setdefault(folder, self._new())
+
+
 def sync_folder(folder: Path) -> None:
-    """Make a rename within this folder durable. Windows cannot, and needs not."""
+    """Make the renames within this folder durable. Windows cannot, and needs not."""
+    _syncs.of(folder).run(partial(_sync_folder, folder))
+
+
+def _sync_folder(folder: Path) -> None:
     with contextlib.suppress(OSError):
         descriptor = os.open(folder, os.O_RDONLY)
         try:
@@ -26,14 +52,15 @@ def make_folder(folder: Path) -> None:
 
     Raises OSError.
     """
-    with _making:  # a folder that another thread has just made is not durable before that is done with it
+    with _making.of(folder):  # one that another thread has just made is not durable before that is done with it
         if not folder.is_dir():
             make_folder(folder.parent)
             folder.mkdir(exist_ok=True)
             sync_folder(folder.parent)
 
 
-_making = threading.RLock()
+_syncs = _Folders(GroupSync)
+_making = _Folders(threading.Lock)
 
 
 def write_temporary(folder: Path, data: bytes) -> Path:

@@ -45,7 +45,7 @@ class Attempts:
         """Return the UUID of the attempt at an image: the one that a kill cut off, or a new one, already on disk.
 
         Args:
-            image: what it is an attempt at: fingerprint, path, model digest.
+            image: what it is an attempt at: fingerprint, path, model digest. Only one thread at a time is at it.
             forced: whether an image generated earlier doesn't count.
             done: the UUIDs of attempts whose images are in the store.
             server: where the image is generated from now on; empty if that stays.
@@ -54,38 +54,36 @@ class Attempts:
             OSError: it could not be written.
 
         """
-        with self._mutex:
-            _, number, is_open, before = self._last(image)
-            attempt = _uuid(image, number)
-            if is_open and attempt not in done:
-                if server and server != before:
-                    self._write(_Attempt(image, number, True, server))
-                return attempt
-            # the first number is the same everywhere, the others are no one else's: so the clock
-            is_first = number == 0 and not forced and not is_open
-            number = 1 if is_first else max(number + 1, time.time_ns() // 1_000_000)
-            self._write(_Attempt(image, number, True, server))
-            return _uuid(image, number)
+        _, number, is_open, before = self._last(image)
+        attempt = _uuid(image, number)
+        if is_open and attempt not in done:
+            if server and server != before:
+                self._write(_Attempt(image, number, True, server))
+            return attempt
+        # the first number is the same everywhere, the others are no one else's: so the clock
+        is_first = number == 0 and not forced and not is_open
+        number = 1 if is_first else max(number + 1, time.time_ns() // 1_000_000)
+        self._write(_Attempt(image, number, True, server))
+        return _uuid(image, number)
 
     def is_open(self, image: str, done: Container[str]) -> bool:
         """Return whether an attempt at the image was begun whose end is not known. done: as for `open`."""
-        with self._mutex:
-            _, number, is_open, _ = self._last(image)
-            return is_open and _uuid(image, number) not in done
+        _, number, is_open, _ = self._last(image)
+        return is_open and _uuid(image, number) not in done
 
     def server(self, image: str, done: Container[str]) -> str:
         """Return where the image's open attempt was begun last; empty if none is open, or no server was given."""
-        with self._mutex:
-            _, number, is_open, server = self._last(image)
-            return server if is_open and _uuid(image, number) not in done else ""
+        _, number, is_open, server = self._last(image)
+        return server if is_open and _uuid(image, number) not in done else ""
 
     def close(self, image: str, *, made: bool) -> None:
         """End the attempt. made: its image is in the store; else the next attempt is a new one. Raises OSError."""
-        with self._mutex:
-            _, number, is_open, _ = self._last(image)
-            if is_open:
-                self._write(_Attempt(image, number, False))
-                if made:
+        _, number, is_open, _ = self._last(image)
+        if is_open:
+            # nothing depends on it if the image is in the store, which knows the attempt
+            self._write(_Attempt(image, number, False), is_durable=not made)
+            if made:
+                with self._mutex:
                     self._read().pop(image)
 
     def compact(self) -> None:
@@ -95,16 +93,18 @@ class Attempts:
                 self._journal.compact(sorted(self._known.values()), self._temporary)
 
     def _last(self, image: str) -> _Attempt:
-        return self._read().get(image, _Attempt(image, 0, False))
+        with self._mutex:
+            return self._read().get(image, _Attempt(image, 0, False))
 
     def _read(self) -> dict[str, _Attempt]:
         if self._known is None:
             self._known = {attempt.image: attempt for attempt in self._journal.read().entries}
         return self._known
 
-    def _write(self, attempt: _Attempt) -> None:
-        self._journal.append(attempt)
-        self._read()[attempt.image] = attempt
+    def _write(self, attempt: _Attempt, *, is_durable: bool = True) -> None:
+        self._journal.append(attempt, is_durable=is_durable)
+        with self._mutex:
+            self._read()[attempt.image] = attempt
 
 
 def _uuid(image: str, number: int) -> str:

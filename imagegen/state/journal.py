@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import os
+import threading
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Generic, NoReturn, TypeVar
 
 from imagegen.state.atomic import make_folder, replace_file, sync_folder, write_all
+from imagegen.state.group_sync import GroupSync
 
 __all__ = ["Journal", "JournalContent", "NewerVersionError"]
 
@@ -34,14 +36,35 @@ class JournalContent(Generic[T]):
     missing_newline: bool = False  # the last line is whole but for its newline
 
 
+@dataclass
+class _Added:
+    """Lines that were written. begin: the bytes before them. error: why they could not be synced."""
+
+    begin: int
+    error: OSError | None = None
+
+
+class _Tail:
+    """The end of a file that several threads append to. unsynced: what is not on disk yet, in the order of the file."""
+
+    def __init__(self) -> None:
+        self.mutex = threading.Lock()
+        self.syncs = GroupSync()
+        self.unsynced: list[_Added] = []
+
+
 @dataclass(frozen=True)
 class Journal(Generic[T]):
-    """The file `path`, one line per entry. Anybody may read it; only whoever holds the project's mutex writes."""
+    """The file `path`, one line per entry. Anybody may read it; only whoever holds the project's mutex writes.
+
+    Several threads may append by the same object. While it is compacted, none does.
+    """
 
     path: Path
     parse: Callable[[bytes], T]  # raises ValueError, TypeError, KeyError or AttributeError for an unreadable line
     dump: Callable[[T], bytes]  # without a newline
     is_durable: bool = True  # `append` returns once the lines are on disk
+    _tail: _Tail = field(default_factory=_Tail, init=False, repr=False, compare=False)
 
     def read(self, refuse: Callable[[int, bytes, Exception], NoReturn] | None = None) -> JournalContent[T]:
         """Read every entry, in the order of the file; none if there is no file.
@@ -72,37 +95,77 @@ class Journal(Generic[T]):
             position += len(raw)
         return JournalContent(entries, missing_newline=bool(data) and not data.endswith(b"\n"))
 
-    def append(self, *entries: T) -> None:
+    def append(self, *entries: T, is_durable: bool | None = None) -> None:
         """Add lines in one write.
 
-        A last line that a kill cut off is cut away first, and a missing newline is written.
+        A last line that a kill cut off is cut away first, and a missing newline is written. Threads that append at the
+        same time share a sync.
+
+        Args:
+            entries: one for each line.
+            is_durable: whether to return only once they are on disk, if that is not as usual.
 
         Raises:
             OSError: nothing was added; what was written of the lines is cut off again, if possible.
 
         """
+        is_durable = self.is_durable if is_durable is None else is_durable
         lines = b"".join(self.dump(entry) + b"\n" for entry in entries)
         make_folder(self.path.parent)
         flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | getattr(os, "O_BINARY", 0)
         descriptor = os.open(self.path, flags, 0o666)
         try:
-            size = os.fstat(descriptor).st_size
-            if size and not _ends_a_line(descriptor):
-                content = self.read()
-                if content.truncated_at is not None:
-                    os.ftruncate(descriptor, size := content.truncated_at)
-                lines = b"\n" + lines if content.missing_newline else lines
-            try:
-                write_all(descriptor, lines, sync=self.is_durable)
-            except OSError as error:
-                error.filename = str(self.path)  # the system names what was given by name, not what is open
-                with contextlib.suppress(OSError):  # what has come of the lines must not run into the next one
-                    os.ftruncate(descriptor, size)
-                raise
+            with self._tail.mutex:
+                added = _Added(self._write(descriptor, lines))
+                if is_durable:
+                    self._tail.unsynced.append(added)
+            if is_durable:
+                self._tail.syncs.run(lambda: self._sync(descriptor))
+                if added.error:
+                    raise added.error
         finally:
             os.close(descriptor)
-        if size == 0 and self.is_durable:
+
+    def _write(self, descriptor: int, lines: bytes) -> int:
+        """Write lines at the end of the file, and return where they begin. Raises OSError, as `append` does."""
+        size = os.fstat(descriptor).st_size
+        if size and not _ends_a_line(descriptor):
+            content = self.read()
+            if content.truncated_at is not None:
+                os.ftruncate(descriptor, size := content.truncated_at)
+            lines = b"\n" + lines if content.missing_newline else lines
+        try:
+            write_all(descriptor, lines, sync=False)
+        except OSError as error:
+            self._cut_off(descriptor, size, error)
+            raise
+        return size
+
+    def _sync(self, descriptor: int) -> None:
+        """Sync all that was added until now. If that fails, whatever is not on disk is lost: it is cut off."""
+        tail = self._tail
+        with tail.mutex:
+            if not tail.unsynced:  # cut off with what was before it
+                return
+            count = len(tail.unsynced)
+        try:
+            os.fsync(descriptor)
+        except OSError as error:
+            with tail.mutex:  # what came after the sync had begun cannot stay without what is before it
+                self._cut_off(descriptor, tail.unsynced[0].begin, error)
+                for added in tail.unsynced:
+                    added.error = error
+                tail.unsynced.clear()
+            return
+        if tail.unsynced[0].begin == 0:
             sync_folder(self.path.parent)
+        with tail.mutex:
+            del tail.unsynced[:count]
+
+    def _cut_off(self, descriptor: int, size: int, error: OSError) -> None:
+        error.filename = str(self.path)  # the system names what was given by name, not what is open
+        with contextlib.suppress(OSError):  # what has come of the lines must not run into the next one
+            os.ftruncate(descriptor, size)
 
     def compact(self, entries: Iterable[T], temporary: Path) -> os.stat_result | None:
         """Replace the file with these entries, in one step; without any, remove it.

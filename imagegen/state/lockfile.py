@@ -87,7 +87,7 @@ class LockFile:
         self.decisions[key] = decision
 
     def append(self, entry: OutputLine | Decision) -> None:
-        """Add a line, on disk before this returns.
+        """Add a line, on disk before this returns, and before it counts.
 
         Raises:
             ImagegenError: the line could not be read again; the file is as it was.
@@ -95,9 +95,9 @@ class LockFile:
 
         """
         self._check(entry)
+        self.seen = NEVER
+        self._journal.append(entry)
         with self._mutex:
-            self.seen = NEVER
-            self._journal.append(entry)
             self.truncated_at = None
             self.needs_compaction = True
             if isinstance(entry, OutputLine):

@@ -14,6 +14,7 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
+from weakref import WeakValueDictionary
 
 from imagegen.config.job import Encoding
 from imagegen.state.atomic import replace_file
@@ -54,6 +55,8 @@ class Store:
         self._made_here: dict[str, bool] = {}
         """Of each blob in the index: whether any entry says that a build made it."""
         self._is_read = False
+        self._indexes: WeakValueDictionary[str, Journal[StoreEntry]] = WeakValueDictionary()
+        """Of the fingerprints whose images are being added, for the threads that add to the same one."""
 
     def put(self, data: bytes) -> str:
         """Keep the bytes; return their sha256. Raises OSError."""
@@ -113,7 +116,8 @@ class Store:
         """Index an image whose blob is there already. Raises OSError."""
         with self._mutex:
             self._note(entry)
-            self._index(entry.fingerprint).append(entry)
+            index = self._indexes.setdefault(entry.fingerprint, self._index(entry.fingerprint))
+        index.append(entry)
 
     def drop(self, entry: StoreEntry) -> None:
         """Remove an image from the index, as if it had not been added; its blob stays. Raises OSError."""

@@ -63,7 +63,7 @@ class UploadQueue:
         uploads = [(fingerprint, sha256, self._store) for fingerprint, sha256 in images]
         with self._mutex:
             self._removed.difference_update(uploads)
-            self._journal.append(*uploads)
+        self._journal.append(*uploads)
 
     def remove(self, fingerprint: str, sha256: str) -> None:
         """Remove an image that was uploaded, or cannot be; on disk only after `compact`."""

@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+import errno
 import json
+import os
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NoReturn
 
@@ -8,6 +11,7 @@ import pytest
 
 from imagegen.state.journal import Journal, JournalContent, NewerVersionError
 from tests.faults.failing import FULL, Failing
+from tests.state.waiting import HeldSync, wait_until
 
 
 def parse(line: bytes) -> int:
@@ -89,6 +93,42 @@ def test_lines_that_find_no_room_leave_nothing_of_themselves(
         journal.append(2, 3)
     assert full.failed == ["write new/lines"]
     assert journal.path.read_bytes() == b'{"n": 1}\n'
+
+
+def test_threads_that_append_at_the_same_time_wait_for_the_disk_together(
+    journal: Journal[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    journal.append(0)
+    held = HeldSync()
+    with held.holding(monkeypatch), ThreadPoolExecutor(9) as pool:
+        first = pool.submit(journal.append, 1)
+        assert held.begun.wait(60)
+        others = [pool.submit(journal.append, number) for number in range(2, 10)]
+        wait_until(lambda: len(journal.read().entries) == 10)
+        assert not any(one.done() for one in (first, *others)), "nobody returns before the lines are on disk"
+        held.go_on.set()
+        for one in (first, *others):
+            one.result(60)
+    assert sorted(journal.read().entries) == list(range(10))
+    journal.append(10)
+
+
+def test_lines_that_cannot_be_synced_are_cut_off_with_all_that_came_after_them(
+    journal: Journal[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    journal.append(1)
+    held = HeldSync(OSError(errno.EIO, os.strerror(errno.EIO)))
+    with held.holding(monkeypatch), ThreadPoolExecutor(4) as pool:
+        futures = [pool.submit(journal.append, 2)]
+        assert held.begun.wait(60)
+        futures += [pool.submit(journal.append, number) for number in (3, 4, 5)]
+        wait_until(lambda: len(journal.read().entries) == 5)
+        held.go_on.set()
+        errors = [one.exception(60) for one in futures]
+    assert [isinstance(error, OSError) and error.filename for error in errors] == [str(journal.path)] * 4
+    assert journal.read() == JournalContent([1])
+    journal.append(6)
+    assert journal.read() == JournalContent([1, 6])
 
 
 def test_a_file_that_cannot_be_read_is_not_written_over(journal: Journal[int]) -> None:

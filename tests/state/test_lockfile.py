@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from imagegen.errors import ImagegenError
 from imagegen.plan.record import Decision, OutputLine
 from imagegen.plan.request import Request
 from imagegen.state.lockfile import LockFile, read_lock_file
+from tests.state.waiting import HeldSync
 
 LINE = OutputLine(
     "assets/j/a.png", "a", "f1", Encoding(), {"backend": "b", "prompt": "ä “x”\nü", "seed": 1}, "aa", 9, None, "1", 0.5, "2026-01-02T00:00:00Z"
@@ -74,6 +76,19 @@ def test_its_lines_can_be_gone_through_while_others_append(tmp_path: Path) -> No
     for line in file.every_line():
         file.append(replace(line, path="assets/other.png"))
     assert [line.path for line in file.every_line()] == [LINE.path, "assets/other.png"]
+
+
+def test_a_line_counts_once_it_is_on_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    written = lock(tmp_path)
+    written.append(LINE)
+    held = HeldSync()
+    with held.holding(monkeypatch), ThreadPoolExecutor(1) as pool:
+        appended = pool.submit(written.append, NEWER)
+        assert held.begun.wait(60)
+        assert not written.owns(NEWER.path, NEWER.sha256)
+        held.go_on.set()
+        appended.result(60)
+    assert written.owns(NEWER.path, NEWER.sha256)
 
 
 def test_folding_keeps_the_line_that_counts_sorted_and_the_decisions(tmp_path: Path) -> None:

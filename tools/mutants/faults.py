@@ -41,6 +41,11 @@ FAULTS = (
         ("state/atomic.py", "    if sync:\n        os.fsync(descriptor)\n", ""),
     ),
     _fault(
+        "the sync of a line is skipped",
+        f"{_POWER}[new-names at once]",
+        ("state/journal.py", "            os.fsync(descriptor)\n", "            pass\n"),
+    ),
+    _fault(
         "the sync of a folder is skipped",
         "faults/test_power_loss.py::test_what_a_build_has_made_outlasts_it[new-only what was synced]",
         ("state/atomic.py", "        try:\n            os.fsync(descriptor)\n", "        try:\n            pass\n"),
@@ -121,7 +126,7 @@ FAULTS = (
     _fault(
         "the part of a line that fitted on a full disk is left",
         "state/test_journal.py",
-        ("state/journal.py", "                    os.ftruncate(descriptor, size)\n", "                    pass\n"),
+        ("state/journal.py", "            os.ftruncate(descriptor, size)\n", "            pass\n"),
     ),
     _fault(
         "an image is replaced and not kept",
