@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 import time
 from collections.abc import Mapping
 from contextlib import suppress
@@ -33,6 +34,9 @@ _DECODING_S = 2.0
 _KEPT_S = 24 * 3600.0
 """Seconds until a job is forgotten that no run has asked for; a server keeps an image for 600."""
 
+_writing = threading.Lock()
+"""An image may be begun while another one is finished."""
+
 
 class JobNotes:
     """The jobs of images in progress, by attempt, in a file of the project at `root`."""
@@ -51,15 +55,17 @@ class JobNotes:
 
     def write(self, attempt: str, url: str, job: str) -> None:
         """Note an attempt's job; empty until the server has given it an ID."""
-        notes = {one: note for one, note in self._read().items() if time.time() - note["time"] < _KEPT_S}
-        self._write({**notes, attempt: {"url": url, "job": job, "time": time.time()}})
+        with _writing:
+            notes = {one: note for one, note in self._read().items() if time.time() - note["time"] < _KEPT_S}
+            self._write({**notes, attempt: {"url": url, "job": job, "time": time.time()}})
 
     def forget(self, attempt: str = "", url: str = "") -> None:
         """Forget the job of an attempt, or all jobs of a server that has ended."""
-        notes = self._read()
-        kept = {one: note for one, note in notes.items() if one != attempt and note.get("url") != url}
-        if kept != notes:
-            self._write(kept)
+        with _writing:
+            notes = self._read()
+            kept = {one: note for one, note in notes.items() if one != attempt and note.get("url") != url}
+            if kept != notes:
+                self._write(kept)
 
     def _read(self) -> dict[str, dict[str, Any]]:
         with suppress(OSError, ValueError, TypeError, KeyError, AttributeError):
