@@ -13,6 +13,7 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
@@ -58,7 +59,8 @@ class Script:
     `lost` (text: it may have been paid for, and the answer is lost), `kill` (true: its process is killed meanwhile).
     prices: by an item's name, or `*` for all others, what an image costs; null if that is not known.
     problems: by an item's name, what preflight finds. digest: of the model. in_flight: requests at a time.
-    log: a file that gets one JSON line for each event: preflight, started, finished, failed, cancelled.
+    log: a file that gets one JSON line for each event (preflight, started, finished, failed, cancelled), with the time of
+    day and the processor time that the process has used so far.
     """
 
     acts: Mapping[str, Sequence[Mapping[str, Any]]] = field(default_factory=dict)
@@ -207,7 +209,8 @@ class ScriptedBackend(Backend):
             self.events.append((event, name))
             if script.log:
                 descriptor = os.open(script.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
-                os.write(descriptor, json.dumps({"event": event, "name": name}).encode() + b"\n")
+                line = {"event": event, "name": name, "at_s": time.time(), "cpu_s": time.process_time()}
+                os.write(descriptor, json.dumps(line).encode() + b"\n")
                 os.close(descriptor)
 
 

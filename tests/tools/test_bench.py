@@ -5,9 +5,11 @@ from __future__ import annotations
 import argparse
 import importlib.util
 import re
+import shutil
 import subprocess
 import sys
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -38,13 +40,65 @@ def rows(message: str) -> list[list[str]]:
     return [[cell.strip() for cell in line.split("|")[1:-1]] for line in lines if line.startswith("|")]
 
 
+def test_runs_take_turns_and_the_median_of_each_counts() -> None:
+    runs = script("runs")
+    order: list[str] = []
+
+    def run(name: str, *each_s: float) -> Any:
+        left = list(each_s)
+
+        def once() -> Any:
+            order.append(name)
+            return runs.Run(left.pop(0), 0.0, 0.0, 1)
+
+        return once
+
+    found = runs.alternate(3, {"one": run("one", 5, 1, 2), "other": run("other", 3, 9, 4)})
+    assert {name: each.cpu_s for name, each in found.items()} == {"one": 2, "other": 4}
+    assert order == ["one", "other", "other", "one", "one", "other"]
+
+
+def test_of_a_command_its_children_count_too_and_a_failure_shows_what_it_printed(tmp_path: Path) -> None:
+    runs = script("runs")
+    work = "import time\nwhile time.process_time() < 0.05: pass"
+    child = f"import subprocess, sys\nsubprocess.run([sys.executable, '-c', {work!r}])"
+    found = runs.measure([sys.executable, "-c", child], tmp_path, watch=True)
+    assert found.cpu_s > 0.05
+    assert found.threads >= (1 if sys.platform == "linux" else 0)
+    with pytest.raises(SystemExit, match="out of cheese"):
+        runs.measure([sys.executable, "-c", "raise SystemExit('out of cheese')"], tmp_path)
+
+
 @pytest.mark.long
-def test_all_tools_have_as_many_rounds_with_nothing_to_do_and_those_of_the_same_files_one_first_run() -> None:
-    found = script("noop").measured(3, 2)
-    assert list(found)[:2] == ["imagegen", "plain doit"]
-    assert {len(tool.again) for tool in found.values()} == {2}
-    if "make" in found:
-        assert (found["make"].first is None, found["make -r"].first is None) == (False, True)
+def test_nothing_to_do_is_shown_beside_other_tools_and_the_floor() -> None:
+    found = rows(run_bench("noop", "--images", "3,20", "--rounds", "1"))
+    assert [row[1] for row in found if row[0] == "imagegen"] == ["3", "20"] * 2
+    assert [row[1] for row in found if row[0] == "plain doit"] == ["3", "20"]
+    assert "3 → 20" in {row[0] for row in found}
+
+
+@pytest.mark.long
+def test_each_shape_is_compared_with_one_job_and_each_project_built_once(tmp_path: Path) -> None:
+    words = ["--images", "100", "--rounds", "1", "--keep", str(tmp_path)]
+    first, again = rows(run_bench("shapes", *words)), rows(run_bench("shapes", *words))
+    assert len(first) == 11
+    assert [row[5:] for row in first] == [row[5:] for row in again]
+
+
+@pytest.mark.long
+def test_one_change_of_each_kind_is_measured_beside_another_installation() -> None:
+    doit = shutil.which("doit", path=Path(sys.executable).parent)
+    found = rows(run_bench("change", "--images", "100", "--rounds", "2", "--against", str(doit)))
+    assert len(found) == 18
+    assert {row[1] for row in found} == {"imagegen", "before"}
+    assert all(float(row[6]) > 0 for row in found)
+
+
+@pytest.mark.long
+def test_each_command_is_compared_with_a_whole_plan() -> None:
+    found = rows(run_bench("commands", "--images", "10", "--rounds", "1"))
+    assert found[0][5] == "1.00"
+    assert {"why", "verify", "gallery, after a change", "prune -n"} <= {row[0] for row in found}
 
 
 def test_what_no_step_took_of_the_processor_is_told_too() -> None:
@@ -134,5 +188,10 @@ def test_two_workers_are_told_beside_one() -> None:
 
 def test_the_one_command_runs_every_script_that_needs_no_server() -> None:
     tables = script("__main__").TABLES
-    scripts = {path.name for path in (ROOT / "tools/bench").glob("*.py")} - {"__main__.py", "comfyui.py"}
+    scripts = {path.name for path in (ROOT / "tools/bench").glob("*.py")} - {
+        "__main__.py",
+        "comfyui.py",
+        "projects.py",
+        "runs.py",
+    }
     assert {whole[0] for _, whole, _ in tables} == {quick[0] for _, _, quick in tables} == scripts

@@ -20,7 +20,8 @@ import tempfile
 from collections import Counter
 from pathlib import Path
 
-from noop import DOIT, measure, ours
+from projects import JOB, edit, one_job
+from runs import PRODUCT, measure, products, workplace
 
 import imagegen
 
@@ -76,21 +77,15 @@ def main() -> None:
     options = parser.parse_args()
     if options.into:
         profile_doit(options.into)
-    with tempfile.TemporaryDirectory() as root:
-        folder = Path(root)
-        ours(folder, options.images)
-        measure(DOIT, folder)
-        table("Nothing to do", measure(DOIT, folder).seconds, profiled(folder), options.least)
-        job = folder / "jobs/portraits.yaml"
-        text = job.read_text()
-
-        def change(number: int) -> None:
-            job.write_text(text.replace("person 1 ", f"person 1 changed {number} times ", 1))
-
-        change(1)
-        plain_s = measure(DOIT, folder).seconds
-        measure(DOIT, folder)  # all is fresh again, and known to be
-        change(2)
+    doit = products(None)[PRODUCT]
+    with workplace(None) as folder:
+        one_job(folder, options.images)
+        measure([doit], folder)
+        table("Nothing to do", measure([doit], folder).seconds, profiled(folder), options.least)
+        edit(folder, JOB)
+        plain_s = measure([doit], folder).seconds
+        measure([doit], folder)  # all is fresh again, and known to be
+        edit(folder, JOB)
         table("One changed prompt", plain_s, profiled(folder), options.least)
 
 

@@ -28,7 +28,7 @@ from tests import scripted
 
 
 @contextmanager
-def cluster(root: Path, workers: int, seconds: float) -> Iterator[str]:
+def cluster(root: Path, workers: int) -> Iterator[str]:
     """Yield the address of a scheduler, once so many workers are there."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -42,7 +42,6 @@ def cluster(root: Path, workers: int, seconds: float) -> Iterator[str]:
     try:
         for name, command in commands.items():
             (root / name).mkdir()
-            (root / name / "script.json").write_text(json.dumps({"acts": {"*": [{"delay_s": seconds}]}}))
             with (root / name / "log").open("wb") as log:
                 words = [sys.executable, "-m", "dask", *command]
                 processes.append(subprocess.Popen(words, cwd=root / name, stdout=log, stderr=subprocess.STDOUT))
@@ -60,12 +59,13 @@ def cluster(root: Path, workers: int, seconds: float) -> Iterator[str]:
 
 def measured(workers: int, images: int, seconds: float) -> float:
     """Seconds for so many images."""
-    with tempfile.TemporaryDirectory() as root, cluster(Path(root), workers, seconds) as address:
+    with tempfile.TemporaryDirectory() as root, cluster(Path(root), workers) as address:
         folder = Path(root, "project")
         (folder / "jobs").mkdir(parents=True)
-        (folder / "script.json").write_text("{}")
+        script = Path(root, "script.json")
+        script.write_text(json.dumps({"acts": {"*": [{"delay_s": seconds}]}}))
         (folder / "jobs/bench.yaml").write_text(
-            f"backend: scripted\nscripted: {{script: script.json}}\nvariants: {images}\n"
+            f"backend: scripted\nscripted: {{script: {script}}}\nvariants: {images}\n"
             "generate: {width: 64, height: 64}\nitems: [{name: Fox, prompt: a red fox}]\n"
         )
         project = Project(folder, Settings(cluster=address), registry())
