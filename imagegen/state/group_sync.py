@@ -6,7 +6,6 @@ import errno
 import os
 import threading
 from collections.abc import Callable
-from concurrent.futures import Future
 
 __all__ = ["GroupSync"]
 
@@ -17,7 +16,7 @@ class GroupSync:
     def __init__(self) -> None:
         self._mutex = threading.Lock()
         self._syncing = threading.Lock()
-        self._next: Future[None] | None = None
+        self._next: _Sync | None = None
 
     def run(self, sync: Callable[[], None]) -> None:
         """Return once a sync has ended that began after this call; `sync` is called by one thread of each group.
@@ -27,25 +26,36 @@ class GroupSync:
         """
         with self._mutex:
             leads = self._next is None
-            shared = self._next = self._next or Future()
+            shared = self._next = self._next or _Sync()
         if leads:
             self._lead(sync, shared)
-        shared.result()
+        else:
+            shared.ended.wait()
+            if shared.error:
+                raise shared.error
 
-    def _lead(self, sync: Callable[[], None], shared: Future[None]) -> None:
+    def _lead(self, sync: Callable[[], None], shared: _Sync) -> None:
         try:
             with self._syncing:  # those who come while this waits for the sync under way take part
                 self._close(shared)
                 sync()
         except BaseException as error:
             self._close(shared)
-            is_own = isinstance(error, OSError)
-            shared.set_exception(error if is_own else OSError(errno.EINTR, os.strerror(errno.EINTR)))
+            shared.error = error if isinstance(error, OSError) else OSError(errno.EINTR, os.strerror(errno.EINTR))
             raise
-        shared.set_result(None)
+        finally:
+            shared.ended.set()
 
-    def _close(self, shared: Future[None]) -> None:
+    def _close(self, shared: _Sync) -> None:
         """Have those who come from now on wait for another sync."""
         with self._mutex:
             if self._next is shared:
                 self._next = None
+
+
+class _Sync:
+    """A sync that is to come, and its end."""
+
+    def __init__(self) -> None:
+        self.ended = threading.Event()
+        self.error: OSError | None = None
