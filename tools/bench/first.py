@@ -119,9 +119,9 @@ class Timed:
         """Those that an image takes, by the names of the table."""
         steps: list[tuple[object, str, str]] = [
             (Client, "submit", "submit"),
-            (Connection, "_is_known", "look-up"),
+            (Connection, "has_prompt", "look-up"),
             (Connection, "_wait", "wait"),
-            (Connection, "view", "download"),
+            (Connection, "download", "download"),
             (generation, "verify", "verify"),
             (build_image, "encode", "provenance"),
             (Store, "put", "store"),

@@ -26,6 +26,7 @@ from runs import PRODUCT, Run, alternate, arguments, build, counts, measure, pro
 
 LIMITS = {(100, "plain doit"): 1.0, (10_000, "plain doit"): 0.15, (10_000, "ninja"): 2.5}
 GROWTH_LIMITS = {(10_000, 100_000): 5}
+MEMORY_LIMITS_MB = {100_000: 500}
 PLAIN_DOIT = """
 from doit.tools import config_changed
 DOIT_CONFIG = {{"backend": "json", "dep_file": "doit.json", "verbosity": 0}}
@@ -110,11 +111,11 @@ def main() -> None:
         *_, all_steps = FLOOR
         cells = (f"{runs[name].cpu_s:.3f}" for name in [*FLOOR, *doits])
         row(count, *cells, ratio(runs[PRODUCT], runs[all_steps]))
-    table("a first build", "images", "CPU, ms an image", "clock, ms an image", "peak memory, MB", "threads at most")
+    table("a first build", "images", "CPU, ms an image", "clock, ms", "peak memory, MB", "at most", "threads seen")
     for count, (first, _) in found.items():
         for name, run in first.items():
             each = (f"{value / count * 1000:.2f}" for value in (run.cpu_s, run.seconds))
-            row(name, count, *each, f"{run.megabytes:.0f}", run.threads)
+            row(name, count, *each, f"{run.megabytes:.0f}", MEMORY_LIMITS_MB.get(count, ""), run.threads)
 
 
 if __name__ == "__main__":
