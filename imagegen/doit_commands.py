@@ -6,15 +6,17 @@ is doit's own and nothing else; so this module imports nothing of ours before it
 
 from __future__ import annotations
 
+import ast
 import getopt
 import sys
+import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from doit import cmd_clean, cmd_dumpdb, cmd_forget, cmd_help, cmd_ignore, cmd_info, cmd_list, cmd_run
-from doit.cmd_base import Command
+from doit.cmd_base import Command, DodoTaskLoader
 from doit.cmdparse import CmdParseError
 from doit.exceptions import InvalidDodoFile
 
@@ -90,6 +92,26 @@ class List(_Checked, cmd_list.List):  # type: ignore[misc]
 class Run(_Checked, cmd_run.Run):  # type: ignore[misc]
     """`doit run`, also where no command is named."""
 
+    def parse_execute(self, in_args: Sequence[str]) -> Any:
+        """Say so if there is nothing to do; else do as doit does: then dodo.py and all commands are loaded."""
+        started = time.monotonic()
+        if sys.argv[1:] in ([], ["run"]) and self._has_defaults() and (count := _count_fresh()):
+            from imagegen.process import prepare_process
+            from imagegen.report.console import closing_line
+
+            prepare_process()
+            print(closing_line({"fresh": count}, 0, time.monotonic() - started))
+            return 0
+        return super().parse_execute(in_args)
+
+    def _has_defaults(self) -> bool:
+        """Whether no option is given: neither in doit's configuration nor by the environment."""
+        declared = (*self.base_options, *self.loader.cmd_options, *self.cmd_options)
+        params, _ = self.cmdparser.parse([])
+        params.update(self.opt_vals)
+        is_unchanged = all(params[option["name"]] == option["default"] for option in declared)
+        return is_unchanged and type(self.loader) is DodoTaskLoader
+
 
 class Help(_Checked, cmd_help.Help):  # type: ignore[misc]
     """`doit help`."""
@@ -103,6 +125,33 @@ class Help(_Checked, cmd_help.Help):  # type: ignore[misc]
         for one in commands:
             print(f"  doit {one.name:16s}  {one.summary}")
         return code
+
+
+def _count_fresh() -> int | None:
+    """Return how many images this project has, if all are known to be fresh and nothing else is to be done; or None."""
+    if not _takes_only_our_tasks() or any(Path(".imagegen").glob("*/server.json")) or Path(_UPLOADS).exists():
+        return None
+    from imagegen.state.snapshot import count_fresh
+
+    return count_fresh(Path.cwd())
+
+
+_UPLOADS = ".imagegen/pending.txt"
+"""Images that are not in the shared store yet."""
+
+
+def _takes_only_our_tasks() -> bool:
+    """Whether the dodo file does nothing but import from imagegen.tasks what `doit` needs; it is not run for that."""
+    try:
+        body = ast.parse(Path("dodo.py").read_bytes()).body
+    except (OSError, SyntaxError, ValueError, RecursionError, MemoryError):
+        return False
+    if body and isinstance(body[0], ast.Expr) and isinstance(body[0].value, ast.Constant):
+        del body[0]  # its docstring
+    if len(body) != 1 or not isinstance(body[0], ast.ImportFrom) or body[0].module != "imagegen.tasks":
+        return False
+    names = {one.name for one in body[0].names if one.asname is None}
+    return "*" in names or {"DOIT_CONFIG", "task_jobs"} <= names
 
 
 def _may_be_ours(params: Mapping[str, Any]) -> bool:

@@ -14,7 +14,7 @@ LONGEST = 2000
 """Characters of each part of a problem in a message: what it quotes may be of any length."""
 
 
-@dataclass(frozen=True, order=True)
+@dataclass(frozen=True)
 class Problem:
     """One thing that is wrong.
 
@@ -25,6 +25,10 @@ class Problem:
     where: str
     what: str
     hint: str = ""
+
+    def __lt__(self, other: Problem) -> bool:
+        """Order problems by where they are."""
+        return (self.where, self.what, self.hint) < (other.where, other.what, other.hint)
 
     def __str__(self) -> str:
         """Return `where: what`, and the hint on a line of its own: safe for a terminal, and not too long to read."""
@@ -63,10 +67,11 @@ _HINTS = {
 
 def printable(text: str) -> str:
     """Return the text with control characters, except newlines and tabs, as escapes: they would steer a terminal."""
-    return _CONTROL.sub(lambda match: ascii(match[0])[1:-1], text)
+    return re.sub(_CONTROL, lambda match: ascii(match[0])[1:-1], text)
 
 
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+# not compiled here: a run with nothing to do does without
+_CONTROL = r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]"
 """Control characters, those that turn the direction of writing, and the bytes of a file's name that are not UTF-8."""
 
 

@@ -8,9 +8,9 @@ The rule: when a run ends with every output of the project fresh, it writes a sn
 - the digest of each model that was recorded, where it can be known cheaply.
 
 If all of them are the same, every output is still fresh: freshness is a pure function of just these. So nothing is
-read, checked or planned, and doit gets one task per job, and one for each image that is named. If only job files
-differ, their items are compared by key, and only the items that are new are planned (`plan_changed`). Whatever is not
-sound then, or follows from more than its own item, takes the whole plan.
+read, checked or planned, and doit gets one task per job, and one for each image that is named; `doit` alone doesn't
+get that far (`doit_commands`). If something differs, only what follows from it is planned (`plan_changed`), or, if that
+is not known, everything.
 
 It is safe because a snapshot is only ever a way to do less: a file counts as the same only if it could not have
 been changed without its times showing it, what cannot be compared counts as changed, and a snapshot that is missing,

@@ -23,7 +23,7 @@ from typing import Any
 
 from imagegen import __version__
 from imagegen.state.atomic import replace_file
-from imagegen.state.hashes import TICK_NS, StatKey, is_past_tick
+from imagegen.state.hashes import TICK_NS, StatKey, is_conclusive
 
 __all__ = [
     "FreshJob",
@@ -193,12 +193,11 @@ def write_snapshot(root: Path, snapshot: Snapshot, environment: Iterable[str], t
     A file that was written within the last tick of the clock could be changed again without its times showing it; a
     run that has just written some waits for the tick to pass.
     """
-    newest = max((known[1] for known in snapshot.files.values() if known), default=0)
-    wait_ns = newest + TICK_NS - time.time_ns()
-    if 0 < wait_ns <= TICK_NS:
-        time.sleep(wait_ns / 1e9 + 0.001)
-    if not all(is_past_tick(known[1]) for known in snapshot.files.values() if known):
-        return False
+    keys = [known for known in snapshot.files.values() if known]
+    if not all(map(is_conclusive, keys)):
+        time.sleep(TICK_NS / 1e9 + 0.001)
+        if not all(map(is_conclusive, keys)):
+            return False
     by_folder: dict[str, dict[str, StatKey | None]] = defaultdict(dict)
     for path, known in snapshot.files.items():
         folder, _, name = path.rpartition("/")

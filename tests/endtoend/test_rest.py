@@ -116,3 +116,55 @@ def test_settings_that_change_end_what_a_snapshot_says(project: ProjectFolder) -
     project.doit()
     assert "3 fresh" in project.doit().closing
     assert project.doit(IMAGEGEN_BACKEND="scripted").tasks("generated") == ALL
+
+
+def is_short(project: ProjectFolder, *arguments: str, **environment: str) -> bool:
+    """Whether `doit` finds that there is nothing to do before it loads any task of ours."""
+    # from then on: the backend is a plug-in, which may ask for any variable
+    project.environment["PYTHONPROFILEIMPORTTIME"] = "1"
+    run = project.doit(*arguments, **environment)
+    assert run.code == 0
+    return "imagegen.tasks" not in run.err
+
+
+def test_with_nothing_to_do_dodo_py_and_the_commands_are_not_loaded(project: ProjectFolder) -> None:
+    project.job()
+    assert not is_short(project)
+    assert is_short(project)
+    assert is_short(project, "run")
+    assert not is_short(project, "portraits")
+    assert not is_short(project, "wait=1")
+    assert not is_short(project, IMAGEGEN_STORE_WRITES="false")
+    (project.root / "jobs/notes.txt").touch()
+    assert not is_short(project)
+
+
+@pytest.mark.parametrize(
+    "dodo",
+    [
+        "from imagegen.tasks import *\nprint('run by doit')\n",
+        "print('run by doit')\nfrom imagegen.tasks import DOIT_CONFIG, task_jobs\n",
+        "from imagegen.tasks import *\ndef task_own():\n    return {'actions': ['echo run by doit'], 'verbosity': 2}\n",
+    ],
+)
+def test_a_dodo_file_that_does_more_is_run_also_with_nothing_to_do(project: ProjectFolder, dodo: str) -> None:
+    (project.root / "dodo.py").write_text(dodo + "DOIT_CONFIG = {**DOIT_CONFIG, 'default_tasks': None}\n")
+    project.build_job()
+    assert "run by doit" in project.doit("portraits", *(["own"] if "own" in dodo else [])).out
+    (project.root / "dodo.py").write_text(dodo)
+    project.doit()
+    run = project.doit()
+    assert "3 fresh, nothing to do" in run.out
+    assert "own" in dodo or "run by doit" in run.out
+
+
+def test_options_in_doits_configuration_hold_also_with_nothing_to_do(project: ProjectFolder) -> None:
+    project.job()
+    assert not is_short(project)
+    (project.root / "doit.cfg").write_text("[GLOBAL]\nverbosity = 0\n")
+    assert not is_short(project)
+    (project.root / "doit.cfg").unlink()
+    assert is_short(project)
+    project.environment["DOIT_SEEK_FILE"] = "1"
+    project.doit()
+    assert not is_short(project)

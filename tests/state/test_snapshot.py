@@ -194,7 +194,17 @@ def test_it_waits_for_the_clock_to_tick_after_a_file_was_written(tmp_path: Path,
     assert found.changed == ("a.png",)
 
 
-def test_a_file_from_the_future_is_never_trusted(tmp_path: Path, snapshot: Snapshot) -> None:
-    future = time.time_ns() + 10**12
+def test_a_file_that_is_dated_in_the_future_can_be_in_it(tmp_path: Path, snapshot: Snapshot) -> None:
+    future = time.time_ns() + 10**13
     os.utime(tmp_path / "a.png", ns=(future, future))
-    assert not write(tmp_path, Snapshot("key", snapshot.jobs, {"a.png": stat_key(tmp_path / "a.png")}))
+    assert write(tmp_path, Snapshot("key", snapshot.jobs, {"a.png": stat_key(tmp_path / "a.png")}))
+    (tmp_path / "a.png").write_bytes(b"date")
+    found = read(tmp_path)
+    assert found is not None
+    assert found.changed == ("a.png",)
+
+
+def test_a_file_of_a_server_whose_clock_is_ahead_is_not_trusted(tmp_path: Path, snapshot: Snapshot) -> None:
+    ahead = time.time_ns() + 10**10
+    files = {"a.png": (4, ahead, 7, ahead)}
+    assert not write(tmp_path, Snapshot("key", snapshot.jobs, files))

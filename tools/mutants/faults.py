@@ -275,7 +275,7 @@ FAULTS = (
     _fault(
         "control sequences reach the terminal",
         "faults/test_hostile_jobs.py::test_what_a_problem_quotes_is_cut_and_steers_no_terminal",
-        ("errors.py", "    return _CONTROL.sub(lambda match: ascii(match[0])[1:-1], text)", "    return text"),
+        ("errors.py", "    return re.sub(_CONTROL, lambda match: ascii(match[0])[1:-1], text)", "    return text"),
     ),
     _fault(
         "a symlink may lead out of the project",
