@@ -24,7 +24,7 @@ from pathlib import Path
 
 import projects
 from projects import JOB, LOG, WILDCARD, edit
-from runs import Run, arguments, build, counts, measure, median, products, row, table, workplace
+from runs import Run, arguments, build, counts, label, measure, median, products, row, table, workplace
 
 from imagegen.config.document import read_document
 from imagegen.prompts.csv import read_csv
@@ -199,7 +199,7 @@ def print_row(what: str, name: str, rounds: Sequence[tuple[Run, Run, Run]]) -> N
     """Print the medians of rounds."""
     rest, read, changed = (median(runs) for runs in zip(*rounds, strict=True))
     cells = (f"{value:.3f}" for value in (rest.cpu_s, read.cpu_s, changed.cpu_s, changed.seconds))
-    row(what, name, *cells, f"{changed.cpu_s / (2 * rest.cpu_s + read.cpu_s):.2f}")
+    row(label(what, name), *cells, f"{changed.cpu_s / (2 * rest.cpu_s + read.cpu_s):.2f}")
 
 
 def main() -> None:
@@ -208,7 +208,7 @@ def main() -> None:
     heads = "nothing to do, CPU, s", "reading, CPU, s", "first image, CPU, s", "clock, s", "CPU, of what is allowed"
     with workplace(options.keep) as root:
         for count in counts(options.images):
-            table(f"one change in {count} images", "", *heads)
+            table(f"one change in {count} images", *heads)
             for what, kind in KINDS.items():
                 for name, doit in products(options.against).items():
                     folder = prepare(root, kind.project, count, name, doit)

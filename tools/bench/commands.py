@@ -14,7 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from projects import JOB, edit, one_job
-from runs import Run, arguments, build, counts, measure, median, products, ratio, row, table, workplace
+from runs import Run, arguments, build, counts, label, measure, median, products, ratio, row, table, workplace
 
 LIMIT_S = 2
 READS_ALL = ("verify", "gallery, the first time")
@@ -78,7 +78,7 @@ def main() -> None:
     heads = "clock, s", "at most", "CPU, s", "of a whole plan, by CPU", "peak memory, MB"
     with workplace(options.keep) as root:
         for count in counts(options.images):
-            table(f"with {count} images", "", *heads)
+            table(f"with {count} images", *heads)
             folders = {name: root / f"one-job-{count}-{name}" for name in products(options.against)}
             whole: dict[str, Run] = {}
             for name, doit in products(options.against).items():
@@ -88,7 +88,7 @@ def main() -> None:
                     plan = whole.setdefault(name, run)
                     limit = "" if command in (*READS_ALL, "a whole plan") else LIMIT_S
                     cells = (f"{run.seconds:.2f}", limit, f"{run.cpu_s:.2f}", ratio(run, plan), f"{run.megabytes:.0f}")
-                    row(command, name, *cells)
+                    row(label(command, name), *cells)
 
 
 if __name__ == "__main__":

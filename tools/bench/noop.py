@@ -20,9 +20,24 @@ import shutil
 from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
+from typing import NamedTuple
 
 from projects import one_job, write
-from runs import PRODUCT, Run, alternate, arguments, build, counts, measure, products, ratio, row, table, workplace
+from runs import (
+    PRODUCT,
+    Run,
+    alternate,
+    arguments,
+    build,
+    counts,
+    label,
+    measure,
+    products,
+    ratio,
+    row,
+    table,
+    workplace,
+)
 
 LIMITS = {(100, "plain doit"): 1.0, (10_000, "plain doit"): 0.15, (10_000, "ninja"): 2.5}
 GROWTH_LIMITS = {(10_000, 100_000): 5}
@@ -72,8 +87,15 @@ def floor(folder: Path, root: Path, doit: str) -> dict[str, Callable[[], Run]]:
     return found
 
 
-def measured(count: int, rounds: int, root: Path, doits: dict[str, str]) -> tuple[dict[str, Run], dict[str, Run]]:
-    """Return the first build of each installation, and the medians with nothing to do of everything."""
+class Measured(NamedTuple):
+    """With one number of images: the first build of each installation, and all with nothing to do."""
+
+    first: dict[str, Run]
+    runs: dict[str, Run]
+
+
+def measured(count: int, rounds: int, root: Path, doits: dict[str, str]) -> Measured:
+    """Build and measure everything with so many images."""
     first: dict[str, Run] = {}
     runs: dict[str, Callable[[], Run]] = {}
     for name, doit in doits.items():
@@ -87,7 +109,45 @@ def measured(count: int, rounds: int, root: Path, doits: dict[str, str]) -> tupl
             build(folder, functools.partial(prepare, folder, count), command)
             runs[name] = functools.partial(measure, command, folder)
     runs |= floor(root / f"one-job-{count}-{PRODUCT}", root, doits[PRODUCT])
-    return first, alternate(rounds, runs)
+    return Measured(first, alternate(rounds, runs))
+
+
+def print_nothing_to_do(found: dict[int, Measured]) -> None:
+    """Print a row for each number of images: imagegen, then each other tool with imagegen's ratio to it."""
+    others = [name for name in next(iter(found.values())).runs if name not in (PRODUCT, *FLOOR)]
+    table("images, nothing to do", "CPU, s", "clock, s", "MB", *(head for name in others for head in (name, "ratio")))
+    for count, (_, runs) in found.items():
+        mine = runs[PRODUCT]
+        cells = [f"{mine.cpu_s:.3f}", f"{mine.seconds:.3f}", f"{mine.megabytes:.0f}"]
+        for name in others:
+            limit = f" (at most {LIMITS[count, name]})" if (count, name) in LIMITS else ""
+            cells += [f"{runs[name].cpu_s:.3f}", ratio(mine, runs[name]) + limit]
+        row(count, *cells)
+
+
+def print_growth(found: dict[int, Measured]) -> None:
+    """Print a row for each step from fewer images to more."""
+    table("as the images grow", "ratio of imagegen's CPU", "at most")
+    for (fewer, (_, before)), (more, (_, runs)) in pairwise(found.items()):
+        row(f"{fewer} → {more}", ratio(runs[PRODUCT], before[PRODUCT]), GROWTH_LIMITS.get((fewer, more), ""))
+
+
+def print_floor(found: dict[int, Measured]) -> None:
+    """Print a row for each number of images: the steps of the floor, each with those before it."""
+    table("images, CPU, s", *FLOOR, "imagegen", "ratio to the floor")
+    for count, (_, runs) in found.items():
+        cells = (f"{runs[name].cpu_s:.3f}" for name in [*FLOOR, PRODUCT])
+        row(count, *cells, ratio(runs[PRODUCT], runs[list(FLOOR)[-1]]))
+
+
+def print_first_builds(found: dict[int, Measured]) -> None:
+    """Print a row for each first build."""
+    table("images, first build", "CPU, ms an image", "clock, ms", "peak memory, MB", "at most", "threads")
+    for count, (first, _) in found.items():
+        for name, run in first.items():
+            each = (f"{value / count * 1000:.2f}" for value in (run.cpu_s, run.seconds))
+            limit = MEMORY_LIMITS_MB.get(count, "")
+            row(label(str(count), name), *each, f"{run.megabytes:.0f}", limit, run.threads)
 
 
 def main() -> None:
@@ -96,26 +156,10 @@ def main() -> None:
     doits = products(options.against)
     with workplace(options.keep) as root:
         found = {count: measured(count, options.rounds, root, doits) for count in counts(options.images)}
-    table("nothing to do", "images", "CPU, s", "clock, s", "imagegen's CPU, of it", "at most", "peak memory, MB")
-    for count, (_, runs) in found.items():
-        for name, run in runs.items():
-            if name not in FLOOR:
-                of_it = "" if name == PRODUCT else ratio(runs[PRODUCT], run)
-                limit = LIMITS.get((count, name), "")
-                row(name, count, f"{run.cpu_s:.3f}", f"{run.seconds:.3f}", of_it, limit, f"{run.megabytes:.0f}")
-    table("as the images grow", "imagegen's CPU, of that before", "at most")
-    for (fewer, (_, before)), (more, (_, runs)) in pairwise(found.items()):
-        row(f"{fewer} → {more}", ratio(runs[PRODUCT], before[PRODUCT]), GROWTH_LIMITS.get((fewer, more), ""))
-    table("the floor, CPU, s: images", *FLOOR, *doits, "imagegen, of the floor")
-    for count, (_, runs) in found.items():
-        *_, all_steps = FLOOR
-        cells = (f"{runs[name].cpu_s:.3f}" for name in [*FLOOR, *doits])
-        row(count, *cells, ratio(runs[PRODUCT], runs[all_steps]))
-    table("a first build", "images", "CPU, ms an image", "clock, ms", "peak memory, MB", "at most", "threads seen")
-    for count, (first, _) in found.items():
-        for name, run in first.items():
-            each = (f"{value / count * 1000:.2f}" for value in (run.cpu_s, run.seconds))
-            row(name, count, *each, f"{run.megabytes:.0f}", MEMORY_LIMITS_MB.get(count, ""), run.threads)
+    print_nothing_to_do(found)
+    print_growth(found)
+    print_floor(found)
+    print_first_builds(found)
 
 
 if __name__ == "__main__":

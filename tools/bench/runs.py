@@ -150,3 +150,8 @@ def workplace(keep: Path | None) -> Iterator[Path]:
 def ratio(run: Run, other: Run) -> str:
     """Return the ratio of what both took of the processor."""
     return f"{run.cpu_s / other.cpu_s:.2f}"
+
+
+def label(what: str, name: str) -> str:
+    """Return the first cell of a row: what was measured, and with which installation if that is another one."""
+    return what if name == PRODUCT else f"{what}, {name}"

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import projects
 from projects import JOB, one_job
-from runs import Run, alternate, arguments, build, counts, measure, products, ratio, row, table, workplace
+from runs import Run, alternate, arguments, build, counts, label, measure, products, ratio, row, table, workplace
 
 SHAPES: dict[str, Callable[[Path, int], None]] = {
     "jobs of 10 images": projects.small_jobs,
@@ -61,7 +61,7 @@ STATES: dict[str, Callable[[Path], AbstractContextManager[None]]] = {
 def print_row(shape: str, name: str, run: Run, plain: Run, count: int, first: Run | None = None) -> None:
     """Print a row: nothing to do, compared with one job of an installation, and the first build."""
     built = (f"{first.cpu_s / count * 1000:.2f}", f"{first.megabytes:.0f}", first.threads) if first else ("", "", "")
-    row(shape, name, f"{run.cpu_s:.3f}", f"{run.cpu_s / count * 1e6:.0f}", ratio(run, plain), *built)
+    row(label(shape, name), f"{run.cpu_s:.3f}", f"{run.cpu_s / count * 1e6:.0f}", ratio(run, plain), *built)
 
 
 def compare(rounds: int, root: Path, doits: dict[str, str], count: int) -> None:
@@ -97,7 +97,7 @@ def main() -> None:
         for count in counts(options.images):
             print(f"\n{count} outputs, nothing to do; and the first build:")
             heads = "CPU, s", "CPU, µs an output", "of one job's", "first build: CPU, ms an output", "MB", "threads"
-            table("shape", "", *heads)
+            table("outputs are", *heads)
             compare(options.rounds, root, products(options.against), count)
 
 
