@@ -233,8 +233,7 @@ def restore(project: Project, output: Output, version: ImageVersion) -> str:
     if found.sha256 != sha256:
         line_of_file = None if version.by_hand else lock.line_of(output.path, sha256)
         replace_output(project, output.path, data, sha256, line_of_file)
-    on_disk = {path: state.sha256 for path in lock.lines if (state := project.hashes.state(path))}
-    lock.compact(on_disk, project.temporary)
+    lock.compact(project.hashes.sha256, project.temporary)
     return stays
 
 

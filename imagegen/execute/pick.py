@@ -92,9 +92,9 @@ def pick(project: Project, job: str, base: str, variant: int) -> PickResult:
             _put(project, file)
     _remove_moved(project, files)
     # of an image's lines, that of its variant counts, even if it was changed by hand or is a candidate
-    on_disk = {path: state.sha256 for path in lock.lines if (state := project.hashes.state(path))}
-    lock.compact(on_disk | {line.path: line.sha256 for line in lines}, project.temporary)
-    if gone := [path for path in _of_the_item(project, files) if path not in on_disk]:
+    chosen = {line.path: line.sha256 for line in lines}
+    lock.compact(lambda path: chosen.get(path) or project.hashes.sha256(path), project.temporary)
+    if gone := [path for path in _of_the_item(project, files) if project.hashes.sha256(path) is None]:
         lock.forget(gone, project.temporary)
     waiting = [file.output.full_slug for file in files if file.target is None and file.data]
     return PickResult(after, tuple(sorted(waiting)))

@@ -167,8 +167,7 @@ def _tidy_up(project: Project) -> tuple[Problem, ...]:
     if untidy and not has_undecided_files(project.root):
         for lock in untidy:
             try:
-                on_disk = {path: state.sha256 for path in lock.lines if (state := project.hashes.state(path))}
-                lock.compact(on_disk, project.temporary)
+                lock.compact(project.hashes.sha256, project.temporary)
             except OSError as error:
                 hint = not_written(error).hint
                 problems.append(

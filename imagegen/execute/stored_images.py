@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import threading
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from imagegen.config.job import Encoding
@@ -46,7 +47,7 @@ class StoredImage:
 
 
 class StoredImages:
-    """The images that a run can restore from, as they are when it begins.
+    """The images that a run can restore from. What lock files record is read when it is first wanted.
 
     Args:
         find_shared: Asked for an output's image if there is none here, with the model's digest and the time of the
@@ -58,18 +59,33 @@ class StoredImages:
     ) -> None:
         self._project = project
         self._find_shared = find_shared
-        self._lines: dict[str, list[OutputLine]] = defaultdict(list)
-        self._files: dict[tuple[str, str], OutputLine] = {}
-        """The first line of each file, by job and sha256."""
-        project.read_all_locks()
-        for job, lock in project.locks.items():
-            for line in lock.every_line():
-                self._lines[line.fingerprint].append(line)
-                self._files.setdefault((job, line.sha256), line)
+        self._recorded: dict[str, list[tuple[str, str]]] | None = None
+        """By fingerprint, the job and the path of each line that any lock file has."""
+        self._files: dict[str, dict[str, str]] = {}
+        """By job, the path of the first line of each file, by its sha256."""
+        self._mutex = threading.Lock()
 
     def line_of_file(self, job: str, sha256: str) -> OutputLine | None:
         """Return the lock file's line on a file of this content, wherever the file was then."""
-        return self._files.get((job, sha256))
+        lock = self._project.lock(job)
+        with self._mutex:
+            if job not in self._files:
+                self._files[job] = dict(reversed(lock.peek("sha256")))
+            path = self._files[job].get(sha256)
+        return next((line for line in lock.lines.get(path or "", ()) if line.sha256 == sha256), None)
+
+    def _lines(self, fingerprint: str) -> Iterator[OutputLine]:
+        """Yield the lines of images of this fingerprint, whose ever they are."""
+        with self._mutex:
+            if self._recorded is None:
+                self._recorded = defaultdict(list)
+                self._project.read_all_locks()
+                for job, lock in self._project.locks.items():
+                    for known, path in lock.peek("fingerprint"):
+                        self._recorded[known].append((job, path))
+            found = dict.fromkeys(self._recorded.get(fingerprint, ()))
+        for job, path in found:
+            yield from (line for line in self._project.lock(job).lines.get(path, ()) if line.fingerprint == fingerprint)
 
     def find(self, output: Output, model_digest: str | None, *, only_recorded: bool = False) -> StoredImage | None:
         """Read an image that the output can be restored from without loss. Raises OSError.
@@ -119,7 +135,8 @@ class StoredImages:
         entries = [entry for entry in self._project.store.entries(output.fingerprint) if not entry.by_hand]
         entries.sort(key=lambda entry: entry.time != time)
         found: list[ImageCopy] = []
-        for copy in (*entries, *self._lines.get(output.fingerprint, ())):
+        copies: list[ImageCopy] = [*entries, *self._lines(output.fingerprint)]
+        for copy in copies:
             is_other_model = model_digest and copy.model_digest and copy.model_digest != model_digest
             is_lossless = copy.encoding is None or copy.encoding == output.encoding or copy.encoding.is_lossless
             if is_lossless and not is_other_model and (copy.time == time or not only_recorded):

@@ -48,9 +48,9 @@ MODEL_DECISION = (MODEL, "")
 """Kind and output of the decision that gives a job, which names no model, the only one there was."""
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class OutputLine:
-    """What made one output."""
+    """What made one output. Nobody changes one: it is not frozen because that takes ten times as long to make."""
 
     path: str  # of the file, relative to the project, with forward slashes
     output: str  # its slug within the job

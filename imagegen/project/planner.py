@@ -336,7 +336,7 @@ class Planner:
         except ImagegenError:  # it cannot be read, and says nothing
             return False
         names = {name for output in plan.outputs for name in (output.full_slug, output.base)}
-        made = {line.fingerprint for lines in lock.lines.values() for line in lines}
+        made = {fingerprint for fingerprint, _ in lock.peek("fingerprint")}
         is_recorded = any(output.path in lock.lines or output.fingerprint in made for output in plan.outputs)
         return is_recorded or any(name in names for _, name in lock.decisions)
 

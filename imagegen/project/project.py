@@ -20,7 +20,7 @@ from imagegen.project.backends import Backends
 from imagegen.project.inputs import Inputs
 from imagegen.project.planner import JobPlan, Planner
 from imagegen.state.attempts import Attempts
-from imagegen.state.hashes import EMPTY, NEVER, Hashes, stat_key
+from imagegen.state.hashes import EMPTY, NEVER, Hashes, StatKey, stat_key
 from imagegen.state.lockfile import LockFile, read_lock_file
 from imagegen.state.store import Store
 from imagegen.state.upload_queue import UploadQueue
@@ -46,6 +46,8 @@ class Project:
     registry: Mapping[str, Callable[[], Backend]]
     reserved: Collection[str] = ()
     locks: dict[str, LockFile] = field(default_factory=dict)
+    sound_locks: Mapping[str, StatKey | None] = field(default_factory=dict)
+    """By name, lock files as they were when all their lines were found to be sound: see `read_lock_file`."""
 
     def __post_init__(self) -> None:
         self.state = self.root / ".imagegen"
@@ -77,7 +79,7 @@ class Project:
             hint = "restore the file from git, or delete it"
             if problem := self.inputs.why_unreadable(name):
                 raise ImagegenError(Problem(name, problem, hint))
-            lock = read_lock_file(name, self.root / name)
+            lock = read_lock_file(name, self.root / name, self.sound_locks.get(name))
             for folder in dict.fromkeys(path.rpartition("/")[0] for path in lock.lines):
                 # what it names is read, and may be removed
                 if problem := self.inputs.why_unreadable(folder or "."):

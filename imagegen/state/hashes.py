@@ -124,6 +124,11 @@ class Hashes:
         self._first.setdefault(path, known)
         return state
 
+    def sha256(self, path: str) -> str | None:
+        """Return the sha256 of the file at the path now; None if there is none. Raises OSError if it cannot be read."""
+        state = self.state(path)
+        return state.sha256 if state else None
+
     def record_written(self, path: str, found: os.stat_result, sha256: str) -> None:
         """Record that the build itself wrote the file. found: its stat as written."""
         self._first[path] = self._remember(path, key_of(found), FileState(sha256, found.st_size))

@@ -81,18 +81,18 @@ class Journal(Generic[T]):
         except FileNotFoundError:
             return JournalContent([])
         entries: list[T] = []
-        position = 0
-        for number, raw in enumerate(data.splitlines(keepends=True), start=1):
+        lines = data.splitlines()
+        for number, raw in enumerate(lines, start=1):
             try:
-                if raw.strip():
-                    entries.append(self.parse(raw.rstrip(b"\r\n")))
+                if raw and not raw.isspace():
+                    entries.append(self.parse(raw))
             except _UNREADABLE as error:
-                is_last = position + len(raw) == len(data) and not raw.endswith(b"\n")
+                is_last = number == len(lines) and not data.endswith(b"\n")
                 if is_last and not isinstance(error, NewerVersionError):
-                    return JournalContent(entries, truncated_at=position)
+                    begin = len(data) - len(data.splitlines(keepends=True)[-1])
+                    return JournalContent(entries, truncated_at=begin)
                 if refuse:
                     refuse(number, raw, error)
-            position += len(raw)
         return JournalContent(entries, missing_newline=bool(data) and not data.endswith(b"\n"))
 
     def append(self, *entries: T, is_durable: bool | None = None) -> None:

@@ -6,31 +6,56 @@ rule that reads them is `LockFile.line_of`.
 
 from __future__ import annotations
 
-import codecs
-import json
-import math
-import operator
-import re
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Literal, NoReturn
 
-from imagegen.config.document import CONFLICT
-from imagegen.config.job import Encoding
-from imagegen.config.schema import FIELD_TYPES
 from imagegen.errors import ImagegenError, Problem
-from imagegen.plan.record import ACCEPT, MODEL, PICK, REROLL, SEED, Decision, OutputLine, find_conflicting
+from imagegen.plan.record import Decision, OutputLine, find_conflicting
 from imagegen.state.hashes import NEVER, StatKey, is_conclusive, key_of, stat_key
-from imagegen.state.journal import Journal, NewerVersionError
+from imagegen.state.journal import Journal
+from imagegen.state.lock_line import ATTRIBUTES, dump_line, explain, is_usual, parse_line, peek
 
-__all__ = ["ATTRIBUTES", "VERSION", "LockFile", "read_lock_file"]
+__all__ = ["ATTRIBUTES", "LockFile", "read_lock_file"]
 
-ATTRIBUTES = "jobs/*.lock merge=union text eol=lf"
-"""The line of .gitattributes by which git merges lock files. Lock files of other tools must not match it."""
-VERSION = 1
-"""Of the line format. Lines of a later version are refused, of an earlier one are read."""
+
+class _Lines(Mapping[str, list[OutputLine]]):
+    """An output's lines by its path, in the order of the file. One that is kept as bytes is parsed when asked for."""
+
+    def __init__(self, parse: Callable[[str, bytes], OutputLine]) -> None:
+        self._parse = parse
+        self._kept: dict[str, list[OutputLine | bytes]] = {}
+
+    def __getitem__(self, path: str) -> list[OutputLine]:
+        lines = self._kept[path]
+        for at, line in enumerate(lines):
+            if isinstance(line, bytes):
+                lines[at] = self._parse(path, line)
+        return lines  # type: ignore[return-value]  # none is bytes any more
+
+    def __contains__(self, path: object) -> bool:
+        return path in self._kept
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._kept)
+
+    def __len__(self) -> int:
+        return len(self._kept)
+
+    def add(self, line: OutputLine | bytes) -> None:
+        """Add a line after the others of its output. bytes: one that is sound, and `is_usual`."""
+        path = peek(line, "path") if isinstance(line, bytes) else line.path
+        self._kept.setdefault(path, []).append(line)
+
+    def as_kept(self) -> Collection[tuple[str, list[OutputLine | bytes]]]:
+        """Return the lines of each output, with its path, as they are kept."""
+        return self._kept.items()
+
+    def replace(self, lines: Iterable[tuple[str, list[OutputLine | bytes]]]) -> None:
+        """Keep these lines instead, by path."""
+        self._kept = dict(lines)
 
 
 @dataclass
@@ -39,8 +64,7 @@ class LockFile:
 
     name: str  # as shown to the user
     path: Path
-    lines: dict[str, list[OutputLine]]  # by the output's path, in the order of the file
-    decisions: dict[tuple[str, str], Decision]  # those that count
+    decisions: dict[tuple[str, str], Decision] = field(default_factory=dict)  # those that count
     needs_compaction: bool = False  # more than one line per output, not sorted, or a last line that was cut off
     truncated_at: int | None = None  # where a last line begins that a kill cut off; it does not count
     conflicts: dict[tuple[str, str], list[Decision]] = field(default_factory=dict)
@@ -48,8 +72,14 @@ class LockFile:
     seen: StatKey | None = None  # when it was last read or written whole; None if there was no file
 
     def __post_init__(self) -> None:
-        self._journal = Journal(self.path, _parse, _dump)
+        self._lines = _Lines(self._parse)
+        self._journal: Journal[OutputLine | Decision | bytes] = Journal(self.path, parse_line, _dump)
         self._mutex = threading.Lock()
+
+    @property
+    def lines(self) -> Mapping[str, list[OutputLine]]:
+        """Return the lines of each output by its path, in the order of the file."""
+        return self._lines
 
     def line_of(self, path: str, sha256: str | None) -> OutputLine | None:
         """Return the output's line whose sha256 is that of the file on disk, or else its newest line.
@@ -71,6 +101,15 @@ class LockFile:
         """Return all lines of all outputs, as they are now: other threads may be appending."""
         with self._mutex:
             return [line for lines in self.lines.values() for line in lines]
+
+    def peek(self, name: Literal["fingerprint", "sha256"]) -> list[tuple[str, str]]:
+        """Return this field of each line, and the line's path. No line is parsed for it."""
+        with self._mutex:
+            return [
+                (peek(line, name) if isinstance(line, bytes) else getattr(line, name), path)
+                for path, lines in self._lines.as_kept()
+                for line in lines
+            ]
 
     def owns(self, path: str, sha256: str) -> bool:
         """Return whether one of the output's lines says that this build wrote a file of this content there."""
@@ -101,14 +140,14 @@ class LockFile:
             self.truncated_at = None
             self.needs_compaction = True
             if isinstance(entry, OutputLine):
-                self.lines.setdefault(entry.path, []).append(entry)
+                self._lines.add(entry)
             elif (key := (entry.kind, entry.output)) not in self.decisions or self.decisions[key].time <= entry.time:
                 self.resolve(entry)
 
     def _check(self, entry: OutputLine | Decision) -> None:
         """Raise ImagegenError if the entry's line is not one that the reader takes."""
         try:
-            _parse(_dump(entry))
+            parse_line(dump_line(entry))
         except (TypeError, ValueError, RecursionError) as error:
             reason = "it has half of a surrogate pair in it" if isinstance(error, UnicodeError) else str(error)
             what = f"its line was not written: it would make {self.name} unreadable: {reason}"
@@ -116,11 +155,22 @@ class LockFile:
             hint = f"report it to whoever wrote {made_by}; an image that was generated is in the store"
             raise ImagegenError(Problem(f"{self.name}", what, hint)) from None
 
-    def compact(self, on_disk: Mapping[str, str | None], temporary: Path) -> None:
+    def _parse(self, path: str, raw: bytes) -> OutputLine:
+        """Parse a line that was known to be sound. Raises ImagegenError: it is not, after all."""
+        try:
+            line = parse_line(raw)
+            if not isinstance(line, OutputLine) or line.path != path:
+                raise ValueError("it says one thing twice")
+        except (TypeError, ValueError) as error:
+            raise ImagegenError(Problem(self.name, *explain(raw, error))) from None
+        return line
+
+    def compact(self, sha256_of: Callable[[str], str | None], temporary: Path) -> None:
         """Rewrite the file sorted, with one line per output: the one that counts.
 
         Args:
-            on_disk: sha256 of the file at each output's path; a path that is not in it counts as missing.
+            sha256_of: returns the sha256 of the file at an output's path, None if there is none. It is asked about
+                outputs with several lines.
             temporary: a folder for the new file until it is whole.
 
         Raises:
@@ -128,54 +178,64 @@ class LockFile:
 
         """
         with self._mutex:
-            kept = {path: line for path in self.lines if (line := self.line_of(path, on_disk.get(path)))}
-            self._write(kept.values(), temporary)
-            self.lines = {path: [line] for path, line in kept.items()}
+            kept: list[tuple[str, list[OutputLine | bytes]]] = []
+            for path, lines in sorted(self._lines.as_kept()):
+                counts = self.line_of(path, sha256_of(path)) if len(lines) > 1 else None
+                kept.append((path, [counts] if counts else lines))
+            self._write(kept, temporary)
+            self._lines.replace(kept)
 
     def forget(self, paths: Iterable[str], temporary: Path) -> None:
         """Drop the lines of these outputs; decisions stay. A file with nothing left to say is removed."""
+        dropped = set(paths)
         with self._mutex:
-            for path in paths:
-                self.lines.pop(path, None)
-            self._write([line for lines in self.lines.values() for line in lines], temporary)
+            self._lines.replace(pair for pair in self._lines.as_kept() if pair[0] not in dropped)
+            self._write(sorted(self._lines.as_kept()), temporary)
 
-    def _write(self, lines: Iterable[OutputLine], temporary: Path) -> None:
-        ordered: list[OutputLine | Decision] = []
+    def _write(self, lines: Iterable[tuple[str, list[OutputLine | bytes]]], temporary: Path) -> None:
+        entries: list[OutputLine | Decision | bytes] = []
         for key in sorted(self.decisions):
-            ordered += self.conflicts.get(key) or [self.decisions[key]]
-        ordered += sorted(lines, key=operator.attrgetter("path"))
-        written = self._journal.compact(ordered, temporary)
+            entries += self.conflicts.get(key) or [self.decisions[key]]
+        for _, of_output in lines:
+            entries += of_output
+        written = self._journal.compact(entries, temporary)
         self.seen = written and key_of(written)
         self.needs_compaction, self.truncated_at = False, None
 
 
-def read_lock_file(name: str, path: Path) -> LockFile:
+def read_lock_file(name: str, path: Path, sound: StatKey | None = None) -> LockFile:
     """Read the lock file at `path`; an empty one if there is none.
 
     Args:
         name: as shown to the user.
         path: of the file.
+        sound: the file's key when all its lines were found to be sound. If it is the same, a line is parsed when it is
+            asked for.
 
     Raises:
         ImagegenError: located, for a file that has merge-conflict markers, is newer, or is not ours.
 
     """
-    lock = LockFile(name, path, {}, {})
+    lock = LockFile(name, path)
 
     def refuse(number: int, line: bytes, error: Exception) -> NoReturn:
-        raise ImagegenError(Problem(f"{name}:{number}", *_explain(line, error))) from None
+        raise ImagegenError(Problem(f"{name}:{number}", *explain(line, error))) from None
 
     try:
         lock.seen = stat_key(path)
-        content = lock._journal.read(refuse)
+        is_sound = lock.seen is not None and lock.seen == sound
+        journal: Journal[OutputLine | Decision | bytes] = Journal(path, _keep if is_sound else parse_line, _dump)
+        content = journal.read(refuse)
+        if is_sound and (content.missing_newline or stat_key(path) != sound):
+            return read_lock_file(name, path)
     except OSError as error:
         raise ImagegenError(Problem(name, f"cannot be read: {error.strerror}", "check its permissions")) from None
     decisions: dict[tuple[str, str], list[Decision]] = {}
     for entry in content.entries:
-        if isinstance(entry, OutputLine):
-            lock.lines.setdefault(entry.path, []).append(entry)
-        else:
+        if isinstance(entry, Decision):
             decisions.setdefault((entry.kind, entry.output), []).append(entry)
+        else:
+            lock._lines.add(entry)
     for key, taken in decisions.items():
         heads = find_conflicting(taken)
         lock.decisions[key] = heads[-1]
@@ -188,176 +248,10 @@ def read_lock_file(name: str, path: Path) -> LockFile:
     return lock
 
 
-def _dump(entry: OutputLine | Decision) -> bytes:
-    fields: dict[str, Any] = {"v": VERSION}
-    if isinstance(entry, Decision):
-        fields |= {"decision": entry.kind, "output": entry.output, "value": entry.value, "time": entry.time}
-        fields |= {} if entry.after is None else {"after": entry.after}
-    else:
-        fields |= {name: getattr(entry, name) for name in _OUTPUT_FIELDS}
-        fields["encoding"] = vars(entry.encoding)
-    text = json.dumps(fields, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
-    return text.encode("utf-8")
+def _keep(raw: bytes) -> OutputLine | Decision | bytes:
+    """Return the line as it is if it is an output's, as `dump_line` writes it; else what it says."""
+    return raw if is_usual(raw) else parse_line(raw)
 
 
-_OUTPUT_FIELDS = tuple(OutputLine.__dataclass_fields__)
-
-
-def _parse(raw: bytes) -> OutputLine | Decision:
-    try:
-        fields = _DECODER.decode(raw.removeprefix(codecs.BOM_UTF8).decode("utf-8"))
-    except RecursionError:
-        raise ValueError("it is nested too deeply") from None
-    if raw.count(b"[") + raw.count(b"{") > _MAX_DEPTH and _is_deeper(fields, _MAX_DEPTH):
-        raise ValueError("it is nested too deeply")
-    if _HALF_PAIR.search(raw) and _has_half_pair(fields):
-        raise ValueError("it has half of a surrogate pair in it")
-    if not isinstance(fields, dict):
-        raise ValueError("it is not a JSON object")
-    version = fields.pop("v", None)
-    if type(version) is not int or version < 1:
-        raise ValueError("it has no version 'v'")
-    if version > VERSION:
-        raise NewerVersionError(version)
-    try:
-        return _decision(fields) if "decision" in fields else _output_line(fields)
-    except KeyError as error:
-        raise ValueError(f"it has no {error}") from None
-
-
-def _decision(fields: Mapping[str, Any]) -> Decision:
-    after = fields.get("after")
-    if after is not None and not (isinstance(after, list) and all(isinstance(time, str) for time in after)):
-        raise ValueError(f"its 'after' is {_quoted(after)}")
-    after = None if after is None else tuple(after)
-    found = Decision(fields["decision"], fields["output"], fields["value"], fields["time"], after)
-    if not all(isinstance(text, str) for text in (found.kind, found.output, found.time)):
-        raise ValueError("its decision, output or time is not text")
-    if not _CHECKS.get(found.kind, _any)(found.value):
-        raise ValueError(f"its {found.kind} is {_quoted(found.value)}")
-    return found
-
-
-def _output_line(fields: Mapping[str, Any]) -> OutputLine:
-    values = {name: fields[name] for name in _OUTPUT_FIELDS}
-    encoding = values.pop("encoding")
-    if not isinstance(encoding, dict) or {key: type(value) for key, value in encoding.items()} != _ENCODING:
-        raise ValueError("its encoding is not one that this release knows")
-    _check_types(values, _TYPES, "")
-    _check_types(values["request"], _REQUEST_TYPES, "request.")
-    for name in ("size", "seconds"):
-        if not 0 <= values[name] < _LARGEST:
-            raise ValueError(f"its '{name}' is {_quoted(values[name])}")
-    for name in ("fingerprint", "sha256"):
-        if not _HASH.fullmatch(values[name]):
-            raise ValueError(f"its '{name}' is not a hash: {_quoted(values[name])}")
-    if _NO_PATH.search(values["path"]):
-        raise ValueError("its 'path' is not the path of a file")
-    if _NO_SLUG.search(values["output"]):
-        raise ValueError("its 'output' is not the name of one")
-    return OutputLine(encoding=Encoding(**encoding), **values)
-
-
-def _check_types(values: Mapping[str, Any], types: Mapping[str, tuple[type, ...]], above: str) -> None:
-    for name in values.keys() & types:
-        if type(values[name]) not in types[name]:
-            raise ValueError(f"its '{above}{name}' is {_quoted(values[name])}")
-
-
-def _quoted(value: object) -> str:
-    return json.dumps(value, ensure_ascii=False)[:40]
-
-
-def _number(digits: str) -> float:
-    if not math.isfinite(number := float(digits)):
-        raise ValueError(f"it has the number {digits[:20]}, which is too large")
-    return number
-
-
-def _no_number(word: str) -> NoReturn:
-    raise ValueError(f"it has {word}, which is not a number in JSON")
-
-
-def _is_deeper(value: object, levels: int) -> bool:
-    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
-    return levels < 0 or any(_is_deeper(one, levels - 1) for one in inner)
-
-
-def _has_half_pair(fields: object) -> bool:
-    try:
-        json.dumps(fields, ensure_ascii=False).encode("utf-8")
-    except UnicodeEncodeError:
-        return True
-    return False
-
-
-_DECODER = json.JSONDecoder(parse_constant=_no_number, parse_float=_number)
-_MAX_DEPTH = 100
-"""Levels: a workflow in a request has at most 32. What is read must be writable again."""
-_HALF_PAIR = re.compile(rb"\\u[dD][89a-fA-F]")
-_NO_PATH = re.compile(r"[\x00-\x1f\x7f]|(^|/)\.{0,2}$|[^/]{256}")
-_NO_SLUG = re.compile(r"[\x00-\x1f\x7f/\\]")
-"""Files are named after it, so it must not lead elsewhere."""
-_HASH = re.compile(r"[0-9a-z]{1,64}")
-"""So are those of the store."""
-_LARGEST = 2**53
-
-
-def _any(_: object) -> bool:
-    return True  # a kind of a later release
-
-
-def _is_seed(value: object) -> bool:
-    return type(value) is int and 0 <= value < 2**64
-
-
-def _is_accepted(value: object) -> bool:
-    known = value if isinstance(value, dict) else {}
-    found = [known.get(key) for key in ("sha256", "fingerprint")]
-    return all(isinstance(one, str) and _HASH.fullmatch(one) for one in found)
-
-
-_CHECKS: dict[str, Callable[[object], bool]] = {
-    SEED: _is_seed,
-    REROLL: lambda value: value is None or _is_seed(value),
-    MODEL: lambda value: isinstance(value, str),
-    PICK: lambda value: type(value) is int and 0 <= value < 10_000,
-    ACCEPT: lambda value: value is None or _is_accepted(value),
-}
-_ENCODING = {"format": str, "quality": int, "metadata": str}
-_REQUEST_TYPES: dict[str, tuple[type, ...]] = {
-    **FIELD_TYPES,
-    **dict.fromkeys(("backend", "name", "prompt"), (str,)),
-    "model": (str, type(None)),
-    "seed": (int, type(None)),
-}
-_TYPES: dict[str, tuple[type, ...]] = {
-    "path": (str,),
-    "output": (str,),
-    "fingerprint": (str,),
-    "request": (dict,),
-    "sha256": (str,),
-    "size": (int,),
-    "model_digest": (str, type(None)),
-    "backend_version": (str,),
-    "seconds": (int, float),
-    "time": (str,),
-}
-
-
-def _explain(raw: bytes, error: Exception) -> tuple[str, str]:
-    if isinstance(error, NewerVersionError):
-        return (
-            f"written by a newer imagegen (line format {error.version}, this one reads up to {VERSION})",
-            "upgrade imagegen here: docs/your-repository.md says how",
-        )
-    if raw.startswith((b"<<<<<<<", b"=======", b">>>>>>>", b"|||||||")):
-        return (
-            CONFLICT,
-            "delete the marker lines and keep the lines of both sides; "
-            f"'{ATTRIBUTES}' in .gitattributes keeps this from happening",
-        )
-    reason = "it is not valid JSON" if isinstance(error, json.JSONDecodeError) else str(error)
-    if isinstance(error, UnicodeDecodeError):
-        reason = "it is not UTF-8"
-    return (f"not a line of a lock file: {reason}", "restore the file from git, or delete this line")
+def _dump(entry: OutputLine | Decision | bytes) -> bytes:
+    return entry if isinstance(entry, bytes) else dump_line(entry)

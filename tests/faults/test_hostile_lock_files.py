@@ -60,7 +60,7 @@ def test_a_lock_file_read_back_is_what_was_written(tmp_path: Path, entries: list
     again = read(file)
     assert (again.lines, again.decisions) == (written.lines, written.decisions)
     newest = {path: [line] for path in again.lines if (line := again.line_of(path, None))}
-    again.compact({}, tmp_path / "tmp")
+    again.compact(lambda _: None, tmp_path / "tmp")
     folded = read(file)
     assert (folded.lines, folded.decisions, folded.needs_compaction) == (newest, again.decisions, False)
     lines = file.read_bytes().splitlines(keepends=True) if file.exists() else []

@@ -14,6 +14,9 @@ from imagegen.config.job import Encoding
 from imagegen.errors import ImagegenError
 from imagegen.plan.record import Decision, OutputLine
 from imagegen.plan.request import Request
+from imagegen.state import lockfile
+from imagegen.state.hashes import stat_key
+from imagegen.state.lock_line import parse_line
 from imagegen.state.lockfile import LockFile, read_lock_file
 from tests.state.waiting import HeldSync
 
@@ -62,7 +65,9 @@ def test_any_line_reads_back_as_it_was_written(
 
 def test_the_line_of_the_file_on_disk_counts_else_the_newest(tmp_path: Path) -> None:
     for order in ([LINE, NEWER], [NEWER, LINE]):
-        found = LockFile("l", tmp_path / "l", {LINE.path: order}, {})
+        found = read_lock_file("l", tmp_path / f"{order[0].sha256}.lock")
+        for line in order:
+            found.append(line)
         assert found.line_of(LINE.path, "aa") == LINE
         assert found.line_of(LINE.path, "bb") == NEWER
         assert found.line_of(LINE.path, "cc") == NEWER
@@ -96,7 +101,7 @@ def test_folding_keeps_the_line_that_counts_sorted_and_the_decisions(tmp_path: P
     other = replace(LINE, path="assets/j/Z.png", output="z")
     for entry in (other, NEWER, LINE, Decision("seed", "a", 1, "t1"), Decision("seed", "a", 2, "t2")):
         found.append(entry)
-    found.compact({LINE.path: "aa"}, tmp_path / "tmp")
+    found.compact({LINE.path: "aa"}.get, tmp_path / "tmp")
     assert not lock(tmp_path).needs_compaction
     assert lock(tmp_path).lines == {other.path: [other], LINE.path: [LINE]}
     assert lock(tmp_path).decisions[("seed", "a")].value == 2
@@ -108,9 +113,9 @@ def test_folding_is_stable(tmp_path: Path) -> None:
     found = lock(tmp_path)
     for entry in (NEWER, LINE):
         found.append(entry)
-    found.compact({}, tmp_path / "tmp")
+    found.compact(lambda _: None, tmp_path / "tmp")
     before = (tmp_path / "j.lock").read_bytes()
-    lock(tmp_path).compact({}, tmp_path / "tmp")
+    lock(tmp_path).compact(lambda _: None, tmp_path / "tmp")
     assert (tmp_path / "j.lock").read_bytes() == before
 
 
@@ -248,5 +253,96 @@ def test_decisions_that_make_no_sense_are_refused_and_unknown_ones_kept(
             lock(tmp_path)
         return
     lock(tmp_path).append(decision)
-    lock(tmp_path).compact({}, tmp_path / "tmp")
+    lock(tmp_path).compact(lambda _: None, tmp_path / "tmp")
     assert lock(tmp_path).decisions[kind, "a"].value == value
+
+
+# --- a file that is known to be sound
+
+
+def sound(path: Path) -> LockFile:
+    return read_lock_file("jobs/j.lock", path / "j.lock", stat_key(path / "j.lock"))
+
+
+@pytest.fixture
+def parsed(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
+    """Return the lines that were parsed since."""
+    found: list[bytes] = []
+
+    def parse(raw: bytes) -> OutputLine | Decision:
+        found.append(raw)
+        return parse_line(raw)
+
+    monkeypatch.setattr(lockfile, "parse_line", parse)
+    return found
+
+
+def write_many(path: Path, count: int = 9) -> list[OutputLine]:
+    lines = [replace(LINE, path=f"assets/j/{n}.png", sha256=f"s{n}", fingerprint=f"f{n}") for n in range(count)]
+    written = lock(path)
+    written.append(Decision("seed", "a", 77, "2026-01-01T00:00:00Z"))
+    for line in lines:
+        written.append(line)
+    written.compact(lambda _: None, path / "tmp")
+    return lines
+
+
+def test_of_a_sound_file_only_decisions_and_what_is_asked_for_is_parsed(tmp_path: Path, parsed: list[bytes]) -> None:
+    lines = write_many(tmp_path)
+    parsed.clear()
+    found = sound(tmp_path)
+    assert found.decisions == lock(tmp_path).decisions
+    assert not found.needs_compaction
+    parsed.clear()
+    found = sound(tmp_path)
+    assert len(parsed) == 1
+    assert found.line_of(lines[3].path, None) == lines[3]
+    assert found.owns(lines[3].path, "s3")
+    assert "elsewhere" not in found.lines
+    assert (len(found.lines), list(found.lines)) == (9, [line.path for line in lines])
+    assert found.peek("fingerprint") == [(line.fingerprint, line.path) for line in lines]
+    assert found.peek("sha256") == [(line.sha256, line.path) for line in lines]
+    assert len(parsed) == 2
+    assert found.every_line() == lines
+
+
+def test_a_sound_file_is_compacted_without_parsing_what_did_not_change(tmp_path: Path, parsed: list[bytes]) -> None:
+    lines = write_many(tmp_path)
+    before = (tmp_path / "j.lock").read_bytes().splitlines()
+    found = sound(tmp_path)
+    newer = replace(lines[4], sha256="new", time="2026-02-01T00:00:00Z")
+    found.append(newer)
+    parsed.clear()
+    found.compact(lambda path: "new" if path == newer.path else None, tmp_path / "tmp")
+    assert len(parsed) == 1
+    after = (tmp_path / "j.lock").read_bytes().splitlines()
+    assert [at for at, pair in enumerate(zip(before, after, strict=True)) if pair[0] != pair[1]] == [5]
+    assert lock(tmp_path).lines == found.lines
+    assert found.line_of(newer.path, None) == newer
+
+
+def test_a_file_that_changed_since_it_was_sound_is_checked_as_a_whole(tmp_path: Path) -> None:
+    write_many(tmp_path)
+    key = stat_key(tmp_path / "j.lock")
+    file = tmp_path / "j.lock"
+    file.write_bytes(file.read_bytes().replace(b'"size":9', b'"size":"9"'))
+    with pytest.raises(ImagegenError, match="its 'size' is"):
+        read_lock_file("jobs/j.lock", file, key)
+
+
+def test_a_line_that_is_damaged_after_all_is_refused_when_it_is_asked_for(tmp_path: Path) -> None:
+    lines = write_many(tmp_path)
+    file = tmp_path / "j.lock"
+    file.write_bytes(file.read_bytes().replace(b'"size":9', b'"size":"9"'))
+    with pytest.raises(ImagegenError, match="its 'size' is") as caught:
+        sound(tmp_path).line_of(lines[2].path, None)
+    assert caught.value.problems[0].where == "jobs/j.lock"
+
+
+@pytest.mark.parametrize("cut", [1, 40])
+def test_a_last_line_that_was_cut_off_does_not_count_in_a_sound_file_either(tmp_path: Path, cut: int) -> None:
+    write_many(tmp_path)
+    file = tmp_path / "j.lock"
+    file.write_bytes(file.read_bytes()[:-cut])
+    assert sound(tmp_path).lines == lock(tmp_path).lines
+    assert sound(tmp_path).needs_compaction

@@ -204,7 +204,7 @@ def _lock(data: bytes) -> None:
     again = _read_lock(file)
     assert again.lines == lock.lines
     assert again.decisions == lock.decisions
-    lock.compact({}, _FOLDER / "tmp")
+    lock.compact(lambda _: None, _FOLDER / "tmp")
     folded = _read_lock(file)
     assert {path: lines[0] for path, lines in folded.lines.items()} == newest
     assert folded.decisions == lock.decisions
