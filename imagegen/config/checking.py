@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
 from cerberus import TypeDefinition, Validator, errors
 
+from imagegen.config.acceptance import accept_keys, anchor
 from imagegen.config.document import MAX_PROBLEMS, Ambiguous, Document, clean_text
 from imagegen.config.job import DEFAULT_QUALITY, Derivation, Encoding, Item, Job, OutputRules, SeedRule, SheetRules
 from imagegen.config.schema import ITEM_SCHEMA, TYPES, Sections, item_schema, job_schema
@@ -49,9 +51,7 @@ class _JobValidator(Validator):  # type: ignore[misc]  # Cerberus ships no types
 
     def _validate_regex(self, pattern: str, field: str, value: object) -> None:
         """{'type': 'string'}"""  # noqa: D400, D415 - as above
-        # like Cerberus, but its `$` accepts a new line at the end
-        anchored = pattern if pattern.endswith("$") else rf"{pattern}\Z"
-        if isinstance(value, str) and not re.match(anchored, value):
+        if isinstance(value, str) and not re.match(anchor(pattern), value):
             expected = self._resolve_rules_set(self.schema[field]).get("meta", {}).get("expected", "text for this key")
             self._error(field, f"'{value[:60]}' is not a valid {expected}")
 
@@ -73,7 +73,7 @@ def check_job(name: str, document: Document, sections: Sections) -> Job:
         raise ImagegenError(Problem(document.where(()), what))
     problems = [
         Problem(document.where(location), f"{_join_location(location)}: {what}", hint)
-        for location, what, hint in _check(values, job_schema(sections), sections)
+        for location, what, hint in _grammar(sections).job.check(values)
     ]
     if not {"items", "source", "extends"} & values.keys():
         problems.append(Problem(document.where(()), "no items: give 'items', or a 'source' that has them, or both"))
@@ -101,7 +101,7 @@ def check_item(
     values = {**overrides, "name": name, "prompt": prompt}
     problems = [
         Problem(marks.get(str(location[0]), marks["name"]), f"{_join_location(location)}: {what}", hint)
-        for location, what, hint in _check(values, item_schema(sections), sections, ("items", 0))
+        for location, what, hint in _grammar(sections).item.check(values)
     ]
     problems += [
         Problem(marks.get(key, marks["name"]), f"{key}: comes from the {what} and cannot be overridden")
@@ -215,24 +215,56 @@ def _convert_fields(fields: Mapping[str, Any]) -> dict[str, Any]:
     return typed
 
 
-def _check(
-    values: Mapping[str, Any], schema: Mapping[str, Any], sections: Sections, parent_path: Path = ()
-) -> Iterator[tuple[Path, str, str]]:
-    """Yield each problem: its location, what is wrong, and a hint. parent_path: where the values would be in a job."""
-    validator = _JobValidator(schema, allow_unknown=False)
-    validator.validate(values, normalize=False)
-    known: KeyLocations | None = None
-    for location, what, value in _walk_errors(validator._errors):
-        hint = ""
-        full = (*parent_path, *location)
-        if what == _UNKNOWN or what.startswith(_EXPECTED):
-            known = known or KeyLocations(job_schema(sections))
-        if what == _UNKNOWN and known:
-            what += known.hint(full, value, _find_siblings(schema, location))
-        elif what.startswith(_EXPECTED) and known:
-            what += known.hint_inside(full, value)
-            hint = "" if what.endswith(":") else _suggest_value(what, value, full)
-        yield location, what, hint
+class _Checker:
+    """Checks values against one schema, for which Cerberus takes a few milliseconds once.
+
+    parent_path: where the values would be in a job.
+    """
+
+    def __init__(
+        self, schema: Mapping[str, Any], locations: Callable[[], KeyLocations], parent_path: Path = ()
+    ) -> None:
+        self._schema, self._locations, self._parent_path = schema, locations, parent_path
+        self._accepts = accept_keys(schema)
+        self._validator: _JobValidator | None = None
+
+    def check(self, values: Mapping[str, Any]) -> Iterator[tuple[Path, str, str]]:
+        """Yield each problem: its location, what is wrong, and a hint."""
+        if self._accepts(values):
+            return
+        self._validator = self._validator or _JobValidator(self._schema, allow_unknown=False)
+        self._validator.validate(values, normalize=False)
+        for location, what, value in _walk_errors(self._validator._errors):
+            hint = ""
+            full = (*self._parent_path, *location)
+            if what == _UNKNOWN:
+                what += self._locations().hint(full, value, _find_siblings(self._schema, location))
+            elif what.startswith(_EXPECTED):
+                what += self._locations().hint_inside(full, value)
+                hint = "" if what.endswith(":") else _suggest_value(what, value, full)
+            yield location, what, hint
+
+
+class _Grammar:
+    """What jobs and items are checked against if the backends have these sections."""
+
+    def __init__(self, sections: Sections) -> None:
+        self.sections = sections
+        schema = job_schema(sections)
+        locations = functools.cache(lambda: KeyLocations(schema))
+        self.job = _Checker(schema, locations)
+        self.item = _Checker(item_schema(sections), locations, ("items", 0))
+
+
+_latest: _Grammar | None = None
+
+
+def _grammar(sections: Sections) -> _Grammar:
+    """Return the grammar with these sections: of the same ones, the same."""
+    global _latest
+    if _latest is None or _latest.sections is not sections:
+        _latest = _Grammar(sections)
+    return _latest
 
 
 def _walk_errors(found: Sequence[Any]) -> Iterator[tuple[Path, str, object]]:

@@ -26,6 +26,7 @@ class Backends:
         self._cluster = cluster
         self._made: dict[str, Backend | ImagegenError] = {}
         """Each backend, or why it cannot be used."""
+        self._sections: Sections | None = None
 
     def __getitem__(self, name: str) -> Backend:
         """Return the backend. Raises ImagegenError if there is none of that name, or it cannot be used."""
@@ -69,9 +70,11 @@ class Backends:
         return ClusterBackend(self[name], self._cluster)
 
     def sections(self) -> Sections:
-        """Return the schema of each backend's section in a job; None if the backend cannot be used."""
-        unusable = self.unusable()
-        return {name: None if name in unusable else self[name].options for name in self.registry}
+        """Return the schema of each backend's section in a job; None if the backend cannot be used. Always the same."""
+        if self._sections is None:
+            unusable = self.unusable()
+            self._sections = {name: None if name in unusable else self[name].options for name in self.registry}
+        return self._sections
 
 
 def schema_text(*, of_base: bool = False) -> str:
