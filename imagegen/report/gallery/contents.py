@@ -155,9 +155,10 @@ class _Earlier:
     """The earlier versions of each picture: what the store has of its output."""
 
     def __init__(self, store: Store) -> None:
+        self._store = store
         self._of_output: dict[str, list[StoreEntry]] = defaultdict(list)
         for entry in store.all_entries():
-            if entry.name and store.has(entry.sha256):
+            if entry.name:
                 self._of_output[entry.name].append(entry)
 
     def of(self, name: str, line: OutputLine | None) -> tuple[Version, ...]:
@@ -169,6 +170,8 @@ class _Earlier:
         versions = []
         for entry in entries:
             made = (entry.fingerprint, entry.time)  # the same for what a backend returned and for the file it became
+            if made != now and not self._store.has(entry.sha256):  # most are of now, and there is no need to look
+                continue
             if made not in times and entry.sha256 not in seen:
                 versions.append(Version(entry.sha256, _provenance(entry, entry.request)))
             times.add(made)
@@ -312,4 +315,10 @@ def _flat(fields: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, str
 def _text(value: object) -> str:
     if value is None:
         return ""
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    if isinstance(value, str):
+        return value
+    return str(value) if type(value) is int else _as_json(value)
+
+
+_as_json = json.JSONEncoder(ensure_ascii=False).encode
+"""`json.dumps` would make an encoder for each value."""

@@ -7,8 +7,9 @@ import hashlib
 import json
 import posixpath
 import sys
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -43,7 +44,7 @@ def page_data(groups: Sequence[Group], files: Files, folder: str) -> dict[str, A
     """
     return {
         "groups": [
-            asdict(group) | {"pictures": [_picture_data(picture, files, folder) for picture in group.pictures]}
+            {**vars(group), "pictures": [_picture_data(picture, files, folder) for picture in group.pictures]}
             for group in groups
         ]
     }
@@ -98,6 +99,7 @@ def render(data: Mapping[str, Any], of: str) -> bytes:
         groups=data["groups"],
         pictures=pictures,
         states=STATES,
+        counts=Counter(picture["state"] for picture in pictures),
         choices={
             "job": _choices(group["name"] for group in data["groups"]),
             "backend": _choices(picture["backend"] for picture in pictures),
@@ -110,11 +112,11 @@ def render(data: Mapping[str, Any], of: str) -> bytes:
 def _picture_data(picture: Picture, files: Files, folder: str) -> dict[str, Any]:
     thumb = files.thumbs.get(picture.sha256)
     width, height = (thumb.width, thumb.height) if thumb else (picture.width, picture.height)
-    fields = asdict(picture)
-    provenance = fields.pop("provenance")
+    fields = {name: value for name, value in vars(picture).items() if name != "provenance"}
     return {
         **fields,
-        **provenance,
+        **vars(picture.provenance),
+        "wanted": [vars(change) for change in picture.wanted],
         "job": picture.task.partition(":")[0],
         "alt": _alt(picture),
         "width": width,
@@ -130,7 +132,7 @@ def _picture_data(picture: Picture, files: Files, folder: str) -> dict[str, Any]
                 "image": f"{EARLIER}/{image.name}",
                 "width": image.width,
                 "height": image.height,
-                **asdict(version.provenance),
+                **vars(version.provenance),
             }
             for version in picture.earlier
             if (image := files.earlier.get(version.sha256))
