@@ -65,6 +65,7 @@ def comfyui(build: Build, *, yes: bool) -> None:
         "doit comfyui:setup --torch=cpu --yes": "without a GPU; does not ask",
     },
     [option("torch", str, "", "the PyTorch build, in place of what the settings say", choices=TORCH_BUILDS), YES],
+    needs_jobs=False,
 )
 def setup(build: Build, *, torch: str, yes: bool) -> None:
     """Install it."""
@@ -76,6 +77,7 @@ def setup(build: Build, *, torch: str, yes: bool) -> None:
     "Bring tools/ComfyUI to the newest commit of the pinned revision.",
     {"doit comfyui:update": "asks before it installs anything else"},
     [YES],
+    needs_jobs=False,
 )
 def update(build: Build, *, yes: bool) -> None:
     """Update it."""

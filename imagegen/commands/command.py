@@ -87,6 +87,7 @@ class Command:
     words: str
     work: Work
     needs_settings: bool = True
+    needs_jobs: bool = True
     jobs: Callable[[Build], list[str]] | None = None
 
     @property
@@ -117,6 +118,7 @@ def command(
     words: str = "",
     *,
     needs_settings: bool = True,
+    needs_jobs: bool = True,
     jobs: Callable[[Build], list[str]] | None = None,
 ) -> Callable[[Work], Work]:
     """Declare the decorated function to be the work of a new command.
@@ -128,12 +130,13 @@ def command(
         options: what `option` returns.
         words: what may follow besides, as help shows it; empty for nothing.
         needs_settings: whether it fails if the settings are not valid.
+        needs_jobs: whether it looks at any job; if not, none is read and planned for it.
         jobs: returns the jobs to build once its work is done.
 
     """
 
     def declare(work: Work) -> Work:
-        COMMANDS[name] = Command(name, summary, examples, tuple(options), words, work, needs_settings, jobs)
+        COMMANDS[name] = Command(name, summary, examples, tuple(options), words, work, needs_settings, needs_jobs, jobs)
         return work
 
     return declare

@@ -28,6 +28,7 @@ _NONE = (
     "models",
     "Show the models that pyproject.toml lists, with their sizes and what is there.",
     {"doit models": ""},
+    needs_jobs=False,
 )
 def models(build: Build) -> None:
     """Print a line for each model."""
@@ -42,6 +43,7 @@ def models(build: Build) -> None:
     "Download the listed models that are missing.",
     {"doit models:pull": "all of them", "doit models:pull sdxl": "the one that is listed as sdxl"},
     words="[NAME...]",
+    needs_jobs=False,
 )
 def pull(build: Build, words: list[str]) -> None:
     """Download them, and say how to go on if that was stopped."""

@@ -20,6 +20,7 @@ _BASE_OUT = "base.schema.json"
         option("base", bool, False, f"the schema of files that jobs extend, which need no items [to {_BASE_OUT}]"),
     ],
     needs_settings=False,
+    needs_jobs=False,
 )
 def schema(build: Build, *, out: str, base: bool) -> None:
     """Write or print the schema."""

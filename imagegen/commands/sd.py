@@ -57,6 +57,7 @@ def setup(build: Build, *, device: str, model: str, yes: bool) -> None:
     "Replace the stable-diffusion.cpp in tools/sd by the build that this imagegen is made for.",
     {"doit sd:update": "says how much it downloads, and asks"},
     [YES],
+    needs_jobs=False,
 )
 def update(build: Build, *, yes: bool) -> None:
     """Replace it, by one for the same device."""

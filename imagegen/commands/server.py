@@ -26,6 +26,7 @@ __all__ = ["start", "status", "status_lines", "stop", "stop_left_over"]
     "server:start",
     "Start ComfyUI from tools/ComfyUI and wait until it answers; it keeps running after builds.",
     {"doit server:start": ""},
+    needs_jobs=False,
 )
 def start(build: Build) -> None:
     """Start it, and print its status."""
@@ -43,6 +44,7 @@ def start(build: Build) -> None:
     "server:stop",
     "Stop the ComfyUI and the sd-server that this project started, and no others.",
     {"doit server:stop": ""},
+    needs_jobs=False,
 )
 def stop(build: Build) -> None:
     """Stop them, and name a ComfyUI that is left alone."""
@@ -58,7 +60,12 @@ def stop(build: Build) -> None:
         print(f"ComfyUI at {launch.url} was not started by this project and is left alone")
 
 
-@command("server:status", "Show whether ComfyUI runs, with its versions and devices.", {"doit server:status": ""})
+@command(
+    "server:status",
+    "Show whether ComfyUI runs, with its versions and devices.",
+    {"doit server:status": ""},
+    needs_jobs=False,
+)
 def status(build: Build) -> int:
     """Print the status of each server that the settings name."""
     from imagegen.backends.comfyui.server import get_status

@@ -26,7 +26,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
 
-from imagegen.commands.command_line import Invocation, reserved_names
+from imagegen.commands.command_line import Call, Invocation, reserved_names
 from imagegen.config.job_files import find_job_files, name_tasks
 from imagegen.config.settings import SETTINGS, Settings
 from imagegen.state.snapshot import FreshJob, Snapshot, read_snapshot, snapshot_key, write_snapshot
@@ -39,6 +39,7 @@ __all__ = [
     "has_named_images",
     "is_for_whole_jobs",
     "load_snapshot",
+    "needs_jobs",
     "project_key",
     "take_snapshot",
 ]
@@ -129,9 +130,17 @@ def default_tasks(root: Path) -> list[str]:
 
 
 def is_for_whole_jobs(root: Path, invocation: Invocation) -> bool:
-    """Return whether this invocation builds whole jobs, so that doit needs no task for an image that is fresh."""
+    """Return whether only whole jobs and our commands are named: doit needs no task for an image that is fresh."""
     is_run = invocation.command == "run" and not invocation.always
-    return is_run and not _has_other_tasks(root) and set(invocation.words) <= set(default_tasks(root))
+    tasks = {one for one in invocation.tasks if isinstance(one, str)}
+    return is_run and not _has_other_tasks(root) and tasks <= set(default_tasks(root))
+
+
+def needs_jobs(root: Path, invocation: Invocation) -> bool:
+    """Return whether anything is named besides commands that look at no job."""
+    tasks = invocation.tasks
+    looks_at_none = tasks and all(isinstance(one, Call) and not one.command.needs_jobs for one in tasks)
+    return not looks_at_none or _has_other_tasks(root)
 
 
 def has_named_images(snapshot: Snapshot, invocation: Invocation, planned: Collection[str] = ()) -> bool:

@@ -7,7 +7,7 @@ import hashlib
 import os
 import sys
 from collections import Counter
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from decimal import Decimal
@@ -116,19 +116,40 @@ def forecast(project: Project, standing: Sequence[tuple[Output, Verdict]], ignor
         standing: Each output with its verdict, after those that it is made from.
         ignored: Tasks that doit passes over; what is made from them is also passed over.
     """
-    stored = StoredImages(project)
     ignored_by = {task: task for task in ignored}
     for output, _ in standing:
         for origin in output.origins:
             if origin.task in ignored_by:
                 ignored_by.setdefault(output.task, ignored_by[origin.task])
+    passed = [_pass_over(output, verdict, ignored_by) for output, verdict in standing]
+    foreseen = iter(_foresee(project, [one for one, found in zip(standing, passed, strict=True) if found is None]))
+    images = _fail_followers(_generate_once(found or next(foreseen) for found in passed))
+    estimates = estimate(project, [one.output for one in images if one.act == "generate"])
+    images = [
+        replace(one, seconds=estimates[one.output.task].seconds) if one.output.task in estimates else one
+        for one in images
+    ]
+    unknown = sum(one.seconds is None for one in estimates.values())
+    return Forecast(tuple(images), total_seconds(estimates.values()), unknown)
+
+
+def _pass_over(output: Output, verdict: Verdict, ignored_by: Mapping[str, str]) -> ForecastImage | None:
+    """Return the forecast of an output that the run leaves as it is; None for any other."""
+    if output.task in ignored_by:
+        return ForecastImage(output, verdict, "ignore", ignored_by[output.task])
+    if verdict.state == "fresh" or verdict.state == "kept":
+        return ForecastImage(output, verdict, "fresh" if verdict.state == "fresh" else "keep")
+    return None
+
+
+def _foresee(project: Project, standing: Sequence[tuple[Output, Verdict]]) -> list[ForecastImage]:
+    """Forecast what the run would do with each of these outputs, none of which it leaves as it is."""
+    if not standing:
+        return []  # else every line of every lock file is read
+    stored = StoredImages(project)
 
     def foresee(one: tuple[Output, Verdict]) -> ForecastImage:
         output, verdict = one
-        if output.task in ignored_by:
-            return ForecastImage(output, verdict, "ignore", ignored_by[output.task])
-        if verdict.state == "fresh" or verdict.state == "kept":
-            return ForecastImage(output, verdict, "fresh" if verdict.state == "fresh" else "keep")
         try:
             origin = _find_origin(project, stored, output, verdict)
         except ImagegenError as error:
@@ -151,14 +172,7 @@ def forecast(project: Project, standing: Sequence[tuple[Output, Verdict]], ignor
 
     # what a backend prints must not get into the forecast, which may be JSON for a program
     with ThreadPoolExecutor(os.cpu_count() or 1) as pool, contextlib.redirect_stdout(sys.stderr):
-        images = _fail_followers(_generate_once(pool.map(foresee, standing)))
-    estimates = estimate(project, [one.output for one in images if one.act == "generate"])
-    images = [
-        replace(one, seconds=estimates[one.output.task].seconds) if one.output.task in estimates else one
-        for one in images
-    ]
-    unknown = sum(one.seconds is None for one in estimates.values())
-    return Forecast(tuple(images), total_seconds(estimates.values()), unknown)
+        return list(pool.map(foresee, standing))
 
 
 def _may_be_paid(project: Project, output: Output) -> bool:
@@ -259,7 +273,8 @@ def price(project: Project, output: Output) -> Decimal | None:
 
 def estimate(project: Project, outputs: Iterable[Output]) -> dict[str, Estimate]:
     """Estimate by task what generating outputs takes, from earlier ones. Derived outputs take no time to speak of."""
-    known = Durations(project.recorded())
+    outputs = list(outputs)
+    known = Durations(project.recorded() if outputs else ())
     found = {}
     for output in outputs:
         if not output.is_derived:

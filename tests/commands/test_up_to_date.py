@@ -16,7 +16,7 @@ import pytest
 import imagegen.tasks
 from imagegen.backends.registry import registry
 from imagegen.commands.build import Build
-from imagegen.commands.command_line import Invocation
+from imagegen.commands.command_line import Invocation, read_invocation
 from imagegen.config.settings import Settings
 from imagegen.execute.decisions import record_decision
 from imagegen.plan.record import REROLL
@@ -91,3 +91,30 @@ def test_an_image_that_is_painted_over_during_a_run_is_seen_by_the_next_one(root
 
     build(root, paint)
     assert Build(root, Invocation()).planned["kin:yrr"].verdict.state == "kept"
+
+
+@pytest.mark.parametrize("words", [["models"], ["schema", "--out=-"], ["server:status"], ["models", "schema"]])
+def test_commands_that_look_at_no_job_plan_none(root: Path, words: list[str]) -> None:
+    (root / "jobs/kin.json").write_text("{")
+    found = Build(root, read_invocation(words))
+    assert (found.plans, found.problems) == ([], [])
+
+
+@pytest.mark.parametrize("words", [["models", "doctor"], ["models", "kin"], ["doctor"], ["why", "kin:yrr"], []])
+def test_whatever_looks_at_a_job_plans_it(root: Path, words: list[str]) -> None:
+    assert sorted(Build(root, read_invocation(words)).planned) == ["kin:okka", "kin:yrr"]
+
+
+@pytest.mark.parametrize(
+    ("words", "needed"),
+    [
+        (["why"], []),
+        (["why", "kin:yrr"], []),
+        (["doctor", "kin"], []),
+        (["doctor", "kin:yrr"], ["kin:okka", "kin:yrr"]),
+    ],
+)
+def test_doit_has_tasks_for_fresh_images_only_if_one_is_named(root: Path, words: list[str], needed: list[str]) -> None:
+    build(root)
+    found = Build(root, read_invocation(words))
+    assert sorted(task for task, one in found.planned.items() if found.needs_task(one)) == needed
