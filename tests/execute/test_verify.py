@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from imagegen.execute.verify import Finding, verify_orphans, verify_outputs, verify_store
+from imagegen.images.image_file import ImageFile, verify
 from tests.project_folder import ProjectFolder
 
 ITEMS = [{"name": name, "prompt": f"a {name}"} for name in ("A", "B", "C", "D")]
@@ -86,6 +87,21 @@ def test_a_flipped_bit_is_found_though_size_and_time_are_the_same(built: Project
         file.write(data)
     os.utime(built.image("a"), ns=(before.st_atime_ns, before.st_mtime_ns))
     assert wrong(built) == {"portraits:a": "corrupt"}
+
+
+def test_only_what_is_not_as_recorded_is_decoded(built: ProjectFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    decoded: list[bytes] = []
+
+    def count(data: bytes, **options: bool) -> ImageFile:
+        decoded.append(data)
+        return verify(data, **options)
+
+    monkeypatch.setattr("imagegen.execute.verify.verify", count)
+    assert wrong(built) == {}
+    assert decoded == []
+    built.touch_up("a")
+    assert wrong(built) == {"portraits:a": "changed"}
+    assert decoded == [built.image("a").read_bytes()]
 
 
 def test_accepted_files_are_right_until_they_change(built: ProjectFolder) -> None:
