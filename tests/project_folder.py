@@ -214,6 +214,15 @@ class ProjectFolder:
         assert "Traceback" not in out + err, out + err
         return Run(process.returncode, out, err)
 
+    def is_short(self, *arguments: str, **environment: str) -> bool:
+        """Whether `doit` finds that there is nothing to do before it loads any task of ours."""
+        if "PYTHONPROFILEIMPORTTIME" not in self.environment:  # a backend of another package may plan by any variable
+            self.environment["PYTHONPROFILEIMPORTTIME"] = "1"
+            self.doit(*arguments, **environment)
+        run = self.doit(*arguments, **environment)
+        assert run.code == 0
+        return "imagegen.tasks" not in run.err
+
     def build_job(self, **changes: Any) -> Run:
         """Write the job and have doit build it, for the first time."""
         self.job(**changes)

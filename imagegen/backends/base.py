@@ -60,6 +60,9 @@ class ModelIdentity:
     id: str
     digest: str | None = None
     """Hex; None if it cannot be known locally and cheaply."""
+    files: tuple[str, ...] = ()
+    """The absolute paths of all files that the digest follows from, there or not. While none of them changes, a run
+    with nothing to do doesn't ask; if this is empty, it asks."""
 
 
 @dataclass(frozen=True)

@@ -48,6 +48,7 @@ __all__ = [
     "free_bytes",
     "hash_model",
     "inspect_model",
+    "list_candidates",
     "list_model_folders",
     "list_names",
     "remember_digest",
@@ -120,11 +121,13 @@ def list_names(folders: Iterable[str]) -> list[str]:
 
 def find_file(name: str, folders: Iterable[str]) -> str:
     """Return the path of that name in the first folder that has it; empty if none does."""
-    for folder in folders if name else ():
-        path = os.path.join(folder, *name.replace("\\", "/").split("/"))  # noqa: PTH118 - thousands of times in a plan
-        if os.path.isfile(path):  # noqa: PTH113 - as above
-            return path
-    return ""
+    return next(filter(os.path.isfile, list_candidates(name, folders)), "")
+
+
+def list_candidates(name: str, folders: Iterable[str]) -> list[str]:
+    """Return the path of that name in each of the folders."""
+    parts = name.replace("\\", "/").split("/")
+    return [os.path.join(folder, *parts) for folder in folders] if name else []  # noqa: PTH118 - thousands of times in a plan
 
 
 def hash_model(path: str, cache: Path) -> str | None:

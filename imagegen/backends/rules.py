@@ -14,6 +14,7 @@ import math
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeGuard
 
 from imagegen.backends.base import Backend, Diagnosis, GeneratedImage, ModelIdentity, Resolved
@@ -111,13 +112,17 @@ def check_identity(found: Any) -> ModelIdentity:
     check(found, ModelIdentity, "a ModelIdentity")
     digest = found.digest
     is_hex = digest is None or (is_text(digest) and digest and set(digest.lower()) <= set("0123456789abcdef"))
+    are_paths = isinstance(found.files, tuple) and all(
+        is_text(path) and Path(path).is_absolute() for path in found.files
+    )
     for member, value, holds, must in (
         ("id", found.id, is_text(found.id), "a text"),
         ("digest", digest, is_hex, "hexadecimal digits, or None"),
+        ("files", found.files, are_paths, "a tuple of absolute paths"),
     ):
         if not holds:
             raise BrokenRuleError("", f"ModelIdentity.{member} returned {shown(value)}, and must return {must}")
-    return ModelIdentity(plain(found.id), plain(digest))
+    return ModelIdentity(plain(found.id), plain(digest), tuple(map(str, found.files)))
 
 
 def check_problems(doing: str, found: Any, requests: Sequence[Request]) -> list[Problem]:

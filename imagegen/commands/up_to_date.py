@@ -24,14 +24,16 @@ import sys
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from imagegen.commands.command_line import Call, Invocation, reserved_names
 from imagegen.config.job_files import find_job_files, name_tasks
 from imagegen.config.settings import SETTINGS, Settings
+from imagegen.state.hashes import StatKey, stat_key
 from imagegen.state.snapshot import FreshJob, Snapshot, read_snapshot, snapshot_key, write_snapshot
 
 if TYPE_CHECKING:
+    from imagegen.backends.base import ModelIdentity
     from imagegen.project import JobPlan, Project
 
 __all__ = [
@@ -118,10 +120,14 @@ def _is_same_model(request: Mapping[str, object], digests: Collection[str]) -> b
 
     try:
         asked = Request(**request)  # type: ignore[arg-type]  # as asdict made it
-        digest = registry()[asked.backend]().model_identity(asked).digest
+        return _is_of(registry()[asked.backend]().model_identity(asked), digests)
     except Exception:  # planning says what is wrong
         return False
-    return digest is None or all(known == digest for known in digests)
+
+
+def _is_of(model: ModelIdentity, digests: Collection[str]) -> bool:
+    """Return whether these digests are the model's, as far as that is known."""
+    return model.digest is None or all(known == model.digest for known in digests)
 
 
 def default_tasks(root: Path) -> list[str]:
@@ -192,8 +198,12 @@ def take_snapshot(
             if line and line.model_digest:
                 # the line knows the model that was decided in this very run
                 model = line.request.get("model", "")
-                request = {**vars(output.request), "model": model, "prompt": "", "name": "", "seed": 0}
+                extra = {name: value for name, value in output.request.extra.items() if name != "images"}
+                request = {"backend": line.backend, "model": model, "extra": extra, "name": "", "prompt": ""}
                 models.setdefault(json.dumps(request, sort_keys=True), (request, set()))[1].add(line.model_digest)
+    looked_at = {name: _look_at_model(project, *model) for name, model in models.items()}
+    for model_files in looked_at.values():
+        files |= model_files
     files |= project.inputs.stats  # last: they know of lock files that others wrote to
     jobs = {job.task: job for job in known.jobs}
     for plan in plans:
@@ -204,7 +214,20 @@ def take_snapshot(
         key,
         tuple(jobs.values()),
         files,
-        tuple((request, tuple(sorted(digests))) for request, digests in models.values()),
+        tuple((request, tuple(sorted(digests))) for name, (request, digests) in models.items() if not looked_at[name]),
         job_parts(plans, known.parts, project.inputs.named),
     )
     write_snapshot(project.root, snapshot, _ENVIRONMENT, project.temporary)
+
+
+def _look_at_model(project: Project, request: Mapping[str, Any], digests: Collection[str]) -> dict[str, StatKey | None]:
+    """Return the keys of the files that stand for a model of these digests; none if its backend must be asked."""
+    from imagegen.plan.request import Request
+
+    try:
+        backend = project.backends[request["backend"]]
+        files = {path: stat_key(path) for path in backend.model_identity(Request(**request)).files}
+        is_same = _is_of(backend.model_identity(Request(**request)), digests)  # as the files were when looked at
+    except Exception:  # planning says what is wrong
+        return {}
+    return files if is_same else {}

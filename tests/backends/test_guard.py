@@ -306,6 +306,10 @@ def test_a_problem_of_what_is_no_image_is_one_of_all() -> None:
         ("alpha", "model_identity returned 'alpha', and must return a ModelIdentity"),
         (ModelIdentity(5), "ModelIdentity.id returned 5, and must return a text"),  # type: ignore[arg-type]
         (ModelIdentity("a", "xyz"), "ModelIdentity.digest returned 'xyz', and must return hexadecimal digits, or None"),
+        (
+            ModelIdentity("a", None, ("b",)),
+            "ModelIdentity.files returned a tuple, and must return a tuple of absolute paths",
+        ),
         (ModelIdentity("a", 12), "ModelIdentity.digest returned 12, and must return hexadecimal digits, or None"),  # type: ignore[arg-type]
     ],
 )

@@ -54,6 +54,7 @@ def test_a_job_is_drawn_once_and_is_fresh_then(project: OllamaProject) -> None:
     calls = len(project.ollama.calls)
     assert project.doit().out.startswith("3 fresh, nothing to do")
     assert len(project.ollama.calls) == calls, "a run with nothing to do asks nobody"
+    assert project.is_short()
 
 
 def test_what_the_job_leaves_open_is_the_models_own_and_the_seed_is_known(project: OllamaProject) -> None:

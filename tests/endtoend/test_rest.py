@@ -118,25 +118,15 @@ def test_settings_that_change_end_what_a_snapshot_says(project: ProjectFolder) -
     assert project.doit(IMAGEGEN_BACKEND="scripted").tasks("generated") == ALL
 
 
-def is_short(project: ProjectFolder, *arguments: str, **environment: str) -> bool:
-    """Whether `doit` finds that there is nothing to do before it loads any task of ours."""
-    # from then on: the backend is a plug-in, which may ask for any variable
-    project.environment["PYTHONPROFILEIMPORTTIME"] = "1"
-    run = project.doit(*arguments, **environment)
-    assert run.code == 0
-    return "imagegen.tasks" not in run.err
-
-
 def test_with_nothing_to_do_dodo_py_and_the_commands_are_not_loaded(project: ProjectFolder) -> None:
-    project.job()
-    assert not is_short(project)
-    assert is_short(project)
-    assert is_short(project, "run")
-    assert not is_short(project, "portraits")
-    assert not is_short(project, "wait=1")
-    assert not is_short(project, IMAGEGEN_STORE_WRITES="false")
+    project.build_job()
+    assert project.is_short()
+    assert project.is_short("run")
+    assert not project.is_short("portraits")
+    assert not project.is_short("wait=1")
+    assert not project.is_short(IMAGEGEN_STORE_WRITES="false")
     (project.root / "jobs/notes.txt").touch()
-    assert not is_short(project)
+    assert not project.is_short()
 
 
 @pytest.mark.parametrize(
@@ -159,12 +149,12 @@ def test_a_dodo_file_that_does_more_is_run_also_with_nothing_to_do(project: Proj
 
 
 def test_options_in_doits_configuration_hold_also_with_nothing_to_do(project: ProjectFolder) -> None:
-    project.job()
-    assert not is_short(project)
+    project.build_job()
+    assert project.is_short()
     (project.root / "doit.cfg").write_text("[GLOBAL]\nverbosity = 0\n")
-    assert not is_short(project)
+    assert not project.is_short()
     (project.root / "doit.cfg").unlink()
-    assert is_short(project)
+    assert project.is_short()
     project.environment["DOIT_SEEK_FILE"] = "1"
     project.doit()
-    assert not is_short(project)
+    assert not project.is_short()

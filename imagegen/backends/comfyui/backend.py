@@ -34,7 +34,15 @@ from imagegen.backends.comfyui.section import (
     resolve,
     resolve_machine,
 )
-from imagegen.backends.models import Folders, digest_cache, find_file, hash_model, list_names
+from imagegen.backends.models import (
+    EXTRA_PATHS,
+    Folders,
+    digest_cache,
+    find_file,
+    hash_model,
+    list_candidates,
+    list_names,
+)
 from imagegen.errors import ImagegenError, Problem
 from imagegen.plan.request import Request
 
@@ -223,9 +231,11 @@ class ComfyUIBackend(Backend):
         request = self.localize(request)
         if not all(map(is_local, request.extra["urls"])):
             return ModelIdentity(request.model)
+        root = Path(request.extra["root"])
         path = self._file(request.model, request.extra["folders"])
-        cache = digest_cache(Path(request.extra["root"]))
-        return ModelIdentity(request.model, hash_model(path, cache) if path else None)
+        digest = hash_model(path, digest_cache(root)) if path else None
+        files = list_candidates(request.model, _main_folders(request.extra["folders"]))
+        return ModelIdentity(request.model, digest, (*files, str(root / EXTRA_PATHS)))
 
     def generate(self, request: Request, progress: Progress) -> GeneratedImage:
         """Generate the image at the first of its servers; a run asks `pick_server` for a server instead."""
@@ -273,8 +283,13 @@ class ComfyUIBackend(Backend):
 
     @lru_cache(maxsize=256)  # noqa: B019 - the object lives as long as the run
     def _file(self, model: str, folders: str) -> str:
-        kinds = json.loads(folders)
-        return find_file(model, [*kinds["checkpoints"], *kinds["diffusion_models"], *kinds["unet"]])
+        return find_file(model, _main_folders(folders))
+
+
+def _main_folders(folders: str) -> list[str]:
+    """Return the folders that have a workflow's main model, of those that are given as JSON."""
+    kinds = json.loads(folders)
+    return [*kinds["checkpoints"], *kinds["diffusion_models"], *kinds["unet"]]
 
 
 def _is_replaced(root: Path, name: str, digest: str) -> bool:

@@ -19,7 +19,7 @@ from imagegen.backends.base import (
     Progress,
     Resolved,
 )
-from imagegen.backends.ollama.models import canonical_name, find_digest
+from imagegen.backends.ollama.models import canonical_name, find_digest, list_digest_files
 from imagegen.errors import ImagegenError, Problem
 from imagegen.plan.request import Request
 
@@ -104,7 +104,8 @@ class OllamaBackend(Backend):
 
     def model_identity(self, request: Request) -> ModelIdentity:
         """Return the model, and the sha256 of its manifest if that is known to be on this disk."""
-        return ModelIdentity(request.model, find_digest(self.context.root, self._host, request.model))
+        root, host, model = self.context.root, self._host, request.model
+        return ModelIdentity(model, find_digest(root, host, model), list_digest_files(root, host, model))
 
     def generate(self, request: Request, progress: Progress) -> GeneratedImage:
         """Have Ollama generate the image."""

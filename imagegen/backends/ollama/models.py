@@ -32,6 +32,7 @@ __all__ = [
     "check_disk_space",
     "describe_pull",
     "find_digest",
+    "list_digest_files",
     "manifest_path",
     "models_folder",
     "pull_model",
@@ -79,6 +80,12 @@ def find_digest(root: Path, host: str, model: str) -> str | None:
     """Return the manifest's sha256 (hex); None if it is not known whether this server's is the one on this disk."""
     path = _read_memory(root).get(_key(host, model))
     return _sha256(Path(path)) if path else None
+
+
+def list_digest_files(root: Path, host: str, model: str) -> tuple[str, ...]:
+    """Return the files that `find_digest` follows from: what is remembered of the server, and the manifest."""
+    path = _read_memory(root).get(_key(host, model))
+    return (str(_memory_file(root).absolute()), *([path] if path else []))
 
 
 def remember_manifest(root: Path, host: str, model: str, found: ListedModel) -> None:

@@ -19,7 +19,7 @@ from imagegen.backends.base import (
 )
 from imagegen.backends.models import list_model_folders
 from imagegen.backends.options import remove_options
-from imagegen.backends.sd.files import find_digest, list_files, list_models
+from imagegen.backends.sd.files import find_digest, list_digest_files, list_files, list_models
 from imagegen.backends.sd.section import LOCAL_OPTIONS, OPTIONS, PARAMETERS, recover_section, resolve
 from imagegen.errors import ImagegenError, Problem
 from imagegen.plan.request import Request
@@ -68,8 +68,8 @@ class SdBackend(Backend):
 
     def model_identity(self, request: Request) -> ModelIdentity:
         """Return the model, and the digest of its files, LoRAs too, if they are all on this machine."""
-        digest = find_digest(self.context.root, self.context.settings, list_files(request))
-        return ModelIdentity(request.model, digest)
+        parts = self.context.root, self.context.settings, list_files(request)
+        return ModelIdentity(request.model, find_digest(*parts), list_digest_files(*parts))
 
     def choose_model(self, request: Request) -> str:
         """Return the model that a server of the user's own has, or the only checkpoint that there is."""

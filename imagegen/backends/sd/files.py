@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path, PurePosixPath
 
 from imagegen.backends.models import (
+    EXTRA_PATHS,
     Folders,
     digest_cache,
     display_path,
     find_file,
     hash_model,
+    list_candidates,
     list_model_folders,
     list_names,
 )
@@ -31,6 +34,7 @@ __all__ = [
     "find_lora_folder",
     "find_model_file",
     "get_files",
+    "list_digest_files",
     "list_files",
     "list_models",
     "locate_files",
@@ -132,6 +136,17 @@ def find_digest(root: Path, settings: Settings, files: Iterable[tuple[str, str]]
     if not main:
         return None
     return main + (hashlib.sha256("\n".join(sorted(others)).encode()).hexdigest() if others else "")
+
+
+def list_digest_files(root: Path, settings: Settings, files: Iterable[tuple[str, str]]) -> tuple[str, ...]:
+    """Return the files that `find_digest` follows from, also those that would count if they were there."""
+    folders = list_model_folders(root, settings)
+    paths = [str(root / EXTRA_PATHS)]
+    for option, name in files:
+        paths += list_candidates(name, [folder for kind in KINDS[option] for folder in folders.get(kind, ())])
+        with suppress(RuntimeError, ValueError):
+            paths.append(str(root / Path(name).expanduser()))
+    return tuple(os.path.abspath(path) for path in paths)  # noqa: PTH100 - it follows no link
 
 
 def find_lora_folder(root: Path, folders: Folders, loras: Iterable[str]) -> tuple[str, Mapping[str, str]]:

@@ -129,6 +129,9 @@ def test_a_name_is_looked_for_in_all_folders_of_its_kinds_and_a_path_in_none(roo
 def test_a_run_with_nothing_to_do_reads_no_model_file(project: SdProject) -> None:
     project.build_job()
     model = project.models / "checkpoints/one.safetensors"
+    assert project.is_short()
+    (project.models / "checkpoints/another.safetensors").touch()
+    assert project.is_short()
     replace_unnoticed(model)
     assert project.doit().closing.startswith("3 fresh, nothing to do")
     os.utime(model, ns=(0, 0))
