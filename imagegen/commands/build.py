@@ -184,7 +184,9 @@ class Build:
 
         broken: dict[str, Sequence[Problem]] = {}
         unfinished: set[str] = set()
-        for output in sort_by_origin([output for plan in plans for output in plan.outputs]):
+        outputs = sort_by_origin([output for plan in plans for output in plan.outputs])
+        self.project.hashes.expect([output.path for output in outputs])
+        for output in outputs:
             if output.job in broken:
                 continue
             try:

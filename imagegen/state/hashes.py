@@ -13,8 +13,12 @@ import re
 import stat
 import threading
 import time
+from collections import deque
+from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from imagegen.state.atomic import replace_file
 
@@ -96,11 +100,17 @@ class Hashes:
         self.root = root
         self.memory = memory
         self._folder = os.path.join(root, "")  # noqa: PTH118 - a text
-        self._known: dict[str, _Known] = _load(memory)
+        self._remembered: dict[str, list[Any]] | None = None
+        """What the memory says, once somebody asked."""
         self._fresh: dict[str, _Known] = {}
         self._first: dict[str, _Known] = {}
         """Of each file that was asked for or written here: as it was then, whatever it is now."""
+        self._expected: Sequence[str] = ()
         self._mutex = threading.Lock()
+
+    def expect(self, paths: Sequence[str]) -> None:
+        """Note which files will be asked for: if one of them must be read, all that must be are, on all cores."""
+        self._expected = paths
 
     def state(self, path: str) -> FileState | None:
         """Return what is at the path now; None if there is nothing. Raises OSError if it cannot be read."""
@@ -111,18 +121,52 @@ class Hashes:
         if not stat.S_ISREG(found.st_mode):
             return FileState("", found.st_size)
         key = key_of(found)
-        for memory in (self._fresh, self._known):
-            known = memory.get(path)
-            if known is not None and known[0] == key:
-                self._first.setdefault(path, known)
-                return known[1]
-        data = (self.root / path).read_bytes()
-        pointer = pointer_sha256(data)
-        sha256 = pointer or hashlib.sha256(data).hexdigest()
-        state = FileState(sha256, found.st_size, pointer is not None, is_in_conflict(path, data))
-        known = self._remember(path, key, state) if is_conclusive(key) else (NEVER, state)
+        known = self._recall(path, key)
+        if known is None and self._expected:
+            self._read_expected()
+            known = self._recall(path, key)
+        known = known or self._read(path, key)
         self._first.setdefault(path, known)
-        return state
+        return known[1]
+
+    def _recall(self, path: str, key: StatKey) -> _Known | None:
+        """Return what is known of a file, if it is still the one of this key."""
+        known = self._fresh.get(path)
+        if known is not None and known[0] == key:
+            return known
+        remembered = self._load().get(path)
+        if remembered is None or remembered[:4] != [*key]:
+            return None
+        _, _, _, _, sha256, size, is_pointer, in_conflict = remembered
+        return key, FileState(sha256, size, is_pointer, in_conflict)
+
+    def _read(self, path: str, key: StatKey) -> _Known:
+        """Read the file, and remember its sha256 unless it could change unnoticed. Raises OSError."""
+        state = _read_state(f"{self._folder}{path}", key[0])
+        return self._remember(path, key, state) if is_conclusive(key) else (NEVER, state)
+
+    def _read_expected(self) -> None:
+        """Read all expected files that are not known, on all cores. One that cannot be read is left to `state`."""
+        from concurrent.futures import ThreadPoolExecutor  # only for what is read: most runs read nothing
+
+        with self._mutex:
+            waiting, self._expected = deque(self._expected), ()
+
+        def read(_: int) -> None:
+            with suppress(IndexError):
+                while True:
+                    path = waiting.popleft()
+                    with suppress(OSError):
+                        key = stat_key(f"{self._folder}{path}")
+                        if key is not None and self._recall(path, key) is None:
+                            self._read(path, key)
+
+        cores = os.cpu_count() or 1
+        with ThreadPoolExecutor(cores) as pool:
+            try:
+                list(pool.map(read, range(cores)))
+            finally:
+                waiting.clear()  # of Ctrl-C, nothing more is read
 
     def sha256(self, path: str) -> str | None:
         """Return the sha256 of the file at the path now; None if there is none. Raises OSError if it cannot be read."""
@@ -144,12 +188,19 @@ class Hashes:
     def save(self, temporary: Path) -> None:
         """Keep what was learned for the next run. Raises OSError."""
         with self._mutex:
-            sure = {path: known for path, known in self._fresh.items() if is_conclusive(known[0])}
-            if all(self._known.get(path) == known for path, known in sure.items()):
+            remembered = self._load()
+            sure = {
+                path: [*key, *vars(state).values()] for path, (key, state) in self._fresh.items() if is_conclusive(key)
+            }
+            if all(remembered.get(path) == known for path, known in sure.items()):
                 return
-            self._known |= sure
-            lines = {path: [*key, *vars(state).values()] for path, (key, state) in self._known.items()}
-            replace_file(self.memory, json.dumps(lines, separators=(",", ":")).encode("utf-8"), temporary)
+            remembered |= sure
+            replace_file(self.memory, json.dumps(remembered, separators=(",", ":")).encode("utf-8"), temporary)
+
+    def _load(self) -> dict[str, list[Any]]:
+        if self._remembered is None:
+            self._remembered = _load(self.memory)
+        return self._remembered
 
     def _remember(self, path: str, key: StatKey, state: FileState) -> _Known:
         with self._mutex:
@@ -189,12 +240,33 @@ def is_past_tick(mtime_ns: int) -> bool:
     return mtime_ns + tick < time.time_ns()
 
 
-def _load(memory: Path) -> dict[str, _Known]:
+def _read_state(path: str, size: int) -> FileState:
+    """Read a file of this size. Raises OSError."""
+    at_once = size + 1 if path.endswith(".json") else min(size + 1, _PIECE)
+    with open(path, "rb", buffering=0) as file:  # noqa: PTH123 - a Path costs as much again as a small file
+        data = file.read(at_once)
+        if len(data) < at_once:
+            pointer = pointer_sha256(data)
+            sha256 = pointer or hashlib.sha256(data).hexdigest()
+            return FileState(sha256, size, pointer is not None, is_in_conflict(path, data))
+        digest = hashlib.sha256(data)
+        buffer = memoryview(bytearray(_PIECE))
+        while count := file.readinto(buffer):
+            digest.update(buffer[:count])
+    return FileState(digest.hexdigest(), size)
+
+
+_PIECE = 1 << 20
+"""Bytes of an image that are read at once. A file of more is not a pointer."""
+
+
+def _load(memory: Path) -> dict[str, list[Any]]:
+    """Return the memory's entries; without it, or what is not one, files are read once more."""
     try:
         found = json.loads(memory.read_bytes())
-        return {
-            path: ((size, mtime_ns, inode, ctime_ns), FileState(sha256, size, is_pointer, in_conflict))
-            for path, (size, mtime_ns, inode, ctime_ns, sha256, _, is_pointer, in_conflict) in found.items()
-        }
+        return {path: known for path, known in found.items() if type(known) is list and len(known) == _LENGTH}
     except (OSError, ValueError, TypeError, AttributeError):
-        return {}  # it is only a memory: without it, files are read once more
+        return {}
+
+
+_LENGTH = 4 + len(FileState.__dataclass_fields__)

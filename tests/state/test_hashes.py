@@ -2,11 +2,13 @@ from __future__ import annotations
 
 import hashlib
 import os
+import threading
 import time
 from pathlib import Path
 
 import pytest
 
+from imagegen.state import hashes as hashes_module
 from imagegen.state.atomic import replace_file
 from imagegen.state.hashes import NEVER, FileState, Hashes, is_conclusive, pointer_sha256, stat_key
 
@@ -138,6 +140,57 @@ def test_a_file_that_could_change_unnoticed_stood_as_none_does(tmp_path: Path) -
     put(file, b"data")
     known.state("a.png")
     assert known.first_key("a.png") == NEVER
+
+
+@pytest.mark.parametrize("size", [0, 1, hashes_module._PIECE - 1, hashes_module._PIECE, 2 * hashes_module._PIECE + 9])
+@pytest.mark.parametrize("name", ["a.png", "sheet.json"])
+def test_files_of_any_size_are_read_to_their_end(tmp_path: Path, name: str, size: int) -> None:
+    data = (b"0123456789" * (size // 10 + 1))[:size]
+    put(tmp_path / name, data)
+    assert hashes(tmp_path).state(name) == FileState(sha(data), size)
+
+
+def test_what_is_expected_is_read_on_all_cores_once_something_must_be_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = [f"{n}.png" for n in range(6)]
+    for name in names:
+        put(tmp_path / name, name.encode())
+    known = hashes(tmp_path)
+    known.state(names[0])
+    known.save(tmp_path / "tmp")
+    reads: list[str] = []
+    both = threading.Barrier(2)
+    read_state = hashes_module._read_state
+
+    def read(path: str, size: int) -> FileState:
+        reads.append(Path(path).name)
+        if path.endswith(("1.png", "2.png")):
+            both.wait(60)  # nobody else comes if one thread reads everything
+        return read_state(path, size)
+
+    monkeypatch.setattr(hashes_module, "_read_state", read)
+    monkeypatch.setattr(os, "cpu_count", lambda: 2)
+    known = hashes(tmp_path)
+    known.expect([*names, "missing.png"])
+    known.state(names[0])
+    assert reads == [], "nothing must be read"
+    assert known.state(names[3]) == FileState(sha(names[3].encode()), 5)
+    assert sorted(reads) == names[1:]
+    assert [known.sha256(name) for name in names] == [sha(name.encode()) for name in names]
+    assert len(reads) == 5
+
+
+@pytest.mark.skipif(os.name == "nt" or os.getuid() == 0, reason="whoever may read everything")
+def test_an_expected_file_that_cannot_be_read_is_reported_when_it_is_asked_for(tmp_path: Path) -> None:
+    for name in ("a.png", "b.png"):
+        put(tmp_path / name, b"data")
+    (tmp_path / "b.png").chmod(0)
+    known = hashes(tmp_path)
+    known.expect(["a.png", "b.png"])
+    known.state("a.png")
+    with pytest.raises(PermissionError):
+        known.state("b.png")
 
 
 AHEAD_NS = {"an hour": 3600 * 10**9, "ten years": 10 * 365 * 86400 * 10**9}
