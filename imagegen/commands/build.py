@@ -186,17 +186,18 @@ class Build:
         unfinished: set[str] = set()
         outputs = sort_by_origin([output for plan in plans for output in plan.outputs])
         self.project.hashes.expect([output.path for output in outputs])
-        for output in outputs:
-            if output.job in broken:
-                continue
-            try:
-                output, verdict = self.project.check_freshness(output, unfinished)
-            except ImagegenError as error:
-                broken[output.job] = error.problems
-            else:
-                if verdict.state not in ("fresh", "kept"):
-                    unfinished.add(output.task)
-                self.planned[output.task] = PlannedImage(output, verdict, TaskResult(output.task))
+        with self.project.asking_for_models_once():
+            for output in outputs:
+                if output.job in broken:
+                    continue
+                try:
+                    output, verdict = self.project.check_freshness(output, unfinished)
+                except ImagegenError as error:
+                    broken[output.job] = error.problems
+                else:
+                    if verdict.state not in ("fresh", "kept"):
+                        unfinished.add(output.task)
+                    self.planned[output.task] = PlannedImage(output, verdict, TaskResult(output.task))
         self.planned = {task: one for task, one in self.planned.items() if one.output.job not in broken}
         for plan in plans:
             if plan.name in broken and not plan.problems:

@@ -64,7 +64,8 @@ def run(
         forced: tasks of outputs to generate even if they are fresh or could be restored.
         budget: one that earlier runs share; by default, one of its own, by the settings.
     """
-    stale = _check_freshness(project, sort_by_origin(outputs), forced, on_event)
+    with project.asking_for_models_once():
+        stale = _check_freshness(project, sort_by_origin(outputs), forced, on_event)
     worker = InterruptibleWorker(on_event)
     result, shared = RunResult(), None
     if stale:
@@ -109,7 +110,8 @@ def _build(
         if project.settings.store and any(is_shared(work.output) for work in stale):
             check_packages(project.settings)
         # another build may have built some of them before this one got the mutex
-        stale = _check_freshness(project, _reload(project, stale, on_event), forced, on_event)
+        with project.asking_for_models_once():
+            stale = _check_freshness(project, _reload(project, stale, on_event), forced, on_event)
         shutil.rmtree(project.temporary, ignore_errors=True)
         shared = None
         if project.settings.store:

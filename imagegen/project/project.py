@@ -66,6 +66,8 @@ class Project:
         """The reference images that jobs name, by their sha256."""
         self._chosen: dict[tuple[str, str, str], Decision] = {}
         """Of conflicting decisions, by job, kind and output, the one that counts."""
+        self._models: dict[tuple[str, str, int], tuple[object, str | None]] | None = None
+        """Meanwhile, of each model: by backend, name and section (its identity), the section and the digest."""
         self.planner = Planner(self)
 
     def plans(self, instead: Mapping[str, Collection[Decision]] | None = None) -> list[JobPlan]:
@@ -311,10 +313,28 @@ class Project:
                 return job
         return None
 
+    @contextlib.contextmanager
+    def asking_for_models_once(self) -> Iterator[None]:
+        """Look at each model once meanwhile: thousands of outputs are checked, and have few."""
+        self._models = {}
+        try:
+            yield
+        finally:
+            self._models = None
+
     def model_digest(self, output: Output) -> str | None:
         """Return the digest of the output's model if it is known locally and cheaply. Raises ImagegenError."""
-        if output.is_derived or self.backends.is_remote(output.request.backend):  # it is not here
+        request = output.request
+        if output.is_derived or self.backends.is_remote(request.backend):  # it is not here
             return None
+        if self._models is None:
+            return self._find_digest(output)
+        key = request.backend, request.model, id(request.extra)
+        if key not in self._models:
+            self._models[key] = request.extra, self._find_digest(output)
+        return self._models[key][1]
+
+    def _find_digest(self, output: Output) -> str | None:
         try:
             return self.backends[output.request.backend].model_identity(output.request).digest
         except ImagegenError as error:
