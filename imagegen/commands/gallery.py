@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from imagegen.commands.build import Build
 from imagegen.commands.command import command
 from imagegen.errors import ImagegenError, Problem, not_written
@@ -17,13 +19,14 @@ __all__ = ["gallery"]
 def gallery(build: Build) -> None:
     """Write the page, and say what became of it."""
     from imagegen.backends.text import list_first
-    from imagegen.report.console import plural
+    from imagegen.report.console import StatusLine, plural
     from imagegen.report.gallery.folder import PAGE, write_gallery
 
     if not build.plans:
         raise ImagegenError(Problem("jobs", "there is no job file, so there is nothing to show"))
     try:
-        written = write_gallery(build.project, build.plans)
+        with StatusLine() as status:
+            written = write_gallery(build.project, build.plans, partial(status.count, "new thumbnails"))
     except OSError as error:
         raise ImagegenError(not_written(error, path="assets/gallery", doing="read or write")) from None
     new = f", {plural(written.thumbnails, 'new thumbnail')}" if written.thumbnails else ""

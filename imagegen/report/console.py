@@ -239,6 +239,11 @@ class StatusLine:
             self._next_s = time.monotonic() + _STATUS_S
             print(text, flush=True)
 
+    def count(self, what: str, done: int, total: int) -> None:
+        """Show how many there are so far, on a terminal: elsewhere nobody looks."""
+        if self.is_terminal:
+            self.show(f"{what}: {done:,} of {total:,}")
+
     def note(self, text: str) -> None:
         """Print a line that stays."""
         print(f"\r{printable(text)}\x1b[K" if self.is_terminal else printable(text), flush=True)

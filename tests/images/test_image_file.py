@@ -250,3 +250,11 @@ def test_exif_that_a_webp_holds_with_a_jpegs_header_is_read() -> None:
     assert exif.tobytes().startswith(b"Exif")
 
     assert read_image(write_webp([header, *with_header])).upright.size == (12, 16)
+
+
+def test_a_jpeg_is_decoded_to_a_fraction_that_fills_the_box() -> None:
+    jpeg, png = (read_image(saved(Image.new("RGB", (800, 600), "teal"), kind)) for kind in ("jpeg", "png"))
+    assert jpeg.picture_for((200, 200)).size == (200, 150)
+    assert jpeg.picture_for((201, 900)).size == (400, 300)
+    assert jpeg.picture_for((900, 900)).size == jpeg.picture.size == (800, 600)
+    assert png.picture_for((200, 200)).size == (800, 600)

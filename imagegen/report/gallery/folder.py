@@ -12,6 +12,7 @@ import io
 import os
 import re
 import shutil
+import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -47,6 +48,13 @@ _EARLIER_BOX = (1024, 1024)
 _OURS = re.compile(r"[0-9a-f]{20}[-.]")
 
 
+OnProgress = Callable[[int, int], None]
+
+
+def ignore_progress(done: int, total: int) -> None:
+    """Show nothing."""
+
+
 @dataclass(frozen=True)
 class Written:
     """What became of the gallery: the number of pictures, of new thumbnails, and what kept some from being shown."""
@@ -57,18 +65,29 @@ class Written:
     problems: tuple[Problem, ...] = ()
 
 
-def write_gallery(project: Project, plans: Sequence[JobPlan]) -> Written:
-    """Bring the gallery up to date. Raises ImagegenError, and OSError if something cannot be read or written."""
+def write_gallery(project: Project, plans: Sequence[JobPlan], on_progress: OnProgress = ignore_progress) -> Written:
+    """Bring the gallery up to date.
+
+    Args:
+        project: whose images it shows.
+        plans: of all its jobs.
+        on_progress: called after each new thumbnail, with the number of those and how many there will be.
+
+    Raises:
+        ImagegenError: it cannot be written.
+        OSError: something cannot be read or written.
+
+    """
     own = project.state / "gallery"  # not the build's: one can look while images are made
     with hold(own, project.settings.wait_s):
         shutil.rmtree(own / "tmp", ignore_errors=True)
         try:
-            return _write(project, plans, own / "tmp")
+            return _write(project, plans, own / "tmp", on_progress)
         finally:
             shutil.rmtree(own / "tmp", ignore_errors=True)
 
 
-def _write(project: Project, plans: Sequence[JobPlan], temporary: Path) -> Written:
+def _write(project: Project, plans: Sequence[JobPlan], temporary: Path, on_progress: OnProgress) -> Written:
     folder = project.root / FOLDER
     before = digest_of(project.root / PAGE)
     if before == "":
@@ -79,8 +98,8 @@ def _write(project: Project, plans: Sequence[JobPlan], temporary: Path) -> Writt
     pictures = [picture for group in groups for picture in group.pictures]
     shown = {picture.sha256: _reader(project.root / picture.path) for picture in pictures if picture.sha256}
     stored = {version.sha256: _blob(project, version.sha256) for picture in pictures for version in picture.earlier}
-    thumbs, made, wrong = create_thumbnails(folder / THUMBS, _THUMB_BOX, shown, temporary)
-    earlier, more, _ = create_thumbnails(folder / EARLIER, _EARLIER_BOX, stored, temporary)
+    thumbs, made, wrong = create_thumbnails(folder / THUMBS, _THUMB_BOX, shown, temporary, on_progress)
+    earlier, more, _ = create_thumbnails(folder / EARLIER, _EARLIER_BOX, stored, temporary, on_progress)
     originals = _copy_from_outside(project, pictures, folder / ORIGINALS, temporary)
     data = page_data(groups, Files(thumbs, earlier, originals), FOLDER)
     now = digest(data)
@@ -136,6 +155,8 @@ def _blob(project: Project, sha256: str) -> Callable[[], bytes | None]:
 
 
 QUALITY = 80
+_WRITERS = 8
+"""Threads for each core: most of them wait until the disk has their thumbnail."""
 _NAME = re.compile(r"([0-9a-f]{20})-(\d+)x(\d+)\.webp")
 
 
@@ -156,7 +177,11 @@ def find_thumbnails(folder: Path) -> dict[str, Thumbnail]:
 
 
 def create_thumbnails(
-    folder: Path, box: tuple[int, int], images: Mapping[str, Callable[[], bytes | None]], temporary: Path
+    folder: Path,
+    box: tuple[int, int],
+    images: Mapping[str, Callable[[], bytes | None]],
+    temporary: Path,
+    on_progress: OnProgress = ignore_progress,
 ) -> tuple[dict[str, Thumbnail], int, dict[str, str]]:
     """Create the thumbnails that do not exist yet.
 
@@ -165,6 +190,7 @@ def create_thumbnails(
         box: width and height that each must fit, in pixels.
         images: by sha256, what reads each; it returns None if the image is gone.
         temporary: a folder for files that are not whole yet.
+        on_progress: called after each new thumbnail, with the number of those and how many there will be.
 
     Returns:
         Each thumbnail by sha256, the number of new ones, and why others cannot be created.
@@ -177,24 +203,27 @@ def create_thumbnails(
     found = {sha256: known[sha256[:20]] for sha256 in images if sha256[:20] in known}
     missing = {sha256: read for sha256, read in images.items() if sha256 not in found}
     wrong: dict[str, str] = {}
+    cores = os.cpu_count() or 1
+    cpu = threading.Semaphore(cores)  # so that no more images are in memory than there are cores to shrink them
 
     def create(sha256: str) -> None:
-        data = missing[sha256]()
-        if data is None or hashlib.sha256(data).hexdigest() != sha256:
-            wrong[sha256] = "changed meanwhile"
-            return
-        try:
-            small, width, height = shrink(data, box)
-        except BadImage as error:
-            wrong[sha256] = error.what
-            return
+        with cpu:  # Pillow does its work outside of Python's lock
+            data = missing[sha256]()
+            if data is None or hashlib.sha256(data).hexdigest() != sha256:
+                wrong[sha256] = "changed meanwhile"
+                return
+            try:
+                small, width, height = shrink(data, box)
+            except BadImage as error:
+                wrong[sha256] = error.what
+                return
         thumbnail = Thumbnail(f"{sha256[:20]}-{width}x{height}.webp", width, height)
         replace_file(folder / thumbnail.name, small, temporary)
         found[sha256] = thumbnail
 
-    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:  # Pillow does its work outside of Python's lock
-        for _ in pool.map(create, missing):
-            pass
+    with ThreadPoolExecutor(cores * _WRITERS) as pool:
+        for done, _ in enumerate(pool.map(create, missing), start=1):
+            on_progress(done, len(missing))
     return found, len(missing) - len(wrong), wrong
 
 
@@ -207,10 +236,12 @@ def shrink(data: bytes, box: tuple[int, int]) -> tuple[bytes, int, int]:
 
     from imagegen.images.image_file import read_image
 
-    small = read_image(data).picture
-    size = small.size
+    file = read_image(data)
+    small = file.picture_for(box)
+    size = (file.width, file.height)
     profile = small.info.pop("icc_profile", None)
-    small.thumbnail(box, Image.Resampling.LANCZOS, reducing_gap=3.0)
+    # what a better filter or a larger gap adds is less than what the encoding takes away
+    small.thumbnail(box, Image.Resampling.BICUBIC, reducing_gap=1.0)
     if small.mode == "L":
         small, profile = small.convert("RGB"), None
     if profile and profile[16:20] != b"RGB ":  # one of another colour space would make the file invalid

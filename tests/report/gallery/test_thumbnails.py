@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import hashlib
 import io
+import os
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +36,11 @@ def sha(data: bytes) -> str:
 def test_it_fits_the_box_and_is_never_enlarged(size: tuple[int, int], expected: tuple[int, int]) -> None:
     data, *own = shrink(encoded(Image.new("RGB", size, "teal")), (100, 50))
     assert (opened(data).size, tuple(own)) == (expected, size)
+
+
+def test_of_a_large_jpeg_the_thumbnail_still_fills_the_box_and_its_own_size_is_told() -> None:
+    data, *own = shrink(encoded(Image.new("RGB", (1000, 600), "teal"), "JPEG"), (100, 100))
+    assert (opened(data).size, own) == ((100, 60), [1000, 600])
 
 
 @pytest.mark.parametrize(
@@ -80,6 +87,28 @@ def test_only_what_is_not_there_is_made(tmp_path: Path) -> None:
     assert {thumbnail.name for thumbnail in find_thumbnails(folder).values()} == {
         path.name for path in folder.iterdir()
     }
+
+
+def test_no_more_images_are_in_memory_than_there_are_cores(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    at_work, most, guard = 0, 0, threading.Lock()
+
+    def count(data: bytes, box: tuple[int, int]) -> tuple[bytes, int, int]:
+        nonlocal at_work, most
+        with guard:
+            at_work += 1
+            most = max(most, at_work)
+        small = shrink(data, box)
+        with guard:
+            at_work -= 1
+        return small
+
+    monkeypatch.setattr("imagegen.report.gallery.folder.shrink", count)
+    pictures = [encoded(Image.new("RGB", (64, 32), (0, 0, number))) for number in range(40)]
+    images = {sha(data): (lambda data=data: data) for data in pictures}
+    seen: list[tuple[int, int]] = []
+    found, *_ = create_thumbnails(tmp_path / "a", (32, 32), images, tmp_path, lambda *now: seen.append(now))
+    assert (len(found), seen) == (40, [(done, 40) for done in range(1, 41)])
+    assert 1 <= most <= (os.cpu_count() or 1)
 
 
 def test_images_that_are_broken_gone_or_changed_are_told_and_leave_no_file(tmp_path: Path) -> None:
