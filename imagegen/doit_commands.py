@@ -13,6 +13,7 @@ import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from doit import cmd_clean, cmd_dumpdb, cmd_forget, cmd_help, cmd_ignore, cmd_info, cmd_list, cmd_run
@@ -91,6 +92,14 @@ class List(_Checked, cmd_list.List):  # type: ignore[misc]
 
 class Run(_Checked, cmd_run.Run):  # type: ignore[misc]
     """`doit run`, also where no command is named."""
+
+    params: Mapping[str, Any] = MappingProxyType({})
+    """What it goes by: its options, and what doit's configuration and dodo.py say of the others."""
+
+    def execute(self, params: Mapping[str, Any], args: Sequence[str]) -> Any:
+        """Keep what doit goes by, which it completes before it loads the tasks."""
+        self.params = params
+        return super().execute(params, args)
 
     def parse_execute(self, in_args: Sequence[str]) -> Any:
         """Say so if there is nothing to do; else do as doit does: then dodo.py and all commands are loaded."""

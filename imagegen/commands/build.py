@@ -103,6 +103,8 @@ class Build:
         self.planned: dict[str, PlannedImage] = {}
         self.outcomes: list[Outcome] = []
         self._builds_whole_jobs = is_for_whole_jobs(root, invocation)
+        self.leaves_out_stale = False
+        """Whether doit gets no task for a stale image of a whole job either."""
         self._mutex = threading.Lock()
         self._budget: Budget | None = None
         self._key = project_key(root, invocation)
@@ -127,8 +129,11 @@ class Build:
         return found
 
     def needs_task(self, planned: PlannedImage) -> bool:
-        """Whether doit gets a task for the image. One of 10,000 that are fresh costs as much as planning it."""
-        return not (self._builds_whole_jobs and planned.verdict.state == "fresh" and not planned.verdict.note)
+        """Whether doit gets a task for the image. One of 10,000 costs as much as planning it, and takes 3 KB."""
+        if not self._builds_whole_jobs:
+            return True
+        verdict = planned.verdict
+        return bool(verdict.note) if verdict.state == "fresh" else not self.leaves_out_stale
 
     @contextmanager
     def lock(self) -> Iterator[None]:

@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 from doit.action import PythonAction
 from doit.exceptions import TaskFailed
+from doit.task import Task, dict_to_task
 
 from imagegen.commands.build import Build, PlannedImage, TaskResult, current_build
 from imagegen.commands.command import OURS
+from imagegen.commands.command_line import is_ignored
 from imagegen.errors import ImagegenError, Problem, not_written
 from imagegen.process import fail_at_end
 
@@ -23,7 +25,15 @@ if TYPE_CHECKING:
     from imagegen.project import JobPlan
     from imagegen.state.snapshot import FreshJob
 
-__all__ = ["task_jobs"]
+__all__ = ["add_failed", "leave_out_stale", "task_jobs"]
+
+_leaves_out_stale = False
+
+
+def leave_out_stale(flag: bool) -> None:
+    """Say whether stale images get a task only if they fail: our reporter has them built before doit's first task."""
+    global _leaves_out_stale
+    _leaves_out_stale = flag
 
 
 def task_jobs() -> Iterator[dict[str, Any]] | None:
@@ -39,6 +49,8 @@ def task_jobs() -> Iterator[dict[str, Any]] | None:
 
 def _tasks(build: Build) -> Iterator[dict[str, Any]]:
     planned_jobs = {plan.task for plan in build.plans}
+    # what is made from an ignored image is ignored too, which doit finds out by the tasks
+    build.leaves_out_stale = _leaves_out_stale and not any(map(is_ignored, (*planned_jobs, *build.planned)))
     for job in build.fresh_jobs:
         fresh = {"basename": job.task, "uptodate": [True], "meta": {OURS: {}}}
         if job.task not in planned_jobs:
@@ -59,6 +71,20 @@ def _tasks(build: Build) -> Iterator[dict[str, Any]]:
         }
         for one in filter(build.needs_task, planned):
             yield _image(build, one)
+
+
+def add_failed(build: Build, tasks: dict[str, Task]) -> None:
+    """Add, for each job, the task of the first image that failed without one, so that doit fails with it."""
+    jobs = set()
+    for outcome in build.outcomes:
+        name, job = outcome.output.task, outcome.output.job
+        if outcome.state in ("failed", "cancelled") and name not in tasks and job not in jobs:
+            jobs.add(job)
+            fields = _image(build, build.planned[name])
+            del fields["basename"]
+            tasks[name] = dict_to_task({**fields, "name": name, "task_dep": []})
+            tasks[name].subtask_of = job
+            tasks[job].task_dep.append(name)
 
 
 def _needed_slugs(job: FreshJob, invocation: Invocation) -> Iterable[str]:

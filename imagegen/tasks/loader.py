@@ -31,6 +31,7 @@ from imagegen.commands.command_line import Call, Invocation, current_invocation,
 from imagegen.commands.up_to_date import default_tasks
 from imagegen.config.settings import COMMAND_LINE, SETTINGS
 from imagegen.errors import Problem, did_you_mean
+from imagegen.tasks.jobs import leave_out_stale
 from imagegen.tasks.reporter import ImagegenReporter
 
 __all__ = [
@@ -94,6 +95,7 @@ def _load_checked(loader: NamespaceTaskLoader, cmd: Command, pos_args: list[str]
     if invocation.variables:
         _refuse(check_variables(invocation))
     _refuse(invocation.problems)
+    leave_out_stale(getattr(cmd, "params", {}).get("reporter") is ImagegenReporter)
     tasks = _load_tasks(loader, cmd, pos_args)
     refuse_equal_names(tasks)
     if invocation.variables and not invocation.calls:  # our commands report it themselves

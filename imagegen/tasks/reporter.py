@@ -19,6 +19,7 @@ from imagegen.commands.up_to_date import default_tasks
 from imagegen.errors import Problem, printable
 from imagegen.report.console import closing_line, cost_text, failures, orphan_lines, same_seed_lines
 from imagegen.tasks.commands import run_and_report
+from imagegen.tasks.jobs import add_failed
 
 if TYPE_CHECKING:
     from imagegen.project import JobPlan
@@ -37,13 +38,13 @@ class ImagegenReporter(ConsoleReporter):  # type: ignore[misc]  # doit ships no 
         super().__init__(outstream, options)
         self._build: Build | None = None
         self._reached: Mapping[str, None] = {}
-        self._tasks: Mapping[str, Task] = {}
+        self._tasks: dict[str, Task] = {}
         self._ignored = 0
         self._broken: list[JobPlan] = []
         self._ending_problems: Sequence[Problem] = ()
         self._cost = ""
 
-    def initialize(self, tasks: Mapping[str, Task], selected_tasks: Sequence[str]) -> None:
+    def initialize(self, tasks: dict[str, Task], selected_tasks: Sequence[str]) -> None:
         """Have the images of the selection built: doit is about to run its first task."""
         build = current_build()
         self._tasks = tasks
@@ -142,6 +143,7 @@ class ImagegenReporter(ConsoleReporter):  # type: ignore[misc]  # doit ships no 
         self._cost = cost_text(ending.costs)
         if ending.stopped:
             raise SystemExit(130)
+        add_failed(build, self._tasks)
 
     def _follow(self, build: Build, images: Sequence[str], forced: set[str]) -> LiveReport | PlainReport:
         """Return what shows the run. A bar counts the images that are not fresh, where any is to be generated."""

@@ -211,6 +211,13 @@ def test_the_json_reporter_tells_failures(project: ProjectFolder) -> None:
     assert "no luck" in results["portraits:yrr"]["error"]
 
 
+def test_doit_fails_with_an_image_of_a_whole_job_and_gets_no_task_for_the_others(project: ProjectFolder) -> None:
+    project.job()
+    project.script(acts={"Okka": [{"error": "no"}], "Yrr": [{"error": "no"}]})
+    assert project.doit().code == 2
+    assert not [name for name in json.loads((project.root / ".imagegen/doit.json").read_text()) if ":" in name]
+
+
 def test_v0_is_quiet_unless_something_fails(project: ProjectFolder) -> None:
     project.job()
     assert project.doit("-v0").out == ""
