@@ -27,7 +27,7 @@ from imagegen.images.provenance import Provenance
 from imagegen.plan.freshness import Verdict
 from imagegen.plan.origins import INDEX, PICTURE
 from imagegen.plan.output import ONE_OFF, Origin, Output
-from imagegen.plan.record import OutputLine
+from imagegen.plan.record import OutputLine, recorded_fields
 from imagegen.project import Project
 from imagegen.state.atomic import replace_file
 from imagegen.state.shared_store import SharedEntry
@@ -144,6 +144,10 @@ def write_output(project: Project, output: Output, image: StoredImage) -> None:
     """Append the output's line, and rename its file into place. Raises OSError, and what `failure_outcome` words."""
     data = encode_output(project, output, image)
     line = make_line(output, image.record, data)
+    known = project.lock(output.job).line_of(output.path, line.sha256)
+    if known and (known.sha256, known.fingerprint) == (line.sha256, line.fingerprint):
+        # an older release recorded all digits of its origins: nothing is rewritten for that
+        line = dataclasses.replace(line, request=known.request)
     write_file(project, output, data, line.sha256, lambda: project.lock(output.job).append(line))
 
 
@@ -154,7 +158,7 @@ def make_line(output: Output, record: ImageCopy | SharedEntry, data: bytes) -> O
         output=output.slug,
         fingerprint=output.fingerprint,
         encoding=output.encoding,
-        request=output.fields,
+        request=recorded_fields(output.fields),
         sha256=hashlib.sha256(data).hexdigest(),
         size=len(data),
         model_digest=record.model_digest,

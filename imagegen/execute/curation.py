@@ -21,7 +21,7 @@ from imagegen.images.formats import BadImage, format_of
 from imagegen.images.image_file import verify
 from imagegen.plan.freshness import IN_CONFLICT, Reason, compare_requests, conflict_hint
 from imagegen.plan.output import Output
-from imagegen.plan.record import ACCEPT, REROLL, Decision
+from imagegen.plan.record import ACCEPT, REROLL, Decision, recorded_fields
 from imagegen.project import Project
 from imagegen.state.store import StoreEntry
 
@@ -228,7 +228,7 @@ def restore(project: Project, output: Output, version: ImageVersion) -> str:
     lock = project.lock(output.job)
     if not version.by_hand:
         line = make_line(output, version.record, data)
-        lock.append(replace(line, fingerprint=version.fingerprint, request=version.request))
+        lock.append(replace(line, fingerprint=version.fingerprint, request=recorded_fields(version.request)))
     stays = _decide(project, output, version, sha256)
     if found.sha256 != sha256:
         line_of_file = None if version.by_hand else lock.line_of(output.path, sha256)

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from imagegen.plan.output import DERIVE, Output
-from imagegen.plan.record import OutputLine
+from imagegen.plan.record import OutputLine, recorded_fields
 from imagegen.plan.request import Request
 
 __all__ = [
@@ -221,7 +221,8 @@ def _name_origins(reasons: list[Reason], output: Output) -> list[Reason]:
     for reason in reasons:
         if origin := origins.get(reason.field):
             follows = Reason("follows", origin.task)
-            named.append(Reason("origin", origin.task, reason.old, reason.new) if origin.sha256 else follows)
+            new = reason.new and origin.sha256
+            named.append(Reason("origin", origin.task, reason.old, new) if origin.sha256 else follows)
         elif output.is_derived and reason.field.startswith("images."):
             named.append(Reason("origin", f"{output.job}:{reason.field.removeprefix('images.')}", reason.old))
         else:
@@ -236,6 +237,7 @@ def compare_requests(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[Rea
 
     Of two backends, a field that only one uses is no change, unless the picture owed something to it that is gone.
     """
+    old, new = recorded_fields(old), recorded_fields(new)
     if old.get("backend") != new.get("backend") != DERIVE:
         compared = old.keys() & (new.keys() | _SHAPING)
         old, new = ({key: fields[key] for key in compared & fields.keys()} for fields in (old, new))

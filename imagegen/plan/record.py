@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from imagegen.config.job import Encoding
-from imagegen.plan.output import Output
+from imagegen.plan.output import DERIVE, Output
 from imagegen.plan.request import Request
 
 __all__ = [
@@ -29,6 +29,7 @@ __all__ = [
     "choose_decision",
     "collect_decisions",
     "find_conflicting",
+    "recorded_fields",
     "times_before",
     "total_seconds",
 ]
@@ -80,6 +81,29 @@ class Decision:
     time: str
     after: tuple[str, ...] | None = None
     """The times of the decisions that it replaced; None in lines of releases that did not record them."""
+
+
+_DIGITS = 8
+"""Of the sha256 of an origin in a line: enough to say which ones changed, and a sheet may have thousands."""
+
+
+def recorded_fields(fields: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return what a line records of a request's canonical fields.
+
+    It is all of them, except that a derived file's origins are named by the first digits of their sha256. The line's
+    fingerprint follows from the whole ones.
+    """
+    if fields.get("backend") != DERIVE or not isinstance(images := fields.get("images"), Mapping):
+        return fields
+    return {**fields, "images": {key: _first_digits(value) for key, value in images.items()}}
+
+
+def _first_digits(value: Any) -> Any:
+    return value[:_DIGITS] if isinstance(value, str) and len(value) == _SHA256 else value
+
+
+_SHA256 = 64
+"""Digits of one; what stands in its place while an origin is not finished is the name of a task."""
 
 
 @dataclass(frozen=True)
