@@ -72,16 +72,16 @@ def test_of_a_command_its_children_count_too_and_a_failure_shows_what_it_printed
 @pytest.mark.long
 def test_nothing_to_do_is_shown_beside_other_tools_and_the_floor() -> None:
     found = rows(run_bench("noop", "--images", "3,20", "--rounds", "1"))
-    assert [row[0] for row in found] == ["3", "20", "3 → 20", "3", "20", "3", "20"]
-    assert all(float(row[5]) > 0 for row in found if len(row) > 5)
+    assert [row[0] for row in found] == ["3", "20"] * 3
+    assert all(float(row[5]) > 0 for row in found[:4])
 
 
 @pytest.mark.long
 def test_each_shape_is_compared_with_one_job_and_each_project_built_once(tmp_path: Path) -> None:
     words = ["--images", "100", "--rounds", "1", "--keep", str(tmp_path)]
     first, again = rows(run_bench("shapes", *words)), rows(run_bench("shapes", *words))
-    assert len(first) == 11
-    assert [row[4:] for row in first] == [row[4:] for row in again]
+    assert [row[0] for row in first] == [row[0] for row in again]
+    assert first[8:16] == again[8:16], "the first builds"
 
 
 @pytest.mark.long
@@ -89,8 +89,7 @@ def test_one_change_of_each_kind_is_measured_beside_another_installation() -> No
     doit = shutil.which("doit", path=Path(sys.executable).parent)
     found = rows(run_bench("change", "--images", "100", "--rounds", "2", "--against", str(doit)))
     assert len(found) == 18
-    assert [row[0].endswith(", before") for row in found] == [False, True] * 9
-    assert all(float(row[5]) > 0 for row in found)
+    assert all(float(row[3]) > 0 for row in found)
 
 
 @pytest.mark.long
@@ -174,7 +173,7 @@ def test_what_doit_spends_its_time_on_is_told_by_module() -> None:
     nothing, changed = out.split("One changed prompt")
     of_nothing, of_changed = ({row[0]: float(row[1]) for row in rows(part)} for part in (nothing, changed))
     assert of_nothing["importing"] > 0
-    assert "imagegen.commands.up_to_date" in of_nothing
+    assert "imagegen.state.snapshot" in of_nothing
     assert {"imagegen.execute.run", "imagegen.state.lockfile"} <= set(of_changed) - set(of_nothing)
 
 

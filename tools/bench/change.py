@@ -4,10 +4,10 @@
 
 Where a change leaves nothing to generate, the whole run counts. The processor's time is compared with two runs with
 nothing to do in the same project, and one reading of the changed file: it is parsed, and nothing more. Each round makes
-another change of the kind, and has one run with nothing to do.
+another change of the kind.
 
-The clone has no `.imagegen`, so each of its images is read and hashed. It is compared with two runs with nothing to do,
-one reading of the job and its lock file, and a bare loop over the images in one thread.
+After a clone there is no `.imagegen`, so each image is read and hashed. There, reading is that of the job, its lock
+file and a bare loop over the images, in one thread.
 """
 
 from __future__ import annotations
@@ -24,7 +24,20 @@ from pathlib import Path
 
 import projects
 from projects import JOB, LOG, WILDCARD, edit
-from runs import Run, arguments, build, counts, label, measure, median, products, row, table, workplace
+from runs import (
+    PRODUCT,
+    Run,
+    arguments,
+    build,
+    counts,
+    measure,
+    median,
+    print_before_and_after,
+    products,
+    row,
+    table,
+    workplace,
+)
 
 from imagegen.config.document import read_document
 from imagegen.prompts.csv import read_csv
@@ -112,6 +125,13 @@ def read_checkout(folder: Path) -> None:
     hash_files(images(folder)[::100])
 
 
+def clone(folder: Path) -> None:
+    """Leave what a clone has: git writes all files again, and what it ignores is gone."""
+    for path in (".imagegen", "assets", "jobs"):
+        shutil.rmtree(folder / path)
+    git(folder, "checkout", "HEAD", "--", ".")
+
+
 def read_clone(folder: Path) -> None:
     """Read everything."""
     read_yaml(folder, JOB)
@@ -144,6 +164,7 @@ KINDS = {
     "a checkout of one image of a hundred and the lock file": Kind(
         "repository", lambda folder: git(folder, "checkout", "-"), read_checkout, generates=False
     ),
+    "all of them, after a clone": Kind("repository", clone, read_clone, generates=False),
 }
 
 
@@ -179,43 +200,37 @@ def prepare(root: Path, project: str, count: int, name: str, doit: str) -> Path:
 
 def change_once(kind: Kind, folder: Path, doit: str) -> tuple[Run, Run, Run]:
     """Return what nothing to do takes, reading the changed file, and the run after a change."""
+    measure([doit], folder)
     rest = measure([doit], folder)
     kind.change(folder)
     return rest, time_reading(folder, kind.read), run_until_first_image(doit, folder, generates=kind.generates)
 
 
-def clone_once(folder: Path, doit: str) -> tuple[Run, Run, Run]:
-    """Return what nothing to do takes, reading everything, and the first run in a clone."""
-    clone = folder.with_name(f"{folder.name}-clone")
-    shutil.rmtree(clone, ignore_errors=True)
-    git(folder, "clone", str(folder), str(clone))
-    projects.start(clone)  # with a log of its own
-    read, first = time_reading(clone, read_clone), run_until_first_image(doit, clone, generates=False)
-    measure([doit], clone)
-    return measure([doit], clone), read, first
-
-
-def print_row(what: str, name: str, rounds: Sequence[tuple[Run, Run, Run]]) -> None:
+def print_row(what: str, rounds: Sequence[tuple[Run, Run, Run]]) -> None:
     """Print the medians of rounds."""
     rest, read, changed = (median(runs) for runs in zip(*rounds, strict=True))
-    cells = (f"{value:.3f}" for value in (rest.cpu_s, read.cpu_s, changed.cpu_s, changed.seconds))
-    row(label(what, name), *cells, f"{changed.cpu_s / (2 * rest.cpu_s + read.cpu_s):.2f}")
+    cells = (f"{value:.3f}" for value in (rest.cpu_s, read.cpu_s, changed.cpu_s))
+    row(what, *cells, f"{changed.cpu_s / (2 * rest.cpu_s + read.cpu_s):.2f}", f"{changed.seconds:.2f}")
 
 
 def main() -> None:
-    """Print the table."""
+    """Print the tables."""
     options = arguments(__doc__, "10000", 5).parse_args()
-    heads = "nothing to do, CPU, s", "reading, CPU, s", "first image, CPU, s", "clock, s", "CPU, of what is allowed"
+    doits = products(options.against)
+    heads = "nothing to do, CPU, s", "reading, CPU, s", "first image, CPU, s", "of 2 × nothing + reading", "clock, s"
     with workplace(options.keep) as root:
         for count in counts(options.images):
-            table(f"one change in {count} images", *heads)
+            found: dict[str, dict[str, Run]] = {}
+            table(f"in {count:,} images", *heads)
             for what, kind in KINDS.items():
-                for name, doit in products(options.against).items():
-                    folder = prepare(root, kind.project, count, name, doit)
-                    print_row(what, name, [change_once(kind, folder, doit) for _ in range(options.rounds)])
-            for name, doit in products(options.against).items():
-                folder = prepare(root, "repository", count, name, doit)
-                print_row("the first run in a clone", name, [clone_once(folder, doit) for _ in range(options.rounds)])
+                folders = {name: prepare(root, kind.project, count, name, doit) for name, doit in doits.items()}
+                rounds = [
+                    {name: change_once(kind, folder, doits[name]) for name, folder in folders.items()}
+                    for _ in range(options.rounds)
+                ]
+                found[what] = {name: median([each[name][-1] for each in rounds]) for name in doits}
+                print_row(what, [each[PRODUCT] for each in rounds])
+            print_before_and_after(found)
 
 
 if __name__ == "__main__":

@@ -30,8 +30,8 @@ from runs import (
     arguments,
     build,
     counts,
-    label,
     measure,
+    print_before_and_after,
     products,
     ratio,
     row,
@@ -114,40 +114,41 @@ def measured(count: int, rounds: int, root: Path, doits: dict[str, str]) -> Meas
 
 def print_nothing_to_do(found: dict[int, Measured]) -> None:
     """Print a row for each number of images: imagegen, then each other tool with imagegen's ratio to it."""
-    others = [name for name in next(iter(found.values())).runs if name not in (PRODUCT, *FLOOR)]
-    table("images, nothing to do", "CPU, s", "clock, s", "MB", *(head for name in others for head in (name, "ratio")))
+    tools = [name for name in next(iter(found.values())).runs if name in ("plain doit", "ninja")]
+    table("images", "imagegen, s", "clock, s", "memory", *(head for name in tools for head in (f"{name}, s", "ratio")))
     for count, (_, runs) in found.items():
         mine = runs[PRODUCT]
-        cells = [f"{mine.cpu_s:.3f}", f"{mine.seconds:.3f}", f"{mine.megabytes:.0f}"]
-        for name in others:
+        cells = [f"{mine.cpu_s:.3f}", f"{mine.seconds:.3f}", f"{mine.megabytes:.0f} MB"]
+        for name in tools:
             limit = f" (at most {LIMITS[count, name]})" if (count, name) in LIMITS else ""
             cells += [f"{runs[name].cpu_s:.3f}", ratio(mine, runs[name]) + limit]
-        row(count, *cells)
+        row(f"{count:,}", *cells)
 
 
 def print_growth(found: dict[int, Measured]) -> None:
-    """Print a row for each step from fewer images to more."""
-    table("as the images grow", "ratio of imagegen's CPU", "at most")
+    """Print a sentence for each step from fewer images to more."""
+    print()
     for (fewer, (_, before)), (more, (_, runs)) in pairwise(found.items()):
-        row(f"{fewer} → {more}", ratio(runs[PRODUCT], before[PRODUCT]), GROWTH_LIMITS.get((fewer, more), ""))
+        limit = f" (at most {GROWTH_LIMITS[fewer, more]})" if (fewer, more) in GROWTH_LIMITS else ""
+        print(f"{more:,} images take {ratio(runs[PRODUCT], before[PRODUCT])} times as long as {fewer:,}{limit}.")
 
 
 def print_floor(found: dict[int, Measured]) -> None:
     """Print a row for each number of images: the steps of the floor, each with those before it."""
-    table("images, CPU, s", *FLOOR, "imagegen", "ratio to the floor")
+    table("images", *(f"{step}, s" for step in FLOOR), "imagegen, s", "ratio")
     for count, (_, runs) in found.items():
         cells = (f"{runs[name].cpu_s:.3f}" for name in [*FLOOR, PRODUCT])
-        row(count, *cells, ratio(runs[PRODUCT], runs[list(FLOOR)[-1]]))
+        row(f"{count:,}", *cells, ratio(runs[PRODUCT], runs[list(FLOOR)[-1]]))
 
 
 def print_first_builds(found: dict[int, Measured]) -> None:
-    """Print a row for each first build."""
-    table("images, first build", "CPU, ms an image", "clock, ms", "peak memory, MB", "at most", "threads")
+    """Print a row for each number of images."""
+    table("images, first build", "CPU, ms an image", "clock, ms an image", "peak memory", "threads")
     for count, (first, _) in found.items():
-        for name, run in first.items():
-            each = (f"{value / count * 1000:.2f}" for value in (run.cpu_s, run.seconds))
-            limit = MEMORY_LIMITS_MB.get(count, "")
-            row(label(str(count), name), *each, f"{run.megabytes:.0f}", limit, run.threads)
+        run = first[PRODUCT]
+        each = (f"{value / count * 1000:.2f}" for value in (run.cpu_s, run.seconds))
+        limit = f" (at most {MEMORY_LIMITS_MB[count]})" if count in MEMORY_LIMITS_MB else ""
+        row(f"{count:,}", *each, f"{run.megabytes:.0f} MB{limit}", run.threads)
 
 
 def main() -> None:
@@ -160,6 +161,10 @@ def main() -> None:
     print_growth(found)
     print_floor(found)
     print_first_builds(found)
+    print_before_and_after(
+        {f"{count:,} images, nothing to do": each.runs for count, each in found.items()}
+        | {f"{count:,} images, first build": each.first for count, each in found.items()}
+    )
 
 
 if __name__ == "__main__":

@@ -152,6 +152,13 @@ def ratio(run: Run, other: Run) -> str:
     return f"{run.cpu_s / other.cpu_s:.2f}"
 
 
-def label(what: str, name: str) -> str:
-    """Return the first cell of a row: what was measured, and with which installation if that is another one."""
-    return what if name == PRODUCT else f"{what}, {name}"
+def print_before_and_after(found: Mapping[str, Mapping[str, Run]]) -> None:
+    """Print a row for each thing that was measured, if another installation was too.
+
+    found: by what was measured, then by the installation's name.
+    """
+    if any(BEFORE in runs for runs in found.values()):
+        table("CPU, s", BEFORE, PRODUCT, "ratio")
+        for what, runs in found.items():
+            mine, other = runs[PRODUCT], runs[BEFORE]
+            row(what, f"{other.cpu_s:.3f}", f"{mine.cpu_s:.3f}", ratio(mine, other))

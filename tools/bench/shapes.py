@@ -10,24 +10,39 @@ from __future__ import annotations
 
 import functools
 import os
+import re
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 
 import projects
 from projects import JOB, one_job
-from runs import Run, alternate, arguments, build, counts, label, measure, products, ratio, row, table, workplace
+from runs import (
+    PRODUCT,
+    Run,
+    alternate,
+    arguments,
+    build,
+    counts,
+    measure,
+    print_before_and_after,
+    products,
+    ratio,
+    row,
+    table,
+    workplace,
+)
 
 SHAPES: dict[str, Callable[[Path, int], None]] = {
-    "jobs of 10 images": projects.small_jobs,
-    "jobs with Markdown, 33 images each": projects.from_sources(projects.markdown, "md", 300),
-    "jobs with CSV, 33 images each": projects.from_sources(projects.csv, "csv", 300),
-    "references to other outputs": projects.references,
-    "derived files": projects.derived,
-    "jobs with a sheet, 100 outputs each": projects.sheets,
-    "variants": projects.variants,
-    "an image that fails": projects.failing,
+    "in jobs of 10": projects.small_jobs,
+    "in jobs of 33 with Markdown": projects.from_sources(projects.markdown, "md", 300),
+    "in jobs of 33 with CSV": projects.from_sources(projects.csv, "csv", 300),
+    "half of them made from the other half": projects.references,
+    "half of them derived files": projects.derived,
+    "in jobs of 99 and a sheet": projects.sheets,
+    "ten variants of each item": projects.variants,
+    "one of them an image that fails": projects.failing,
 }
 IMAGE = "assets/portraits/item-7.png"
 
@@ -52,53 +67,79 @@ def dated_in_the_future(folder: Path, path: str) -> Iterator[None]:
 
 
 STATES: dict[str, Callable[[Path], AbstractContextManager[None]]] = {
-    "an image changed by hand": kept,
-    "an image dated in the future": functools.partial(dated_in_the_future, path=IMAGE),
-    "the job file dated in the future": functools.partial(dated_in_the_future, path=JOB),
+    "image changed by hand": kept,
+    "image dated in the future": functools.partial(dated_in_the_future, path=IMAGE),
+    "job file dated in the future": functools.partial(dated_in_the_future, path=JOB),
 }
 
 
-def print_row(shape: str, name: str, run: Run, plain: Run, count: int, first: Run | None = None) -> None:
-    """Print a row: nothing to do, compared with one job of an installation, and the first build."""
-    built = (f"{first.cpu_s / count * 1000:.2f}", f"{first.megabytes:.0f}", first.threads) if first else ("", "", "")
-    row(label(shape, name), f"{run.cpu_s:.3f}", f"{run.cpu_s / count * 1e6:.0f}", ratio(run, plain), *built)
+Found = dict[str, Run]
+"""By the name of an installation."""
 
 
-def compare(rounds: int, root: Path, doits: dict[str, str], count: int) -> None:
-    """Print a row for each shape and state."""
-    plain = {name: root / f"one-job-{count}-{name}" for name in doits}
-    for name, doit in doits.items():
-        build(plain[name], functools.partial(one_job, plain[name], count), [doit])
+def print_row(what: str, run: Run, plain: Run) -> None:
+    """Print a row: nothing to do, compared with one job of as many outputs."""
+    row(what, f"{run.cpu_s:.3f}", ratio(run, plain))
+
+
+def compare_shapes(rounds: int, root: Path, doits: dict[str, str], count: int) -> dict[str, Found]:
+    """Print a row for each shape, and another table of the first builds."""
+    found: dict[str, Found] = {}
+    first: dict[str, Run] = {}
+    table("outputs are", "CPU, s", "of one job's")
     for shape, prepare in SHAPES.items():
+        runs: dict[str, Callable[[], Run]] = {}
+        may_fail = prepare is projects.failing
         for name, doit in doits.items():
-            folder = root / f"{shape.replace(' ', '-').replace(',', '')}-{count}-{name}"
-            may_fail = prepare is projects.failing
-            first = build(folder, functools.partial(prepare, folder, count), [doit], may_fail=may_fail)
-            runs = {
-                "plain": functools.partial(measure, [doit], plain[name]),
-                "shape": functools.partial(measure, [doit], folder, may_fail=may_fail),
-            }
-            found = alternate(rounds, runs)
-            print_row(shape, name, found["shape"], found["plain"], count, first)
+            folder = root / f"{re.sub('[^a-z0-9]+', '-', shape.lower())}-{count}-{name}"
+            built = build(folder, functools.partial(prepare, folder, count), [doit], may_fail=may_fail)
+            if name == PRODUCT:
+                first[shape] = built
+                runs["plain"] = functools.partial(measure, [doit], plain_folder(root, count, name))
+            runs[name] = functools.partial(measure, [doit], folder, may_fail=may_fail)
+        found[shape] = alternate(rounds, runs)
+        print_row(shape, found[shape][PRODUCT], found[shape]["plain"])
+    table("outputs are, first build", "CPU, ms an output", "peak memory", "threads")
+    for shape, run in first.items():
+        row(shape, f"{run.cpu_s / count * 1000:.2f}", f"{run.megabytes:.0f} MB", run.threads)
+    return found
+
+
+def compare_states(rounds: int, root: Path, doits: dict[str, str], count: int) -> dict[str, Found]:
+    """Print a row for each state."""
+    found: dict[str, Found] = {}
+    runs = {name: functools.partial(measure, [doit], plain_folder(root, count, name)) for name, doit in doits.items()}
+    table("one", "CPU, s", "of one job's")
     for state, change in STATES.items():
-        for name, doit in doits.items():
-            run = functools.partial(measure, [doit], plain[name])
-            before = alternate(rounds, {name: run})[name]
-            with change(plain[name]):
+        plain = alternate(rounds, runs)[PRODUCT]
+        with ExitStack() as stack:
+            for name, run in runs.items():
+                stack.enter_context(change(plain_folder(root, count, name)))
                 run()
-                print_row(state, name, alternate(rounds, {name: run})[name], before, count)
+            found[state] = alternate(rounds, runs)
+        print_row(state, found[state][PRODUCT], plain)
+        for run in runs.values():
             run()
+    return found
+
+
+def plain_folder(root: Path, count: int, name: str) -> Path:
+    """Return where one job of so many images is."""
+    return root / f"one-job-{count}-{name}"
 
 
 def main() -> None:
-    """Print the table."""
+    """Print the tables."""
     options = arguments(__doc__, "10000", 7).parse_args()
+    doits = products(options.against)
     with workplace(options.keep) as root:
         for count in counts(options.images):
-            print(f"\n{count} outputs, nothing to do; and the first build:")
-            heads = "CPU, s", "CPU, µs an output", "of one job's", "first build: CPU, ms an output", "MB", "threads"
-            table("outputs are", *heads)
-            compare(options.rounds, root, products(options.against), count)
+            for name, doit in doits.items():
+                folder = plain_folder(root, count, name)
+                build(folder, functools.partial(one_job, folder, count), [doit])
+            print(f"\n{count:,} outputs, nothing to do:")
+            shapes = compare_shapes(options.rounds, root, doits, count)
+            print_before_and_after(shapes | compare_states(options.rounds, root, doits, count))
 
 
 if __name__ == "__main__":
