@@ -78,15 +78,20 @@ def ignore_rules(root: Path, paths: Iterable[str]) -> dict[str, IgnoreRule] | No
     symbolic link or into a submodule, is left out: git has nothing to say of it.
     """
     top = git_top(root)
-    by_folder: dict[Path, list[str]] = defaultdict(list)
+    by_folder: dict[str, list[str]] = defaultdict(list)
     for path in dict.fromkeys(paths):
-        by_folder[Path(path).parent].append(path)
-    inside = [path for folder, held in by_folder.items() if _is_inside(root, folder) for path in held]
-    folders = {parent for path in inside for parent in _parents(path)}
-    answer = _ask(root, "check-ignore", "-v", "-z", "--stdin", asked=[*inside, *folders])
+        by_folder[path[: path.rfind("/") + 1]].append(path)
+    by_folder = {folder: held for folder, held in by_folder.items() if _is_inside(root, Path(folder))}
+    inside = [path for held in by_folder.values() for path in held]
+    # with its index, git would compare each of these paths with every file that it tracks
+    answer = _ask(root, "check-ignore", "--no-index", "-v", "-z", "--stdin", asked=[*inside, *_folders(inside)])
     if answer is None or top is None:
         return None
     found = {path: rule for *rule, path in zip(*[iter(answer)] * 4, strict=False) if not rule[2].startswith("!")}
+    if found:
+        files = _ask(root, "ls-files", "-z") or []
+        tracked = _folders(files).union(files)
+        found = {path: rule for path, rule in found.items() if path not in tracked}
     rules = {}
     for path in inside:
         if path in found:
@@ -105,6 +110,12 @@ def _hint(path: str, file: str, line: str, *, hides_folder: bool) -> str:
     if hides_folder or (folder and file.startswith(f"{folder}/")):
         return f"edit line {line} of {file} so that it leaves {kind} alone"
     return f"add this line at the end of .gitignore: !{kind if folder else f'/{name}'}"
+
+
+def _folders(paths: Iterable[str]) -> set[str]:
+    """Return all folders that these files are in, as `_parents` does."""
+    one_of_each = {path.rpartition("/")[0]: path for path in paths}
+    return {parent for path in one_of_each.values() for parent in _parents(path)}
 
 
 def _parents(path: str) -> list[str]:

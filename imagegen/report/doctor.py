@@ -15,6 +15,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import imagegen
@@ -22,7 +23,7 @@ from imagegen import DISTRIBUTION, __version__
 from imagegen.backends.base import Backend, Diagnosis
 from imagegen.backends.registry import check_plug_in_names
 from imagegen.backends.text import list_first, size_text
-from imagegen.calls import call_with_timeout
+from imagegen.calls import call_with_timeout, run_in_daemon_thread
 from imagegen.config.job_files import find_stray_files
 from imagegen.errors import ImagegenError, Problem
 from imagegen.execute.budget import check_prices
@@ -71,6 +72,7 @@ class Case:
 
 def examine(case: Case) -> list[Diagnosis]:
     """Return every row. What cannot be looked at has a row that says so."""
+    shared_store = run_in_daemon_thread(lambda: list(check_shared_store(case)))  # it may be long in answering
     return [
         *check_machine(list_requirements()),
         *check_jobs(case),
@@ -78,7 +80,7 @@ def examine(case: Case) -> list[Diagnosis]:
         *check_folders(case),
         *check_locks(case),
         *check_store(case),
-        *check_shared_store(case),
+        *shared_store.result(),
         *check_git(case),
         *check_ignored(case),
         *check_lfs(case),
@@ -176,12 +178,14 @@ def check_jobs(case: Case) -> Iterator[Diagnosis]:
         yield Diagnosis(True, "jobs", "no job files in jobs/: imagegen init adds a first one")
     for stray in find_stray_files(case.project.root, case.project.inputs.named):
         yield Diagnosis(True, stray.where, stray.what, stray.hint)
+    of_jobs: dict[str, list[tuple[Output, Verdict]]] = defaultdict(list)
+    for output, verdict in case.verdicts:
+        of_jobs[output.job].append((output, verdict))
     for plan in case.plans:
         for problem in plan.problems:
             yield _problem_row(f"job {plan.name}", problem, plan.file)
         if not plan.problems:
-            verdicts = [pair for pair in case.verdicts if pair[0].job == plan.name]
-            yield from _check_sound_job(plan, verdicts, has_store=bool(case.project.settings.store))
+            yield from _check_sound_job(plan, of_jobs[plan.name], has_store=bool(case.project.settings.store))
 
 
 def _problem_row(what: str, problem: Problem, where: str = "") -> Diagnosis:
@@ -224,8 +228,12 @@ def check_backends(case: Case) -> Iterator[Diagnosis]:
         requests[output.request.backend].append(output.request)
         if verdict.state == "stale":
             needed[output.request.backend].append(output.request)
+    answers = {}  # of all backends at once: each may wait for its servers
     for name, asked in requests.items():
-        for row in _diagnose(case.project.backends.for_run(name), asked):
+        backend = case.project.backends.for_run(name)
+        answers[name] = run_in_daemon_thread(partial(_diagnose, backend, asked))
+    for name, answer in answers.items():
+        for row in answer.result():
             what = f"backend {name}" + (f": {row.what}" if row.what else "")
             yield replace(row, what=what, blocks=row.blocks and name in needed)
         yield from _check_prices(case.project, name, needed.get(name, []))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -96,6 +98,24 @@ def test_a_tracked_file_is_not_ignored(root: Path) -> None:
     assert list(rules(root, ["jobs/a.lock", "jobs/b.lock"])) == ["jobs/b.lock"]
 
 
+def test_however_many_files_there_are_git_is_asked_twice(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (root / "assets").mkdir()
+    for number in range(40):
+        (root / f"assets/{number}.png").touch()
+    git(root, "add", "assets/7.png")
+    (root / ".gitignore").write_text("/assets\n")
+    log, program = tmp_path / "asked.txt", tmp_path / "bin/git"
+    program.parent.mkdir()
+    program.write_text(f'#!/bin/sh\necho "$1" >> "{log}"\nexec "{shutil.which("git")}" "$@"\n')
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{program.parent}{os.pathsep}{os.environ['PATH']}")
+    found = rules(root, [f"assets/{number}.png" for number in range(40)])
+    assert sorted(found) == sorted(f"assets/{number}.png" for number in range(40) if number != 7)
+    assert log.read_text().split() == ["check-ignore", "ls-files"]
+
+
 def test_paths_that_leave_the_project_hold_up_no_others(root: Path, tmp_path: Path) -> None:
     (root / "jobs").mkdir()
     (root / "link").symlink_to(tmp_path.parent)
@@ -118,7 +138,7 @@ def test_paths_that_leave_the_project_hold_up_no_others(root: Path, tmp_path: Pa
         "x",
     )
     git(root, "-c", "advice.addEmbeddedRepo=false", "add", "-f", "sub")
-    paths = ["../x.png", "/etc/x.png", "link/x.png", "sub/a/x.png", "jobs/ü\n.lock"]
+    paths = ["../x.png", "/x.png", "/etc/x.png", "link/x.png", "sub/a/x.png", "jobs/ü\n.lock"]
     assert list(rules(root, paths)) == ["jobs/ü\n.lock"]
 
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from threading import Barrier
 from typing import Any
 
 import pytest
@@ -81,6 +82,35 @@ def test_a_plug_in_without_rows_of_its_own_is_asked_for_its_preflight(
     plans = project.plans()
     verdicts = [(output, project.verdict(output)) for plan in plans for output in plan.outputs]
     assert list(check_backends(Case(project, plans, [], verdicts))) == [row]
+
+
+class Waiting(PlugIn):
+    """Answers once another backend is asked too."""
+
+    def __init__(self, name: str, others: Barrier) -> None:
+        super().__init__([])
+        self.name = name
+        self.others = others
+
+    def preflight(self, requests: Sequence[Request]) -> Sequence[Problem]:
+        self.others.wait(60)
+        return super().preflight(requests)
+
+
+def test_all_backends_are_asked_at_once_and_their_rows_stay_in_order(tmp_path: Path) -> None:
+    both = Barrier(2)
+    backends: dict[str, Callable[[], Backend]] = {
+        name: lambda name=name: Waiting(name, both)  # type: ignore[misc]
+        for name in ("one", "two")
+    }
+    (tmp_path / "jobs").mkdir()
+    for name in backends:
+        (tmp_path / f"jobs/{name}.yaml").write_text(f"backend: {name}\nitems: [{{name: a, prompt: a}}]\n")
+    project = Project(tmp_path, Settings(), backends)
+    plans = project.plans()
+    verdicts = [(output, project.verdict(output)) for plan in plans for output in plan.outputs]
+    rows = list(check_backends(Case(project, plans, [], verdicts)))
+    assert [(row.ok, row.what) for row in rows] == [(True, "backend one"), (True, "backend two")]
 
 
 @pytest.mark.parametrize(
