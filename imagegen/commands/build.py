@@ -255,17 +255,18 @@ class Build:
 
     def find(self, words: Iterable[str]) -> list[str]:
         """Return the images that the words of a command line name: a task, a job, a file or a pattern with `*`."""
+        return list(dict.fromkeys(task for found in self.find_each(words) for task in found))
+
+    def find_each(self, words: Iterable[str]) -> Iterator[list[str]]:
+        """Yield the images that each word names, as `find` does."""
         jobs = {plan.task: [output.task for output in plan.outputs] for plan in self.plans}
         targets = {one.output.path: task for task, one in self.planned.items()}
-        found: dict[str, None] = {}
         for word in words:
             if "*" in word:
                 hits = [task for task in [*jobs, *self.planned] if fnmatch.fnmatch(task, word)]
             else:
                 hits = [targets.get(word, word)]
-            for hit in hits:
-                found |= dict.fromkeys(jobs.get(hit, [hit] if hit in self.planned else []))
-        return list(found)
+            yield [task for hit in hits for task in jobs.get(hit, [hit] if hit in self.planned else [])]
 
     @property
     def items(self) -> dict[str, list[str]]:
@@ -447,15 +448,16 @@ def select(build: Build, words: Sequence[str]) -> Selection:
     jobs = {plan.task: plan for plan in build.plans}
     targets = {one.output.path: task for task, one in build.planned.items()}
     items = build.items
+    broken = [name for name, plan in jobs.items() if plan.problems]
     images: set[str] = set()
     one_by_one: set[str] = set()
     selected_jobs: set[str] = set(jobs) if not words else set()
     problems = []
-    for word in words:
-        task = targets.get(posixpath.normpath(word), word)
-        found = set(build.find([task]) or items.get(task, []))
+    tasks = [targets.get(posixpath.normpath(word), word) for word in words]
+    for word, task, named in zip(words, tasks, build.find_each(tasks), strict=True):
+        found = set(named or items.get(task, []))
         job = task.partition(":")[0]
-        of_broken = {name for name, plan in jobs.items() if plan.problems and fnmatch.fnmatch(name, job)}
+        of_broken = {name for name in broken if fnmatch.fnmatch(name, job)}
         if not found and not of_broken and task not in jobs:
             near = did_you_mean(word, [*jobs, *build.planned, *items, *targets])
             what = f"'{word}' is not a job, an image or a derived file{near}"

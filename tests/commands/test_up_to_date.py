@@ -6,7 +6,7 @@ import json
 import os
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -15,7 +15,7 @@ import pytest
 
 import imagegen.tasks
 from imagegen.backends.registry import registry
-from imagegen.commands.build import Build
+from imagegen.commands.build import Build, select
 from imagegen.commands.command_line import Invocation, read_invocation
 from imagegen.config.settings import Settings
 from imagegen.execute.decisions import record_decision
@@ -118,3 +118,26 @@ def test_doit_has_tasks_for_fresh_images_only_if_one_is_named(root: Path, words:
     build(root)
     found = Build(root, read_invocation(words))
     assert sorted(task for task, one in found.planned.items() if found.needs_task(one)) == needed
+
+
+class Counted(dict[str, Any]):
+    """A mapping that counts how often all of it is looked at."""
+
+    looks = 0
+
+    def __iter__(self) -> Iterator[str]:
+        self.looks += 1
+        return super().__iter__()
+
+    def items(self) -> Any:
+        self.looks += 1
+        return super().items()
+
+
+def test_many_words_are_looked_up_as_quickly_as_one(root: Path) -> None:
+    found = Build(root, read_invocation(["why"]))
+    found.planned = Counted(found.planned)
+    assert select(found, ["kin:yrr"]).images == ("kin:yrr",)
+    once = found.planned.looks
+    assert select(found, ["kin:yrr", "assets/kin/okka.png"] * 20).images == ("kin:yrr", "kin:okka")
+    assert found.planned.looks == 2 * once
