@@ -43,6 +43,7 @@ __all__ = [
     "encode_output",
     "failure_outcome",
     "make_line",
+    "record_output",
     "replace_output",
     "restore_image",
     "write_file",
@@ -142,8 +143,12 @@ class _Blocked(Exception):  # noqa: N818 - internal
 
 def write_output(project: Project, output: Output, image: StoredImage) -> None:
     """Append the output's line, and rename its file into place. Raises OSError, and what `failure_outcome` words."""
-    data = encode_output(project, output, image)
-    line = make_line(output, image.record, data)
+    record_output(project, output, image.record, encode_output(project, output, image))
+
+
+def record_output(project: Project, output: Output, record: ImageCopy | SharedEntry, data: bytes) -> None:
+    """Append the line of an output that is encoded, and rename its file into place. Raises as `write_output` does."""
+    line = make_line(output, record, data)
     known = project.lock(output.job).line_of(output.path, line.sha256)
     if known and (known.sha256, known.fingerprint) == (line.sha256, line.fingerprint):
         # an older release recorded all digits of its origins: nothing is rewritten for that

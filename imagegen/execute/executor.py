@@ -7,13 +7,13 @@ import math
 import queue
 import threading
 from collections import defaultdict
-from collections.abc import Callable, Collection, Hashable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, TypeVar
 
-from imagegen.backends.base import Backend, Cancelled, GenerationError, ServerSlot, TryAnotherServer
+from imagegen.backends.base import Backend, Cancelled, GeneratedImage, GenerationError, ServerSlot, TryAnotherServer
 from imagegen.backends.text import list_first
 from imagegen.calls import StoppedWaiting, call_with_timeout
 from imagegen.errors import Problem
@@ -21,7 +21,9 @@ from imagegen.execute.budget import FREE, Budget, Payment, check_prices, describ
 from imagegen.execute.build_image import NotStoredError, failure_outcome, restore_image
 from imagegen.execute.decisions import choose_seed, record_model
 from imagegen.execute.events import Event, Outcome, ProgressEvent, StaleOutput, Started
+from imagegen.execute.finishing import AT_A_TIME, FinishingRoom, Place
 from imagegen.execute.generation import Generation
+from imagegen.execute.image_queue import ImageQueue
 from imagegen.execute.paid_images import LOST_BEFORE, find_paid_image, unpaid_problem
 from imagegen.execute.shared_store import SharedStoreClient
 from imagegen.execute.stored_images import StoredImages
@@ -64,14 +66,19 @@ class _Prepared:
 
 
 @dataclass(frozen=True)
+class _Left:
+    """An image left its place at the backend."""
+
+
+@dataclass(frozen=True)
 class _Built:
-    """An image left its server. future: the works that another server is to generate, if any."""
+    """An image is finished. future: the works that another server is to generate, if any."""
 
     key: str
     future: Future[Sequence[StaleOutput]]
 
 
-_Message = _Added | _Dropped | _Prepared | _Built
+_Message = _Added | _Dropped | _Prepared | _Left | _Built
 
 
 @dataclass
@@ -101,6 +108,7 @@ class Executor:
     """Why nothing more is generated: it would be lost."""
     _begun: set[str] = field(default_factory=set)
     """Keys of images whose attempts were begun in this run."""
+    _finishing: FinishingRoom = field(default_factory=FinishingRoom)
 
     def add(self, work: StaleOutput) -> None:
         """Add announced work: what it is made from is there now. From any thread."""
@@ -226,10 +234,11 @@ class Executor:
     def _generate_all(self, jobs: Sequence[list[StaleOutput]]) -> None:
         """Prepare the jobs side by side, and generate each one's images as soon as it is prepared."""
         most = max(1, self.backend.in_flight)
-        waiting = _ImageQueue(self.backend.batch_key)
+        waiting = ImageQueue(self.backend.batch_key)
         unprepared = {job[0].output.job: [work for work in job if work.output.task not in self._later] for job in jobs}
-        busy: set[str] = set()  # keys of the images that are being generated
-        with ThreadPoolExecutor(_PREPARING) as preparers, ThreadPoolExecutor(most) as generators:
+        busy: set[str] = set()  # keys of the images that are being generated or finished
+        places = most
+        with ThreadPoolExecutor(_PREPARING) as preparers, ThreadPoolExecutor(most + AT_A_TIME) as builders:
             for job in jobs:
                 preparing = preparers.submit(self._prepare, job)
                 self._put_when_done(preparing, _Prepared(job[0].output.job, preparing))
@@ -237,13 +246,16 @@ class Executor:
                 if self.stop.is_set():
                     self._cancel(waiting.clear())
                     self._later.clear()
-                while len(busy) < most and (following := self._next(waiting, busy)):
-                    key = following[0][0].key
-                    busy.add(key)
-                    building = generators.submit(self._build, *following)
-                    self._put_when_done(building, _Built(key, building))
+                while places and len(busy) < most + AT_A_TIME and (following := self._next(waiting, busy)):
+                    works, slot = following
+                    places -= 1
+                    busy.add(works[0].key)
+                    building = builders.submit(self._build, works, Place(slot, lambda: self._inbox.put(_Left())))
+                    self._put_when_done(building, _Built(works[0].key, building))
                 for message in self._wait(list(unprepared)):
-                    if isinstance(message, _Built):
+                    if isinstance(message, _Left):
+                        places += 1
+                    elif isinstance(message, _Built):
                         busy.remove(message.key)
                         waiting.add(message.future.result())
                     else:
@@ -253,7 +265,7 @@ class Executor:
         future.add_done_callback(lambda _: self._inbox.put(message))
 
     def _update(
-        self, message: _Prepared | _Added | _Dropped, unprepared: dict[str, list[StaleOutput]], waiting: _ImageQueue
+        self, message: _Prepared | _Added | _Dropped, unprepared: dict[str, list[StaleOutput]], waiting: ImageQueue
     ) -> None:
         """Let works wait to be generated, or forget them, as the message says. unprepared: by job."""
         if isinstance(message, _Prepared):
@@ -271,7 +283,7 @@ class Executor:
             else:
                 waiting.add([message.work])
 
-    def _next(self, waiting: _ImageQueue, busy: Collection[str]) -> tuple[list[StaleOutput], ServerSlot] | None:
+    def _next(self, waiting: ImageQueue, busy: Collection[str]) -> tuple[list[StaleOutput], ServerSlot] | None:
         """Return the works of the next image, and room for it at a server; None if there is none."""
         counts = waiting.counts(busy)
         found = self.backend.pick_server(counts) if counts else None
@@ -286,7 +298,7 @@ class Executor:
                 messages.append(self._inbox.get_nowait())
         return sorted(messages, key=lambda one: jobs.index(one.job) if isinstance(one, _Prepared) else len(jobs))
 
-    def _build(self, works: Sequence[StaleOutput], slot: ServerSlot) -> Sequence[StaleOutput]:
+    def _build(self, works: Sequence[StaleOutput], place: Place) -> Sequence[StaleOutput]:
         """Generate the image of outputs with one fingerprint, and restore it for all but the first.
 
         Returns:
@@ -295,11 +307,11 @@ class Executor:
         first, *others = works
         try:
             # a job that was prepared earlier may have had the same image
-            outcome = (first.key in self._tried and self._restore(first)) or self._generate(first, slot)
+            outcome = (first.key in self._tried and self._restore(first)) or self._generate(first, place)
         except TryAnotherServer:  # with the seed that was chosen meanwhile
             return [replace(work, output=self.project.with_decisions(work.output)) for work in works]
         finally:
-            slot.release()
+            place.leave()
         self._tried.add(first.key)
         self.on_event(outcome)
         for work in others:
@@ -311,7 +323,7 @@ class Executor:
     def _restore(self, work: StaleOutput) -> Outcome | None:
         return restore_image(self.project, self.images, work)
 
-    def _generate(self, work: StaleOutput, slot: ServerSlot) -> Outcome:
+    def _generate(self, work: StaleOutput, place: Place) -> Outcome:
         payment = FREE
         try:
             if self._not_stored:
@@ -327,8 +339,11 @@ class Executor:
             self.on_event(Started(output))
             files = self.project.reference_files(output)
             progress = ImageProgress(output.timeout_s, self.cancel, attempt, self._reporter(output), files)
-            image = Generation(self.project, self.backend, work, attempt, progress, self.shared, payment)
-            outcome = image.run(slot)
+            image = Generation(
+                self.project, self.backend, work, attempt, progress, self._finishing.core, self.shared, payment
+            )
+            arrived = image.generate(place.slot)
+            outcome = arrived if isinstance(arrived, Outcome) else self._finish(image, arrived, place)
             if payment.state != "lost":
                 return outcome
             if outcome.problem:
@@ -345,6 +360,13 @@ class Executor:
             return outcome
         finally:
             payment.release()
+
+    def _finish(self, image: Generation, made: GeneratedImage, place: Place) -> Outcome:
+        """Finish an image that has arrived. The next one has its place as soon as that can cost no more images."""
+        with self._finishing.hold(image.memory_bytes(made)):
+            if image.is_cheap:
+                place.leave()
+            return image.finish(made, place.leave)
 
     def _reserve(self, work: StaleOutput) -> Payment:
         """Reserve the image's price. Raises GenerationError if it must not be paid, or was and is kept as a file."""
@@ -380,39 +402,3 @@ def _with_loss(outcome: Outcome) -> Outcome:
 def _held_up(tasks: Collection[str]) -> Problem:
     """Return the problem of a job's other images: none is queued if any of them, such as these, has a problem."""
     return Problem("", f"not started, because preflight found problems with {list_first(tasks, _NAMED)}", "")
-
-
-class _ImageQueue:
-    """Works that wait to be generated, in the order in which they came, by batch key. batch_key: of their requests."""
-
-    def __init__(self, batch_key: Callable[[Request], Hashable]) -> None:
-        self._batch_key = batch_key
-        self._batches: dict[Hashable, dict[str, list[StaleOutput]]] = {}
-        self._last: Hashable = ""
-
-    def __bool__(self) -> bool:
-        return any(self._batches.values())
-
-    def add(self, works: Iterable[StaleOutput]) -> None:
-        """Add works at the end."""
-        for work in works:
-            batch = self._batches.setdefault(self._batch_key(work.output.request), {})
-            batch.setdefault(work.key, []).append(work)
-
-    def counts(self, busy: Collection[str]) -> dict[Hashable, int]:
-        """Count the images that can be taken, by batch key; that of the last image comes first. busy: as for `take`."""
-        keys = sorted(self._batches, key=lambda key: key != self._last)
-        counts = {key: len(batch) - sum(one in batch for one in busy) for key in keys if (batch := self._batches[key])}
-        return {key: count for key, count in counts.items() if count}
-
-    def take(self, busy: Collection[str], batch_key: Hashable) -> list[StaleOutput]:
-        """Take the works of the first image of this batch. busy: keys of images that are being generated; not those."""
-        self._last = batch_key
-        batch = self._batches[batch_key]
-        return batch.pop(next(key for key in batch if key not in busy))
-
-    def clear(self) -> list[StaleOutput]:
-        """Take all works."""
-        works = [work for batch in self._batches.values() for same in batch.values() for work in same]
-        self._batches.clear()
-        return works

@@ -7,7 +7,10 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import threading
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeVar
 
 from imagegen.backends.base import (
     Backend,
@@ -21,7 +24,7 @@ from imagegen.backends.base import (
 from imagegen.backends.guard import FaultyImageError
 from imagegen.errors import ImagegenError
 from imagegen.execute.budget import FREE, Payment
-from imagegen.execute.build_image import NotStoredError, failure_outcome, write_output
+from imagegen.execute.build_image import NotStoredError, encode_output, failure_outcome, record_output
 from imagegen.execute.decisions import record_decision, timestamp
 from imagegen.execute.events import Outcome, StaleOutput
 from imagegen.execute.paid_images import keep_paid_image, kept_problem, use_paid_image
@@ -29,20 +32,24 @@ from imagegen.execute.shared_store import SharedStoreClient, is_shared
 from imagegen.execute.stored_images import StoredImage
 from imagegen.execute.worker import ImageAttempt, ImageProgress
 from imagegen.images.formats import BadImage
-from imagegen.images.image_file import ImageFile, verify
-from imagegen.plan.output import Output
+from imagegen.images.image_file import MAX_PIXELS, ImageFile, read_image, verify_file
 from imagegen.plan.record import ACCEPT
 from imagegen.project import Project
 from imagegen.state.store import StoreEntry
 
-__all__ = ["Generation"]
+__all__ = ["CHEAP_S", "Generation"]
+
+CHEAP_S = 1.0
+"""An image that took less is soon generated again. Until one that took longer is stored, nothing takes its place."""
+_Result = TypeVar("_Result")
 
 
 @dataclass
 class Generation:
     """One image on its way from the backend to its file.
 
-    shared: uploads it to the shared store, if there is one. payment: its price.
+    core: a processor core, for decoding and encoding. shared: uploads it to the shared store, if there is one.
+    payment: its price.
     """
 
     project: Project
@@ -50,21 +57,50 @@ class Generation:
     work: StaleOutput
     attempt: ImageAttempt
     progress: ImageProgress
+    core: threading.Semaphore
     shared: SharedStoreClient | None = None
     payment: Payment = FREE
     _made: GeneratedImage | None = None
     """What the backend returned."""
+    _fault: Exception | None = None
+    """A rule that the backend broke, which costs no image."""
+    _seconds: float = 0.0
+    _file: ImageFile | None = None
+    """The image, unless something is wrong with its container."""
     _is_stored: bool = False
 
-    def run(self, slot: ServerSlot) -> Outcome:
-        """Have the backend generate the image, and put it in place. slot: room at a server of the backend.
+    def generate(self, slot: ServerSlot) -> GeneratedImage | Outcome:
+        """Have the backend generate the image. slot: room at a server of the backend.
+
+        Returns:
+            The image, for `finish`; its outcome if it did not arrive.
 
         Raises:
-            NotStoredError: the store could not take the image.
             TryAnotherServer: as the slot does.
         """
+        return self._guard(lambda: self._generate(slot))
+
+    def memory_bytes(self, made: GeneratedImage) -> int:
+        """Return the bytes that the image takes until it is finished: the file, and decoded."""
+        file = self._file
+        return len(made.data) + (4 * min(file.width * file.height, MAX_PIXELS) if file else 0)
+
+    @property
+    def is_cheap(self) -> bool:
+        """Whether others may be generated before it is in the store: if it cannot be kept, they are lost too."""
+        return not self.payment.is_due and self._seconds < CHEAP_S
+
+    def finish(self, made: GeneratedImage, on_safe: Callable[[], None]) -> Outcome:
+        """Put the image in place. Raises NotStoredError if the store could not take it.
+
+        on_safe: called once it is in the store, and nothing is wrong with it for which no more may be paid.
+        """
+        return self._guard(lambda: self._finish(made, on_safe))
+
+    def _guard(self, step: Callable[[], _Result]) -> _Result | Outcome:
+        """Return a step's result, or the outcome of an image that it could not build."""
         try:
-            return self._generate(slot)
+            return step()
         except TryAnotherServer:
             raise
         except NotStoredError as error:
@@ -83,37 +119,43 @@ class Generation:
                     self._made.on_stored()
             return self._fail(error)
 
-    def _generate(self, slot: ServerSlot) -> Outcome:
-        output = self.work.output
-        fault: Exception | None = None
-        flaw = ""
+    def _generate(self, slot: ServerSlot) -> GeneratedImage:
         if self.payment.is_due:
             self.attempt.open()  # after a kill, the next run then knows that it may have been paid for
         try:
             with self.payment:
-                made = self._made = slot.generate(output.request, self.progress)
-        except FaultyImageError as error:  # a broken rule that costs no image
-            made, fault = error.made, error
-            self._made = made
-        seconds = round(self.progress.seconds, 3)
+                made = slot.generate(self.work.output.request, self.progress)
+        except FaultyImageError as error:
+            made, self._fault = error.made, error
+        self._made = made
+        self._seconds = round(self.progress.seconds, 3)
+        with contextlib.suppress(BadImage):  # `_verify` says what is wrong
+            self._file = read_image(made.data, may_be_followed=False)
+        return made
+
+    def _finish(self, made: GeneratedImage, on_safe: Callable[[], None]) -> Outcome:
+        output, flaw = self.work.output, ""
         if self.payment.is_due:
-            entry, without_digest = self._store(made, seconds)
+            entry, without_digest = self._store(made)
             file, flaw = self._verify_paid(made, entry)
         else:
-            file = _verify(output, made)
-            entry, without_digest = self._store(made, seconds, self.shared)
+            file = self._verify(made)
+            entry, without_digest = self._store(made, self.shared)
+        on_safe()
         self.attempt.close(made=True)
         made.on_stored()
-        if fault := fault or without_digest:  # the next run takes its image from the store
+        if fault := self._fault or without_digest:  # the next run takes its image from the store
             return failure_outcome(self.work, fault)
-        write_output(self.project, output, StoredImage(made.data, entry, file=file))
+        with self.core:
+            data = encode_output(self.project, output, StoredImage(made.data, entry, file=file))
+        record_output(self.project, output, entry, data)
         if self.project.accepted(output) is not None:  # it was forced: from now on this one is the image
             record_decision(self.project, output.job, ACCEPT, output.full_slug, None)
         seed = f"seed {output.request.seed}" if output.has_random_seed and output.uses_seed else ""
-        return self.work.outcome("generated", "; ".join(filter(None, [seed, flaw])), seconds=seconds)
+        return self.work.outcome("generated", "; ".join(filter(None, [seed, flaw])), seconds=self._seconds)
 
     def _store(
-        self, made: GeneratedImage, seconds: float, shared: SharedStoreClient | None = None
+        self, made: GeneratedImage, shared: SharedStoreClient | None = None
     ) -> tuple[StoreEntry, ImagegenError | None]:
         """Put the image into the store. Raises NotStoredError.
 
@@ -133,7 +175,7 @@ class Generation:
                 sha256,
                 digest,
                 f"{version} ({made.engine})" if made.engine else version,
-                seconds,
+                self._seconds,
                 timestamp(),
                 facts={**made.facts, **self.attempt.facts},
                 name=output.store_name,
@@ -145,11 +187,25 @@ class Generation:
         self._is_stored = True
         return entry, fault
 
+    def _verify(self, made: GeneratedImage) -> ImageFile:
+        """Check what the backend returned. A size that the job does not ask for may be any. Raises BadImage."""
+        request, fields = self.work.output.request, {} if made.any_size else self.work.output.fields
+        try:
+            with self.core:
+                return verify_file(
+                    self._file or read_image(made.data, may_be_followed=False),
+                    request.width if "width" in fields else None,
+                    request.height if "height" in fields else None,
+                    may_be_flat=made.may_be_flat,
+                )
+        except BadImage as error:
+            raise BadImage(f"{error} (made at {made.server})" if made.server else str(error)) from None
+
     def _verify_paid(self, made: GeneratedImage, entry: StoreEntry) -> tuple[ImageFile, str]:
         """Return the image, which is in the store, and what is wrong with it. Raises UnusableImageError."""
         output, flaw = self.work.output, ""
         try:
-            file = _verify(output, made)
+            file = self._verify(made)
         except BadImage as error:
             file, flaw = use_paid_image(self.project, output, made.data, entry, self.payment, error)
         if self.shared and is_shared(output):
@@ -166,17 +222,3 @@ class Generation:
             kept = kept_problem(self.work.output, keep_paid_image(self.project, self.work.output, self._made.data))
             return dataclasses.replace(outcome, also=(*outcome.also, kept))
         return outcome
-
-
-def _verify(output: Output, made: GeneratedImage) -> ImageFile:
-    """Check what the backend returned. A size that the job does not ask for may be any. Raises BadImage."""
-    request, fields = output.request, {} if made.any_size else output.fields
-    try:
-        return verify(
-            made.data,
-            request.width if "width" in fields else None,
-            request.height if "height" in fields else None,
-            may_be_flat=made.may_be_flat,
-        )
-    except BadImage as error:
-        raise BadImage(f"{error} (made at {made.server})" if made.server else str(error)) from None

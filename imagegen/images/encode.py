@@ -36,7 +36,7 @@ def encode(file: ImageFile, encoding: Encoding, provenance: Provenance | None) -
     """
     provenance = provenance if encoding.metadata == "full" else None
     if file.format == encoding.format == "png":
-        return rewrite_png(file.chunks, provenance)
+        return rewrite_png(file, provenance)
     _refuse_too_long(file.width, file.height, encoding)
     return encode_picture(file.picture, encoding, provenance)
 

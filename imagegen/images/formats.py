@@ -14,7 +14,8 @@ from __future__ import annotations
 import re
 import struct
 import zlib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from typing import cast
 
 from imagegen.config.schema import Format
 
@@ -25,6 +26,7 @@ __all__ = [
     "PNG_VISUAL_CHUNKS",
     "BadImage",
     "Chunk",
+    "copy_png",
     "format_of",
     "is_lossless_webp",
     "jpeg_size",
@@ -96,6 +98,8 @@ _OTHERS = {
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _TEXT = frozenset({b"tEXt", b"zTXt", b"iTXt"})
+_PIXELS = frozenset({b"IDAT", b"fdAT"})
+"""Chunks whose content is a view of the file's bytes, since a copy would take time: it can be written, and compared."""
 
 PNG_ANIMATION = frozenset({b"acTL", b"fcTL", b"fdAT"})
 
@@ -115,7 +119,7 @@ def read_png(data: bytes, *, may_be_followed: bool = True) -> list[Chunk]:
     if not data.startswith(_SIGNATURE):
         raise BadImage("the image has no PNG signature")
     chunks: list[Chunk] = []
-    at = len(_SIGNATURE)
+    view, at = memoryview(data), len(_SIGNATURE)
     while len(data) - at >= 12:
         length, kind = struct.unpack_from(">I4s", data, at)
         end = at + 12 + length
@@ -123,10 +127,10 @@ def read_png(data: bytes, *, may_be_followed: bool = True) -> list[Chunk]:
             raise BadImage(f"the image is corrupt: there is no PNG chunk at byte {at}")
         if end > len(data):
             break
-        payload = data[at + 8 : end - 4]
-        if zlib.crc32(payload, zlib.crc32(kind)).to_bytes(4, "big") != data[end - 4 : end]:
+        if zlib.crc32(view[at + 4 : end - 4]).to_bytes(4, "big") != data[end - 4 : end]:
             raise BadImage(f"the image is corrupt: the checksum of its {kind.decode('ascii')} chunk is wrong")
-        chunks.append((kind, payload))
+        payload = view[at + 8 : end - 4]
+        chunks.append((kind, cast("bytes", payload) if kind in _PIXELS else bytes(payload)))
         if len(chunks) > MAX_CHUNKS:
             raise BadImage(f"the image has more than {MAX_CHUNKS:,} PNG chunks")
         at = end
@@ -139,11 +143,38 @@ def read_png(data: bytes, *, may_be_followed: bool = True) -> list[Chunk]:
 
 def write_png(chunks: Iterable[Chunk]) -> bytes:
     """Return a PNG file of these chunks, in this order."""
-    parts = [_SIGNATURE]
-    for kind, payload in chunks:
-        crc = zlib.crc32(payload, zlib.crc32(kind))
-        parts += [struct.pack(">I", len(payload)), kind, payload, struct.pack(">I", crc)]
-    return b"".join(parts)
+    return b"".join([_SIGNATURE, *(part for chunk in chunks for part in _encoded(chunk))])
+
+
+def _encoded(chunk: Chunk) -> tuple[bytes, bytes, bytes, bytes]:
+    kind, payload = chunk
+    return struct.pack(">I", len(payload)), kind, payload, struct.pack(">I", zlib.crc32(payload, zlib.crc32(kind)))
+
+
+def copy_png(data: bytes, chunks: Iterable[Chunk], keep: Callable[[Chunk], bool], added: Iterable[Chunk] = ()) -> bytes:
+    """Return a copy of a PNG file with some of its chunks, as they stand there.
+
+    Args:
+        data: the file.
+        chunks: all of them, as `read_png` returns them.
+        keep: whether a chunk stays.
+        added: chunks that come before the pixels: some readers look no further.
+
+    """
+    view, parts = memoryview(data), [memoryview(_SIGNATURE)]
+    new: bytes | None = b"".join(part for chunk in added for part in _encoded(chunk))
+    begin = at = len(_SIGNATURE)  # begin: of the chunks that stay and are not copied yet
+    for chunk in chunks:
+        end = at + 12 + len(chunk[1])
+        is_kept = keep(chunk)
+        if not is_kept or (new and chunk[0] in (b"IDAT", b"IEND")):
+            parts.append(view[begin:at])
+            begin = at if is_kept else end
+            if new and chunk[0] in (b"IDAT", b"IEND"):
+                parts.append(memoryview(new))
+                new = None
+        at = end
+    return b"".join([*parts, view[begin:at]])
 
 
 def png_size(chunks: list[Chunk]) -> tuple[int, int]:
@@ -179,6 +210,8 @@ def text_of(chunk: Chunk) -> str | None:
     Compressed text is not read: we write none, and it could be a zip bomb.
     """
     kind, payload = chunk
+    if kind not in _TEXT:
+        return None
     rest = payload.partition(b"\0")[2]
     if kind == b"tEXt":
         return rest.decode("latin-1")

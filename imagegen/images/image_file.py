@@ -14,6 +14,7 @@ from imagegen.images.formats import (
     PNG_VISUAL_CHUNKS,
     BadImage,
     Chunk,
+    copy_png,
     format_of,
     is_lossless_webp,
     jpeg_size,
@@ -25,18 +26,19 @@ from imagegen.images.formats import (
     text_of,
     webp_size,
     write_jpeg,
-    write_png,
 )
 from imagegen.images.metadata import read_orientation
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-__all__ = ["MAX_PIXELS", "ImageFile", "read_image", "verify"]
+__all__ = ["MAX_PIXELS", "ImageFile", "read_image", "verify", "verify_file"]
 
 MAX_PIXELS = 8192 * 8192
 """The largest image that is decoded, in pixels: 256 MiB as RGBA, and below the size at which Pillow warns."""
 
+_PICTURE = PNG_VISUAL_CHUNKS - PNG_ANIMATION
+_LITTLE_TEXT = 1024**2
 _EXIF, _XMP = b"Exif\0\0", b"http://ns.adobe.com/xap/1.0/\0"
 _APP1, _COMMENT = b"\xe1", b"\xfe"
 _APPLICATION = frozenset(bytes([marker]) for marker in range(0xE0, 0xF0))
@@ -93,11 +95,16 @@ class ImageFile:
     def _without_metadata(self) -> bytes:
         """Return the file without what Pillow would expand or parse on opening: compressed text, Exif, further frames.
 
+        A PNG with nothing else than a little text is returned as it is, since a copy costs time.
+
         Pillow warns if those are damaged, which could not be held back for this thread alone.
         """
         if self.format == "png":
-            keep = PNG_VISUAL_CHUNKS - PNG_ANIMATION
-            return write_png(chunk for chunk in self.chunks if chunk[0] in keep)
+            if sum(len(content) for kind, content in self.chunks if kind not in _PICTURE) <= _LITTLE_TEXT and all(
+                kind in _PICTURE or text_of((kind, content)) is not None for kind, content in self.chunks
+            ):
+                return self.data
+            return copy_png(self.data, self.chunks, lambda chunk: chunk[0] in _PICTURE)
         if self.format == "webp":
             return self.data
         return write_jpeg(chunk for chunk in self.chunks if _affects_appearance(chunk))
@@ -200,7 +207,13 @@ def verify(
         BadImage: as `read_image`; or it is larger than `MAX_PIXELS`, not of the size asked for, or flat.
 
     """
-    file = read_image(data, may_be_followed=may_be_followed)
+    return verify_file(read_image(data, may_be_followed=may_be_followed), width, height, may_be_flat=may_be_flat)
+
+
+def verify_file(
+    file: ImageFile, width: int | None = None, height: int | None = None, *, may_be_flat: bool = True
+) -> ImageFile:
+    """Decode the whole image of a file that was read. The arguments are those of `verify`; raises BadImage likewise."""
     actual = (file.width, file.height)
     asked = (file.width if width is None else width, file.height if height is None else height)
     if 0 in actual:

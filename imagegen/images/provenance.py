@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from imagegen.config.schema import Format
-from imagegen.images.formats import PNG_VISUAL_CHUNKS, Chunk, keyword_of, text_chunk, write_png
+from imagegen.images.formats import PNG_VISUAL_CHUNKS, Chunk, copy_png, keyword_of, text_chunk
 from imagegen.images.image_file import ImageFile
 from imagegen.images.metadata import exif_of_comment, is_generated, read_record, xmp_packet
 
@@ -132,23 +132,21 @@ def provenance_options(provenance: Provenance, format_: Format) -> dict[str, byt
     return {**options, "xmp": _xmp_packet_within(provenance, _LONGEST_XMP)}
 
 
-def rewrite_png(chunks: list[Chunk], provenance: Provenance | None) -> bytes:
-    """Return a PNG of these chunks with this provenance in place of any that it has; its pixels stay as encoded.
+def rewrite_png(file: ImageFile, provenance: Provenance | None) -> bytes:
+    """Return a PNG file with this provenance in place of any that it has; its pixels stay as encoded.
 
     With None, the file keeps nothing but what decides its looks. Other metadata (ComfyUI's `prompt` and `workflow`,
     for example) stays otherwise, up to 4 MiB a chunk; XMP does not.
     """
     if provenance is None:
-        return write_png(chunk for chunk in chunks if chunk[0] in PNG_VISUAL_CHUNKS)
+        return copy_png(file.data, file.chunks, lambda chunk: chunk[0] in PNG_VISUAL_CHUNKS)
     ours = (_PARAMETERS, _RECORD, _XMP)
-    kept = [
-        chunk
-        for chunk in chunks
-        if keyword_of(chunk) not in ours and (chunk[0] in PNG_VISUAL_CHUNKS or len(chunk[1]) <= _LARGEST_OTHER)
-    ]
-    # some readers look no further than the pixels
-    at = next((at for at, (kind, _) in enumerate(kept) if kind == b"IDAT"), len(kept) - 1)
-    return write_png([*kept[:at], *provenance_chunks(provenance), *kept[at:]])
+    return copy_png(
+        file.data,
+        file.chunks,
+        lambda one: one[0] in PNG_VISUAL_CHUNKS or (keyword_of(one) not in ours and len(one[1]) <= _LARGEST_OTHER),
+        provenance_chunks(provenance),
+    )
 
 
 def read_provenance(file: ImageFile) -> dict[str, Any] | None:

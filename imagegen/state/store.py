@@ -11,7 +11,7 @@ import json
 import os
 import threading
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 from weakref import WeakValueDictionary
@@ -183,7 +183,9 @@ _ABSENT: Mapping[str, Any] = {
 
 
 def _dump(entry: StoreEntry) -> bytes:
-    fields = {name: value for name, value in asdict(entry).items() if value != _ABSENT.get(name)}
+    fields = {name: value for name, value in vars(entry).items() if value != _ABSENT.get(name)}
+    if entry.encoding:
+        fields["encoding"] = vars(entry.encoding)
     try:
         text = json.dumps(fields, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     except (TypeError, ValueError):  # the image is worth more than what a faulty backend says of it

@@ -20,7 +20,7 @@ from imagegen.execute import generation
 from imagegen.execute.events import Event, Outcome
 from imagegen.execute.forecast import forecast
 from imagegen.execute.run import RunResult, run
-from imagegen.images.image_file import verify
+from imagegen.images.image_file import verify, verify_file
 from imagegen.plan.request import Request
 from imagegen.state import atomic, store
 from tests.execute.test_executor import Bench, Studio
@@ -236,13 +236,13 @@ def test_what_is_forced_is_paid_for_again(paid: Paid) -> None:
 
 def test_it_is_in_the_store_before_it_is_verified(paid: Paid, monkeypatch: pytest.MonkeyPatch) -> None:
     seen = []
-    real = verify
+    real = verify_file
 
     def looking(*args: Any, **kwargs: Any) -> Any:
         seen.append(len(list(paid.folder.project().store.all_entries())))
         return real(*args, **kwargs)
 
-    monkeypatch.setattr(generation, "verify", looking)
+    monkeypatch.setattr(generation, "verify_file", looking)
     paid.run()
     assert seen == [1, 2, 3]
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from imagegen.execute import executor
 from imagegen.execute.events import Event, Outcome
 from imagegen.execute.run import RunResult, run
 from imagegen.images.image_file import verify
@@ -96,6 +97,7 @@ def survives(root: Path, kind: tuple[int, frozenset[str]], after: int, for_calls
         assert not list((root / ".imagegen/tmp").glob("*")), reported
 
 
+@pytest.mark.usefixtures("dear")
 @KINDS
 @REPLACING
 def test_nothing_is_lost_and_all_is_right_once_there_is_room(
@@ -106,6 +108,7 @@ def test_nothing_is_lost_and_all_is_right_once_there_is_room(
 
 
 @pytest.mark.long
+@pytest.mark.usefixtures("dear")
 @KINDS
 @REPLACING
 def test_nothing_is_lost_wherever_the_room_ends(
@@ -115,6 +118,7 @@ def test_nothing_is_lost_wherever_the_room_ends(
         survives(tmp_path / str(after), kind, after, for_calls, replacing)
 
 
+@pytest.mark.usefixtures("dear")
 @pytest.mark.parametrize("in_flight", [1, 3])
 def test_once_there_is_no_room_nothing_more_is_drawn(tmp_path: Path, in_flight: int) -> None:
     folder = ProjectFolder(tmp_path, SMALL_JOB)
@@ -127,6 +131,26 @@ def test_once_there_is_no_room_nothing_more_is_drawn(tmp_path: Path, in_flight: 
     kept = sum(any(store.peek(entry.sha256) for entry in store.entries(one.output.fingerprint)) for one in outcomes)
     assert kept < 6
     assert len(folder.calls()) - kept <= in_flight
+    assert set(folder.build().values()) <= {"generated", "restored"}
+    assert set(folder.states().values()) == {"fresh"}
+
+
+def test_once_there_is_no_room_few_more_are_drawn_of_images_that_are_drawn_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(executor, "AT_A_TIME", 4)
+    folder = ProjectFolder(tmp_path, SMALL_JOB)
+    folder.backend = ScriptedBackend(Script(in_flight=1))
+    folder.job(items=[{"name": f"item {number}", "prompt": f"figure {number}"} for number in range(20)])
+    failing = Failing(tmp_path, FULL, after=30)
+    with pytest.MonkeyPatch.context() as patch, failing.failing(patch):
+        built(folder)
+    project = folder.project()
+    kept = sum(
+        any(project.store.peek(entry.sha256) for entry in entries)
+        for entries in (project.store.entries(output.fingerprint) for output in folder.outputs(project).values())
+    )
+    assert len(folder.calls()) - kept <= 1 + 4
     assert set(folder.build().values()) <= {"generated", "restored"}
     assert set(folder.states().values()) == {"fresh"}
 

@@ -1,6 +1,7 @@
 """Measure what a first build costs per image, compared with a bare loop over the same HTTP calls.
 
-    python tools/bench/first.py [--images 40] [--size 1024] [--fed 100] [--lines 100,1000,10000]
+    python tools/bench/first.py [--images 40] [--size 1024] [--fed 100] [--lines 100,1000,10000] [--small 1000]
+                                [--sync-ms 10]
 
 The fake ComfyUI server is a process of its own and takes no time for an image. The bare loop posts, waits, downloads,
 decodes the PNG and writes it. imagegen does the same with two prompts in flight, and also stores, records and verifies.
@@ -8,7 +9,8 @@ Waiting for the server is left out of both, and so is the first image of each, f
 in none of the steps (the run's start and end, threads, the websocket, the way between steps) is measured in processor
 time only, because by the clock two images are in progress at once.
 
-Two more tables: one server that takes 0.2 s an image, and the cost of a line of the lock file.
+Three more tables: one server that takes 0.2 s an image, small images that take their backend no time, and the cost of a
+line of the lock file. With --sync-ms, each sync of the disk takes so much longer.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ from __future__ import annotations
 import argparse
 import io
 import multiprocessing
+import os
 import tempfile
 import threading
 import time
@@ -122,7 +125,8 @@ class Timed:
             (Connection, "has_prompt", "look-up"),
             (Connection, "_wait", "wait"),
             (Connection, "download", "download"),
-            (generation, "verify", "verify"),
+            (generation, "read_image", "verify"),
+            (generation, "verify_file", "verify"),
             (build_image, "encode", "provenance"),
             (Store, "put", "store"),
             (Store, "add", "store"),
@@ -131,7 +135,8 @@ class Timed:
             (LockFile, "append", "lock file"),
             (build_image, "replace_file", "output"),
             (ServerPlace, "generate", "rest of the backend"),
-            (Generation, "run", "rest of the build"),
+            (Generation, "generate", "rest of the build"),
+            (Generation, "finish", "rest of the build"),
         ]
         with ExitStack() as stack:
             for of, name, said in steps:
@@ -258,6 +263,36 @@ def all_at_once(url: str, images: int, size: int) -> float:
     return ended - begun
 
 
+@contextmanager
+def slow_disk(seconds: float) -> Iterator[list[None]]:
+    """Have each sync of this process take so much longer; yield a list with an entry for each of them."""
+    real = os.fsync
+    calls: list[None] = []
+
+    def fsync(descriptor: int) -> None:
+        calls.append(None)
+        time.sleep(seconds)
+        real(descriptor)
+
+    with mock.patch.object(os, "fsync", fsync):
+        yield calls
+
+
+def small(images: int, sync_s: float) -> None:
+    """Print what an image of 64×64 takes that its backend makes at once."""
+    with tempfile.TemporaryDirectory() as folder, slow_disk(sync_s) as syncs:
+        job(Path(folder), images, 64, "scripted")
+        project = Project(Path(folder), Settings(), {"scripted": ScriptedBackend})
+        outputs = [output for plan in project.plans() for output in plan.outputs]
+        timed = Timed()
+        with timed.whole():
+            run(project, outputs, lambda _: None)
+    whole_s, cpu_s = timed.whole_s / images, timed.whole_cpu / images
+    print(f"\n{images} images of 64×64, each sync {sync_s * 1000:g} ms longer:", end=" ")
+    print(f"{whole_s * 1000:.1f} ms an image by the clock, {cpu_s * 1000:.1f} ms of the processor,", end=" ")
+    print(f"{whole_s / cpu_s:.2f} times as much; {len(syncs) / images:.1f} syncs an image")
+
+
 def lock_line(images: int) -> float:
     """Seconds for one line of the lock file, in a first build of so many images."""
     with tempfile.TemporaryDirectory() as folder:
@@ -276,9 +311,9 @@ def in_a_folder(measured: Callable[..., Timed], *arguments: Any) -> Timed:
         return measured(Path(folder), *arguments)
 
 
-def an_image(images: int, size: int) -> None:
+def an_image(images: int, size: int, sync_s: float) -> None:
     """Print a table of what an image costs, step by step."""
-    with fake_server(0, pause=0.02) as url:
+    with fake_server(0, pause=0.02) as url, slow_disk(sync_s):
         for measured in (bare, ours):
             in_a_folder(measured, url, 1, size)
         plain, timed = in_a_folder(bare, url, images, size), in_a_folder(ours, url, images, size)
@@ -299,7 +334,11 @@ def an_image(images: int, size: int) -> None:
     row("all but waiting", None, None, *wholes)
     print(f"\nThe steps but waiting are {sums[1] / sums[0]:.2f} of the bare loop's by the clock,", end=" ")
     print(f"{sums[3] / sums[2]:.2f} by the processor's time.")
-    print(f"With what is in no step it is {wholes[1] / wholes[0]:.2f} of the bare loop, by the processor's time.\n")
+    print(
+        f"With what is in no step it is {wholes[1] / wholes[0]:.2f} of the bare loop, by the processor's time.", end=" "
+    )
+    clocks = [of.whole_s / images * 1000 for of in (plain, timed)]
+    print(f"By the clock, with all waiting, {clocks[1]:.1f} ms are {clocks[1] / clocks[0]:.2f} of {clocks[0]:.1f}.\n")
 
 
 def one_server(images: int, seconds: float) -> None:
@@ -337,9 +376,13 @@ def main() -> None:
     parser.add_argument("--size", type=int, default=1024)
     parser.add_argument("--fed", type=int, default=100, help="images for the server of 0.2 s")
     parser.add_argument("--lines", default="100,1000,10000")
+    parser.add_argument("--small", type=int, default=1000, help="images of 64×64 that take no time")
+    parser.add_argument("--sync-ms", type=float, default=0, help="milliseconds that each sync takes longer")
     options = parser.parse_args()
-    an_image(options.images, options.size)
+    sync_s = options.sync_ms / 1000
+    an_image(options.images, options.size, sync_s)
     one_server(options.fed, 0.2)
+    small(options.small, sync_s)
     lock_lines([int(count) for count in options.lines.split(",")])
 
 

@@ -90,6 +90,11 @@ FAULTS = (
         ("execute/executor.py", "self._not_stored = NotStoredError(error.cause)\n", "pass\n"),
     ),
     _fault(
+        "images that took long are generated before the earlier one is in the store",
+        "faults/test_disk_full.py::test_nothing_is_lost_and_all_is_right_once_there_is_room[new-full]",
+        ("execute/generation.py", "and self._seconds < CHEAP_S", ""),
+    ),
+    _fault(
         "images are paid for past the budget",
         "execute/test_paid_images.py::test_the_budget_is_never_passed_and_what_costs_nothing_goes_on",
         ("execute/budget.py", "if price is None or price > left:", "if False:"),
@@ -297,7 +302,7 @@ FAULTS = (
         "execute/test_executor.py::test_what_is_no_image_of_the_size_asked_for_is_refused",
         (
             "execute/generation.py",
-            "        else:\n            file = _verify(output, made)\n",
+            "        else:\n            file = self._verify(made)\n",
             "        else:\n            file = None\n",
         ),
     ),
