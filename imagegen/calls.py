@@ -6,11 +6,15 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future, wait
+from functools import partial
+from queue import SimpleQueue
 from typing import TypeVar
 
 __all__ = ["StoppedWaiting", "call_with_timeout", "run_in_daemon_thread"]
 
 _Answer = TypeVar("_Answer")
+_Inbox = SimpleQueue[Callable[[], Callable[[], None]]]
+"""Calls, each of which returns what hands its result on."""
 
 
 class StoppedWaiting(Exception):  # noqa: N818 - it is no error: the user asked for it
@@ -18,20 +22,40 @@ class StoppedWaiting(Exception):  # noqa: N818 - it is no error: the user asked 
 
 
 def run_in_daemon_thread(call: Callable[[], _Answer]) -> Future[_Answer]:
-    """Run a call in a thread of its own that may be left behind; return its result to come.
+    """Run a call in a thread that may be left behind; return its result to come.
 
-    The thread ends with the process at the latest. An executor's threads would be waited for then.
+    The thread ends with the process at the latest. An executor's threads would be waited for then. Once it is done, it
+    takes later calls, so there are no more threads than calls at a time.
     """
     answer: Future[_Answer] = Future()
 
-    def work() -> None:
+    def work() -> Callable[[], None]:
         try:
-            answer.set_result(call())
+            return partial(answer.set_result, call())
         except BaseException as error:  # handed on, whatever it is
-            answer.set_exception(error)
+            return partial(answer.set_exception, error)
 
-    threading.Thread(target=work, name="imagegen-call", daemon=True).start()
+    with _mutex:
+        inbox = _idle.pop() if _idle else None
+    if inbox is None:
+        inbox = SimpleQueue()
+        threading.Thread(target=_take_calls, args=(inbox,), name="imagegen-call", daemon=True).start()
+    inbox.put(work)
     return answer
+
+
+_idle: list[_Inbox] = []
+"""The inboxes of threads that wait for a call, the last one to be used first."""
+_mutex = threading.Lock()
+
+
+def _take_calls(inbox: _Inbox) -> None:
+    while True:
+        answer = inbox.get()()
+        with _mutex:  # first, so that whoever gets the answer finds this thread idle
+            _idle.append(inbox)
+        answer()
+        del answer  # and with it what the call returned
 
 
 def call_with_timeout(

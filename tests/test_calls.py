@@ -38,6 +38,18 @@ def test_whoever_gives_up_waits_no_more() -> None:
     never.set()
 
 
+def test_calls_one_after_another_need_one_thread() -> None:
+    assert len({call_with_timeout(60, threading.get_ident) for _ in range(100)}) == 1
+
+
+def test_a_call_that_goes_on_holds_up_no_other() -> None:
+    never = threading.Event()
+    with pytest.raises(StoppedWaiting):
+        call_with_timeout(60, never.wait, lambda: True)
+    assert call_with_timeout(60, lambda: 3) == 3
+    never.set()
+
+
 def test_what_never_answers_does_not_hold_up_the_end_of_the_process() -> None:
     code = "import threading\nfrom imagegen.calls import call_with_timeout\ntry: call_with_timeout(0.1, threading.Event().wait)\nexcept TimeoutError: print('ended')"
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)

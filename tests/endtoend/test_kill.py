@@ -17,11 +17,14 @@ pytestmark = pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="/pro
 
 CHANGED = [{"name": name, "prompt": f"{name} anew"} for name in ("Mallsing", "Yrr", "Okka")]
 
+ONE_AT_A_TIME = "from imagegen.execute import executor\nexecutor.AT_A_TIME = 0\n"
+"""Each image is finished before the next one is begun, so that each run does the same in the same order."""
+
 
 def prepare(project: ProjectFolder, *, replacing: bool) -> None:
     """A project that has three images to make: new ones, or such as replace earlier ones."""
     shutil.copy(Path(__file__).with_name("faults.py"), project.root / "faults.py")
-    project.write("dodo.py", f"import faults  # noqa: F401\n{DODO}")
+    project.write("dodo.py", f"import faults  # noqa: F401\n{ONE_AT_A_TIME}{DODO}")
     project.job()
     if replacing:
         project.doit()

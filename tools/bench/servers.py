@@ -1,6 +1,6 @@
 """Measure how well several ComfyUI servers are used: one, several, a slow one among fast ones, one that dies.
 
-    python tools/bench/servers.py [--images 100] [--seconds 0.2] [--rounds 3]
+    python tools/bench/servers.py [--images 100] [--seconds 0.2] [--rounds 3] [--many 64] [--size 1024]
 
 Each fake server is a process of its own and generates one image after another, as ComfyUI does. Times are by the
 servers' own clocks, from the start of the first image to the end of the last one. Unequal servers are compared with
@@ -12,8 +12,10 @@ from __future__ import annotations
 
 import argparse
 import heapq
+import itertools
 import multiprocessing
 import os
+import resource
 import statistics
 import subprocess
 import sys
@@ -21,18 +23,21 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from itertools import pairwise
 from multiprocessing.process import BaseProcess
 from multiprocessing.queues import Queue
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
+import psutil
 import requests
 from first import ComfyGraph
 
-from tests.backends.comfyui.fake_server import FakeComfyUI
+from imagegen.images.formats import read_png, text_chunk, write_png
+from tests.backends.comfyui.fake_server import FakeComfyUI, execution
 
 DODO = "from imagegen.tasks import *  # noqa: F403\n"
 
@@ -50,6 +55,41 @@ def serve(seconds: float, told: Queue[str]) -> None:
     with FakeComfyUI(seconds=seconds) as server:
         told.put(server.url)
         time.sleep(3600)
+
+
+def serve_many(count: int, seconds: float, size: int, told: Queue[str]) -> None:
+    """Serve until killed, at so many addresses. Each image is the same noise, with its number in a text chunk."""
+    (head, *rest), numbers = read_png(execution.draw(_noise(size), ["0", 0], "", Path())[0]), itertools.count()
+
+    def encode(*_: object) -> bytes:
+        return write_png([head, text_chunk("number", str(next(numbers))), *rest])
+
+    with (
+        mock.patch.object(execution, "draw", return_value=[b""]),
+        mock.patch.object(execution, "encode", encode),
+        ExitStack() as stack,
+    ):
+        for _ in range(count):
+            told.put(stack.enter_context(FakeComfyUI(seconds=seconds)).url)
+        time.sleep(3600)
+
+
+def _noise(size: int) -> dict[str, Any]:
+    return {"0": {"class_type": "EmptyLatentImage", "inputs": {"width": size, "height": size, "batch_size": 1}}}
+
+
+@contextmanager
+def many_servers(count: int, seconds: float, size: int) -> Iterator[list[Served]]:
+    """So many fake servers in one process."""
+    context = multiprocessing.get_context("spawn")
+    told: Queue[str] = context.Queue()
+    process = context.Process(target=serve_many, args=(count, seconds, size, told), daemon=True)
+    process.start()
+    try:
+        yield [Served(told.get(timeout=60), process) for _ in range(count)]
+    finally:
+        process.kill()
+        process.join()
 
 
 @contextmanager
@@ -70,13 +110,13 @@ def fake_servers(each_s: Sequence[float]) -> Iterator[list[Served]]:
             one.process.join()
 
 
-def start(folder: Path, servers: Sequence[Served], images: int) -> subprocess.Popen[str]:
+def start(folder: Path, servers: Sequence[Served], images: int, size: int = 64) -> subprocess.Popen[str]:
     """`doit` on a job of so many images."""
     (folder / "jobs").mkdir(parents=True)
     (folder / "dodo.py").write_text(DODO)
     (folder / "jobs/bench.yaml").write_text(
         f"backend: comfyui\ncomfyui: {{checkpoint: fake.safetensors}}\nvariants: {images}\n"
-        "generate: {width: 64, height: 64, steps: 4}\nitems: [{name: Fox, prompt: a red fox}]\n"
+        f"generate: {{width: {size}, height: {size}, steps: 4}}\nitems: [{{name: Fox, prompt: a red fox}}]\n"
     )
     return subprocess.Popen(
         [sys.executable, "-m", "doit"],
@@ -202,16 +242,48 @@ def killed(options: argparse.Namespace) -> None:
             print(f"| {number} | {made} | {again} | {end_s - killed_s:.1f} | {idle_s:.1f} |", flush=True)
 
 
+def many(options: argparse.Namespace) -> None:
+    """How many images one client carries."""
+    side = f"{options.size}×{options.size}"
+    print(f"\n{options.many} servers of {options.seconds:g} s an image of {side}, in one process\n")
+    print("| round | images | s | images a second | busy | client, CPU ms an image | servers, CPU ms an image |")
+    print("|---:|---:|---:|---:|---:|---:|---:|")
+    images = options.images * options.many // 10
+    for number in range(1, options.rounds + 1):
+        with many_servers(options.many, options.seconds, options.size) as servers:
+            with tempfile.TemporaryDirectory() as folder:
+                before = psutil.Process(servers[0].process.pid).cpu_times()
+                used = resource.getrusage(resource.RUSAGE_CHILDREN)
+                finish(start(Path(folder), servers, images, options.size), images)
+                client = resource.getrusage(resource.RUSAGE_CHILDREN)
+                after = psutil.Process(servers[0].process.pid).cpu_times()
+            found = [sorted(spans(server).values()) for server in servers]
+        all_spans = [span for one in found for span in one]
+        took_s = max(end for _, end in all_spans) - min(begin for begin, _ in all_spans)
+        client_s = client.ru_utime + client.ru_stime - used.ru_utime - used.ru_stime
+        servers_s = after.user + after.system - before.user - before.system
+        costs = " | ".join(f"{1000 * seconds / images:.1f}" for seconds in (client_s, servers_s))
+        share = images * options.seconds / (took_s * options.many)
+        print(f"| {number} | {images} | {took_s:.1f} | {images / took_s:.1f} | {share:.0%} | {costs} |", flush=True)
+
+
 def main() -> None:
     """Print the tables."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--images", type=int, default=100)
     parser.add_argument("--seconds", type=float, default=0.2)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--many", type=int, default=64, help="servers of the last table")
+    parser.add_argument("--size", type=int, default=1024, help="pixels a side of its images")
+    parser.add_argument("--only-many", action="store_true", help="print only the last table")
     options = parser.parse_args()
+    if options.only_many:
+        many(options)
+        return
     throughput(options)
     slow(options)
     killed(options)
+    many(options)
 
 
 if __name__ == "__main__":

@@ -72,6 +72,7 @@ def test_a_killed_run_leaves_an_image_at_the_server_and_the_next_run_its_own(
     gate = fake.hold("a small figure")
     process = project.start()
     gate.wait_reached()
+    until(project.files)  # the first one is finished beside it
     process.kill()
     process.communicate()
     before = len(project.files())
