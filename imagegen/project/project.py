@@ -261,14 +261,14 @@ class Project:
     def record_fresh_files(self, outputs: Iterable[Output]) -> None:
         """Note the files of these fresh outputs that are not noted as written yet: git may have brought them.
 
-        Raises OSError.
+        Raises OSError: it could not be written.
         """
         found = {}
         for output in outputs:
             key, last = self.hashes.first_key(output.path), self.written_files.last(output.path)
             if key in (None, NEVER) or (last and last.mtime_ns == key[1]):
                 continue
-            state = self.hashes.state(output.path)
+            state = self.hashes.first_state(output.path)
             line = self.lock(output.job).line_of(output.path, state.sha256) if state else None
             if state and line and line.sha256 == state.sha256 and not state.is_pointer:
                 found[output.path] = WrittenFile(state.sha256, key[1], line.fingerprint, line.time, line.backend)

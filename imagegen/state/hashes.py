@@ -30,7 +30,6 @@ __all__ = [
     "Hashes",
     "StatKey",
     "is_conclusive",
-    "is_past_tick",
     "key_of",
     "pointer_sha256",
     "stat_key",
@@ -185,6 +184,11 @@ class Hashes:
         first = self._first.get(path)
         return first[0] if first else None
 
+    def first_state(self, path: str) -> FileState | None:
+        """Return what the file was at that time."""
+        first = self._first.get(path)
+        return first[1] if first else None
+
     def save(self, temporary: Path) -> None:
         """Keep what was learned for the next run. Raises OSError."""
         with self._mutex:
@@ -232,12 +236,6 @@ def is_conclusive(key: StatKey) -> bool:
     decisive = mtime_ns if mtime_ns <= now or os.name == "nt" else ctime_ns
     tick = COARSE_TICK_NS if decisive % 1_000_000_000 == 0 else TICK_NS
     return decisive + tick < now or decisive > now + _LARGEST_SKEW_NS
-
-
-def is_past_tick(mtime_ns: int) -> bool:
-    """Return whether a file of this mtime would get another one if it were changed now."""
-    tick = COARSE_TICK_NS if mtime_ns % 1_000_000_000 == 0 else TICK_NS
-    return mtime_ns + tick < time.time_ns()
 
 
 def _read_state(path: str, size: int) -> FileState:

@@ -122,13 +122,14 @@ def test_a_file_stood_as_when_its_content_was_first_told_or_the_build_wrote_it(t
     file = put(tmp_path / "a.png", b"data")
     hashes(tmp_path).save(tmp_path / "tmp")
     known = hashes(tmp_path)
-    assert known.first_key("a.png") is None
+    assert (known.first_key("a.png"), known.first_state("a.png")) == (None, None)
     known.state("a.png")
     before = stat_key(file)
     assert known.first_key("a.png") == before
     put(file, b"painted over")
     assert known.state("a.png") == FileState(sha(b"painted over"), 12)
     assert known.first_key("a.png") == before
+    assert known.first_state("a.png") == FileState(sha(b"data"), 4)
     known.record_written("a.png", file.stat(), "told")
     assert known.first_key("a.png") == stat_key(file) != before
 

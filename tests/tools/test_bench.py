@@ -99,6 +99,16 @@ def test_each_command_is_compared_with_a_whole_plan() -> None:
     assert {"why", "verify", "gallery, after a change", "prune -n"} <= {row[0] for row in found}
 
 
+@pytest.mark.long
+def test_of_what_git_grows_by_the_lock_files_share_is_shown() -> None:
+    found = rows(run_bench("git_growth", "--images", "40", "--commits", "2"))
+    assert [row[0] for row in found] == ["one job", "thumbnails and a sheet"]
+    for row in found:
+        for cell in row[2:]:
+            everything, share = re.fullmatch(r"([0-9.]+) \(([0-9.]+)\)", cell).groups()  # type: ignore[union-attr]
+            assert 0 < float(share) < float(everything)
+
+
 def test_what_no_step_took_of_the_processor_is_told_too() -> None:
     def work() -> None:
         until = time.thread_time() + 0.02

@@ -19,6 +19,7 @@ TABLES = (
     ("Projects of every shape", ["shapes.py"], ["shapes.py", "--images", "1000", "--rounds", "3"]),
     ("One change", ["change.py"], ["change.py", "--images", "1000", "--rounds", "3"]),
     ("Commands", ["commands.py"], ["commands.py", "--images", "1000", "--rounds", "1"]),
+    ("In git", ["git_growth.py"], ["git_growth.py", "--images", "1000", "--commits", "5"]),
     ("Where its time goes", ["phases.py"], ["phases.py", "--images", "3000"]),
     ("A first build", ["first.py"], ["first.py", "--lines", "100,1000"]),
     ("Several servers", ["servers.py"], ["servers.py", "--images", "25", "--rounds", "1"]),
@@ -26,7 +27,7 @@ TABLES = (
     ("Beyond this machine", ["simulate.py", "--images", "10000,100000"], ["simulate.py", "--images", "1000,10000"]),
 )
 """Of each: its heading, the command, and its short form."""
-AGAINST = ("noop.py", "shapes.py", "change.py", "commands.py")
+AGAINST = ("noop.py", "shapes.py", "change.py", "commands.py", "git_growth.py")
 """These share their projects, and compare with another installation."""
 
 
