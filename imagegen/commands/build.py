@@ -75,10 +75,14 @@ class PlannedImage:
     result: TaskResult
 
     @property
+    def note(self) -> str:
+        """What `doit list` adds to its path: why it is fresh, if that is not obvious."""
+        return self.verdict.note if self.verdict.state == "fresh" else ""
+
+    @property
     def doc(self) -> str:
         """Its line in `doit list`."""
-        is_noted = self.verdict.state == "fresh" and self.verdict.note
-        return f"{self.output.path} ({self.verdict.note})" if is_noted else self.output.path
+        return f"{self.output.path} ({self.note})" if self.note else self.output.path
 
 
 class Build:
@@ -110,7 +114,7 @@ class Build:
         self._key = project_key(root, invocation)
         self.settings, self.problems = _read_settings(root, invocation)
         self.snapshot = None if self.problems else load_snapshot(root, self.settings, invocation, self._key)
-        if self.snapshot is None or self.snapshot.changed:
+        if self.snapshot is None or not self.snapshot.is_up_to_date:
             with _no_garbage_collection():
                 self._plan()
 
@@ -173,7 +177,7 @@ class Build:
         self._check_freshness(_all_broken(self.root, self.problems) if self.problems else self.project.plans())
 
     def _plan_changes(self, snapshot: Snapshot) -> bool:
-        """Plan what changed in the job files since the snapshot. Returns whether that is all there is to know."""
+        """Plan what changed since the snapshot. Returns whether that is all there is to know."""
         from imagegen.commands.plan_changed import plan_changed
 
         if (found := plan_changed(self.project, snapshot)) is None:
@@ -212,12 +216,14 @@ class Build:
 
     def count_outcomes(self, tasks: Collection[str]) -> Counter[str]:
         """Return how many images of the run ended in each state; tasks: those that doit was to run."""
-        fresh = sum(len(job.outputs) if job.task in tasks else _count_named(job, tasks) for job in self.fresh_jobs)
+        fresh = sum(job.count if job.task in tasks else _count_named(job, tasks) for job in self.fresh_jobs)
         return Counter(outcome.state for outcome in self.outcomes) + Counter(fresh=fresh)
 
     def orphans(self, tasks: Collection[str]) -> list[str]:
         """Return our files that no longer belong to any item of these jobs: it was renamed, or its format changed."""
-        wanted = {one.output.path for one in self.planned.values()}.union(self.snapshot.files if self.snapshot else ())
+        wanted = {one.output.path for one in self.planned.values()}.union(
+            self.snapshot.known_files() if self.snapshot else ()
+        )
         jobs = [plan for plan in self.plans if plan.task in tasks and not plan.problems]
         paths = [path for plan in jobs for path in self.project.lock(plan.name).lines if path not in wanted]
         return [path for path in paths if (self.root / path).exists()]
@@ -334,25 +340,33 @@ class Build:
         self.outcomes.append(outcome)
 
     def _take_snapshot(self) -> None:
-        """Remember that everything is fresh, if it is."""
-        if self.project.has_uploads_due or not self._are_all(_DONE):
+        """Remember what is fresh."""
+        if self.project.has_uploads_due or any(plan.problems for plan in self.plans):
             return
+        built = self._built()
+        fresh = {task: one for task, one in self.planned.items() if self._is_in(one, _DONE, built)}
         with suppress(OSError):  # it only saves the next run some work
-            docs = {task: one.doc for task, one in self.planned.items()}
-            self.project.record_fresh_files(one.output for one in self.planned.values())
-            take_snapshot(self.project, self._key, self.plans, docs, self.snapshot)
+            self.project.record_fresh_files(one.output for one in fresh.values())
+            notes = {task: one.note for task, one in fresh.items()}
+            take_snapshot(self.project, self._key, self.plans, notes, self.snapshot)
 
     def _are_all(self, states: Collection[str]) -> bool:
         """Return whether every image of the project is in one of these states now."""
-        if any(plan.problems for plan in self.plans):
-            return False
-        built = {outcome.output.task for outcome in self.outcomes if outcome.state != "fresh"}
-        return not any(
-            # what was not selected was fresh before its origins were built again
-            (one.result.outcome is None and any(origin.task in built for origin in one.output.origins))
-            or (one.result.outcome or one.verdict).state not in states
-            for one in self.planned.values()
+        built = self._built()
+        return not any(plan.problems for plan in self.plans) and all(
+            self._is_in(one, states, built) for one in self.planned.values()
         )
+
+    def _built(self) -> set[str]:
+        """Return the tasks of the images that were not fresh in this run."""
+        return {outcome.output.task for outcome in self.outcomes if outcome.state != "fresh"}
+
+    def _is_in(self, one: PlannedImage, states: Collection[str], built: Collection[str]) -> bool:
+        """Return whether an image is in one of these states now. built: of `_built`."""
+        if one.result.outcome is not None:
+            return one.result.outcome.state in states
+        # what was not selected was fresh before its origins were built again
+        return one.verdict.state in states and not any(origin.task in built for origin in one.output.origins)
 
     def stop_left_over_servers(self) -> list[str]:
         """Stop the servers that a killed run left if no image needs them any more; return a line for each."""

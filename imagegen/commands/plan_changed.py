@@ -1,124 +1,127 @@
-"""Plan only what changed in the job files since a snapshot was taken.
+"""Plan only what changed since a snapshot was taken.
 
-Their items are compared by key, and only the items that are new are planned. Whatever is not sound then, or follows
-from more than its own item, takes the whole plan.
+`commands.affected` finds the parts of jobs that a change reaches. They are planned by the ordinary planner, together
+with the outputs that they are made from; everything else is as the snapshot says. What is not sound then, or can't be
+attributed to a part, takes the whole plan.
 """
 
 from __future__ import annotations
 
+import json
 import os
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from imagegen.commands.affected import Affected, NeedsWholePlan
 from imagegen.errors import ImagegenError
-from imagegen.state.snapshot import FreshJob, JobParts, Snapshot
+from imagegen.state.snapshot import Snapshot
 
 if TYPE_CHECKING:
     from imagegen.plan.output import Output
     from imagegen.project import JobPlan, Project
 
-__all__ = ["job_parts", "plan_changed"]
-
-
-def job_parts(plans: Sequence[JobPlan], known: Mapping[str, JobParts], named: Collection[str]) -> dict[str, JobParts]:
-    """Return the parts of each job whose outputs follow from their own items; none if an output names another.
-
-    named: files that others name. A job file among them is left out: more than its own outputs follow from it.
-    """
-    if any(origin.where for plan in plans for output in plan.outputs for origin in output.origins):
-        return {}
-    parts = dict(known)
-    for plan in plans:
-        if plan.head:
-            of_items: dict[str, dict[str, str]] = {key: {} for key in plan.items.values()}
-            for output in plan.outputs:
-                of_items[plan.items[output.request.name]][output.slug] = output.path
-            also = known[plan.file].items if plan.file in known else {}
-            parts[plan.file] = JobParts(plan.head, {**also, **of_items})
-    return {file: one for file, one in parts.items() if file not in named}
+__all__ = ["plan_changed"]
 
 
 def plan_changed(project: Project, snapshot: Snapshot) -> tuple[list[JobPlan], Snapshot] | None:
-    """Plan what changed in the changed job files; return the plans, and what the snapshot still says.
+    """Plan what changed; return the plans, and what the snapshot still says. None if everything must be planned.
 
-    Only what is sound and follows from one item alone is planned so. None if everything must be planned.
+    The jobs of the snapshot that is returned have no unfinished parts but those that are planned now.
     """
-    plans: list[JobPlan] = []
-    if not set(snapshot.changed) <= set(snapshot.parts):
-        return None
+    project.sound_locks = snapshot.files
     try:
-        # an image may be the same as one of any job, so that all records are wanted as for the whole plan
-        locks = [project.lock(job.task) for job in snapshot.jobs]
-        for file in snapshot.changed:
-            found = _plan(project, file, snapshot)
-            if found is None:
-                return None
-            plan, snapshot = found
-            plans.append(plan)
-    except ImagegenError:  # the whole plan reports it
+        affected = Affected(project, snapshot)
+        plans = _plan(project, affected)
+        for plan in plans:
+            _check_lock(project, plan, snapshot)
+        rest = _leave_out(snapshot, affected)
+        _check_apart(project.root, plans, affected, rest)
+    except (ImagegenError, NeedsWholePlan, OSError):  # the whole plan reports what is wrong
         return None
-    if any(lock.conflicts for lock in locks) or not _are_apart(project.root, plans, snapshot):
-        return None
-    return plans, snapshot
+    return plans, rest
 
 
-def _plan(project: Project, file: str, snapshot: Snapshot) -> tuple[JobPlan, Snapshot] | None:
-    from imagegen.config.job_files import hash_items
+def _plan(project: Project, affected: Affected) -> list[JobPlan]:
+    """Plan all that is affected, and what that is made from. Raises ImagegenError or NeedsWholePlan."""
+    planned: dict[str, tuple[frozenset[int], JobPlan]] = {}
+    while True:
+        for file, parts in affected.parts.items():
+            if file not in planned or planned[file][0] != parts:
+                planned[file] = frozenset(parts), _plan_job(project, affected, file)
+        plans = [planned[file][1] for file in affected.jobs if file in planned]
+        if any(plan.problems for plan in plans):
+            raise NeedsWholePlan
+        outputs = {output.task: output for plan in plans for output in plan.outputs}
+        origins = {origin.task for output in outputs.values() for origin in output.origins}
+        if origins <= outputs.keys():
+            break
+        affected.add_origins(origins - outputs.keys())
+    plans = project.planner.link(plans)
+    if any(plan.problems for plan in plans):
+        raise NeedsWholePlan
+    return plans
 
-    parts = snapshot.parts.get(file)
-    document = project.planner.document(file, project.inputs.read(file))
-    keys = hash_items(document)
-    if parts is None or keys is None or keys.head != parts.head or len(set(keys.items)) < len(keys.items):
-        return None
-    pairs = list(zip(document.values["items"], keys.items, strict=True))
-    # a job has one item at least
-    changed = [item for item, key in pairs if key not in parts.items] or [pairs[0][0]]
-    plan = project.planner.plan_document(replace(document, values={**document.values, "items": changed}))
-    if plan.problems or not plan.head or any(output.origins for output in plan.outputs):
-        return None
-    return plan, _keep_items(snapshot, file, set(keys.items).difference(plan.items.values()))
+
+def _plan_job(project: Project, affected: Affected, file: str) -> JobPlan:
+    job = affected.jobs[file]
+    if file in affected.whole:
+        return project.planner.plan_of(file, project.inputs.read(file))
+    items = [json.loads(job.parts[part]) for part in sorted(affected.parts[file])]
+    return project.planner.plan_items(file, json.loads(job.head), items)
 
 
-def _keep_items(snapshot: Snapshot, file: str, items: Collection[str]) -> Snapshot:
-    """Return what the snapshot still says if only the items of these keys are unchanged in a job file."""
-    parts = snapshot.parts[file]
-    kept = {key: outputs for key, outputs in parts.items.items() if key in items}
-    gone = {slug: path for key, outputs in parts.items.items() if key not in kept for slug, path in outputs.items()}
-    paths = {file, *gone.values()}
+def _check_lock(project: Project, plan: JobPlan, snapshot: Snapshot) -> None:
+    """Raise NeedsWholePlan if decisions are in conflict, or others have written since the snapshot was compared."""
+    lock = project.lock(plan.name)
+    is_same = lock.name in snapshot.changed or lock.seen == snapshot.files.get(lock.name)
+    if lock.conflicts or not is_same:
+        raise NeedsWholePlan
+
+
+def _leave_out(snapshot: Snapshot, affected: Affected) -> Snapshot:
+    """Return what the snapshot still says without what is planned."""
+    jobs = []
+    for known in snapshot.jobs:
+        file = known.details.file
+        job = affected.jobs[file]
+        planned = range(len(job.results)) if file in affected.whole else affected.parts.get(file, ())
+        job = replace(job, unfinished=set(planned))
+        jobs.append(replace(known, count=known.count - affected.counts[file], details=job))
+    details = {job.details.file: job.details for job in jobs if job.details.file not in affected.whole}
+    outdated = {*snapshot.changed, *affected.outputs.values()}
     return replace(
         snapshot,
-        jobs=tuple(_without(job, gone) if job.task == Path(file).stem else job for job in snapshot.jobs),
-        files={path: known for path, known in snapshot.files.items() if path not in paths},
-        parts={**snapshot.parts, file: replace(parts, items=kept)},
+        jobs=tuple(jobs),
+        details=replace(snapshot.details, jobs=details),
+        outdated=frozenset(outdated),
     )
 
 
-def _without(job: FreshJob, slugs: Collection[str]) -> FreshJob:
-    return replace(job, outputs={slug: doc for slug, doc in job.outputs.items() if slug not in slugs})
+def _check_apart(root: Path, plans: Sequence[JobPlan], affected: Affected, rest: Snapshot) -> None:
+    """Raise NeedsWholePlan if a planned output may have the name or the file of another, or there are too many."""
+    from imagegen.plan.expansion import MAX_OUTPUTS, find_clashes, find_nested_paths
+    from imagegen.plan.output import Output
+
+    counts = {job.details.file: job.count for job in rest.jobs}
+    if any(counts[plan.file] + len(plan.outputs) > MAX_OUTPUTS for plan in plans):
+        raise NeedsWholePlan
+    outputs = [output for plan in plans for output in plan.outputs]
+    if all(affected.outputs.get(output.task) == output.path for output in outputs):
+        return
+    fresh = {job.task: job.outputs for job in rest.jobs}
+    if any(output.slug in fresh[plan.task] for plan in plans for output in plan.outputs):
+        raise NeedsWholePlan
+    everything: list[_Known | Output] = [*map(_Known, rest.known_files()), *outputs]
+    real = {folder: os.path.realpath(root / folder) for folder in {one.path.rpartition("/")[0] for one in everything}}
+    pairs = [*find_clashes(everything, real), *find_nested_paths(everything, real)]
+    if any(isinstance(one, Output) for pair in pairs for one in pair):
+        raise NeedsWholePlan
 
 
 @dataclass(frozen=True)
 class _Known:
-    """An output of which nothing else is known."""
+    """A file of which nothing else is known."""
 
     path: str
-
-
-def _are_apart(root: Path, plans: Sequence[JobPlan], snapshot: Snapshot) -> bool:
-    """Return whether no planned output has the name or the file of another one, and there are not too many."""
-    from imagegen.plan.expansion import MAX_OUTPUTS, find_clashes, find_nested_paths
-    from imagegen.plan.output import Output
-
-    fresh = {job.task: job.outputs for job in snapshot.jobs}
-    for plan in plans:
-        if any(output.slug in fresh[plan.name] for output in plan.outputs):
-            return False
-        if len(fresh[plan.name]) + len(plan.outputs) > MAX_OUTPUTS:
-            return False
-    outputs = [output for plan in plans for output in plan.outputs]
-    everything: list[_Known | Output] = [*map(_Known, snapshot.files), *outputs]
-    real = {folder: os.path.realpath(root / folder) for folder in {one.path.rpartition("/")[0] for one in everything}}
-    pairs = [*find_clashes(everything, real), *find_nested_paths(everything, real)]
-    return not any(isinstance(one, Output) for pair in pairs for one in pair)

@@ -1,16 +1,16 @@
-"""What a run with nothing to do may skip, and why that is safe.
+"""What a run may skip that finds a snapshot, and why that is safe.
 
-The rule: when a run ends with every output of the project fresh, it writes a snapshot. A later run compares
+The rule: when a run ends, it writes a snapshot of the outputs that are fresh then. A later run compares
 
 - a key of everything that a plan follows from and that is no file: this package, the settings, the backends that are
   installed, the names of the job files (`snapshot_key`);
-- the size, times and inode of every file that a plan follows from, of every lock file and of every output;
+- the size, times and inode of every file that a plan follows from, of every lock file and of every fresh output;
 - the digest of each model that was recorded, where it can be known cheaply.
 
-If all of them are the same, every output is still fresh: freshness is a pure function of just these. So nothing is
-read, checked or planned, and doit gets one task per job, and one for each image that is named; `doit` alone doesn't
-get that far (`doit_commands`). If something differs, only what follows from it is planned (`plan_changed`), or, if that
-is not known, everything.
+If all of them are the same, these outputs are still fresh: freshness is a pure function of just these. So nothing is
+read, checked or planned, and doit gets one task per job, and one for each image that is named. If files differ, only
+what they reach is planned, and outputs that were not fresh (`plan_changed`). Whatever is not sound then takes the whole
+plan.
 
 It is safe because a snapshot is only ever a way to do less: a file counts as the same only if it could not have
 been changed without its times showing it, what cannot be compared counts as changed, and a snapshot that is missing,
@@ -55,7 +55,7 @@ def project_key(root: Path, invocation: Invocation) -> str:
 
 
 def load_snapshot(root: Path, settings: Settings, invocation: Invocation, key: str) -> Snapshot | None:
-    """Return what is known to be fresh: all outputs, or all but those of changed job files; None if nothing is.
+    """Return what is known to be fresh: all outputs, or those that no change reaches; None if nothing is.
 
     Args:
         root: the project.
@@ -71,7 +71,7 @@ def load_snapshot(root: Path, settings: Settings, invocation: Invocation, key: s
     snapshot = read_snapshot(root, key)
     if snapshot is None or not all(_is_same_model(*model) for model in snapshot.models):
         return None
-    if snapshot.changed:
+    if not snapshot.is_up_to_date:
         return snapshot if invocation.command == "run" else None
     return snapshot if has_named_images(snapshot, invocation) else None
 
@@ -165,36 +165,39 @@ def _is_among(jobs: Sequence[FreshJob], word: str) -> bool:
 
 
 def take_snapshot(
-    project: Project, key: str, plans: Sequence[JobPlan], docs: Mapping[str, str], before: Snapshot | None = None
+    project: Project, key: str, plans: Sequence[JobPlan], fresh: Mapping[str, str], before: Snapshot | None = None
 ) -> None:
-    """Write the snapshot of a project in which every output is fresh now.
+    """Write the snapshot of a project: what is fresh now, and what it was planned from.
 
     Args:
         project: as it was planned.
         key: of `project_key`, taken before that.
-        plans: of all jobs, or of those that `plan_changed` planned.
-        docs: the line of each output in `doit list`, by its task.
+        plans: of all jobs, or of what `plan_changed` planned; without problems.
+        fresh: by the task of each output of these plans that is fresh, what `doit list` adds to its path.
         before: what was known of the others, if only some were planned.
 
     Raises:
         OSError: it could not be written.
 
     """
-    from imagegen.commands.plan_changed import job_parts
+    from imagegen.commands.job_details import describe_jobs
 
     known = before or Snapshot("", (), {})
-    files = dict(known.files)
+    files = known.known_files()
     models: dict[str, tuple[Mapping[str, object], set[str]]] = {}
     for request, digests in known.models:
         models[json.dumps(request, sort_keys=True)] = (request, set(digests))
+    fresh = dict(fresh)
     for plan in plans:
         lock = project.lock(plan.name)
         files[lock.name] = lock.seen
         for output in plan.outputs:
-            files[output.path] = project.hashes.first_key(output.path)
+            stat = project.hashes.first_key(output.path)
+            if output.task not in fresh or stat is None:
+                fresh.pop(output.task, None)
+                continue
+            files[output.path] = stat
             line = lock.line_of(output.path, None)
-            if files[output.path] is None:
-                return
             if line and line.model_digest:
                 # the line knows the model that was decided in this very run
                 model = line.request.get("model", "")
@@ -205,18 +208,17 @@ def take_snapshot(
     for model_files in looked_at.values():
         files |= model_files
     files |= project.inputs.stats  # last: they know of lock files that others wrote to
-    jobs = {job.task: job for job in known.jobs}
-    for plan in plans:
-        fresh = {output.slug: docs[output.task] for output in plan.outputs}
-        also = jobs[plan.task].outputs if plan.task in jobs else {}
-        jobs[plan.task] = FreshJob(plan.task, plan.doc, {**also, **fresh})
-    snapshot = Snapshot(
-        key,
-        tuple(jobs.values()),
-        files,
-        tuple((request, tuple(sorted(digests))) for name, (request, digests) in models.items() if not looked_at[name]),
-        job_parts(plans, known.parts, project.inputs.named),
+    details = describe_jobs(project, plans, fresh, known.details)
+    descriptions = {job.task: job.description for job in known.jobs} | {plan.task: plan.doc for plan in plans}
+    of_task = {job.task: job for job in details.jobs.values()}
+    jobs = [
+        FreshJob(task, description, sum(1 for _ in of_task[task].fresh()), of_task[task])
+        for task, description in descriptions.items()
+    ]
+    asked = tuple(
+        (request, tuple(sorted(digests))) for name, (request, digests) in models.items() if not looked_at[name]
     )
+    snapshot = Snapshot(key, tuple(jobs), files, asked, details)
     write_snapshot(project.root, snapshot, _ENVIRONMENT, project.temporary)
 
 

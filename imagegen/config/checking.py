@@ -18,9 +18,11 @@ from imagegen.errors import ImagegenError, Problem, did_you_mean
 
 __all__ = [
     "KeyLocations",
+    "build_job",
     "check_item",
     "check_job",
     "check_schema",
+    "is_valid_item",
 ]
 
 
@@ -79,7 +81,7 @@ def check_job(name: str, document: Document, sections: Sections) -> Job:
         problems.append(Problem(document.where(()), "no items: give 'items', or a 'source' that has them, or both"))
     if problems:
         raise ImagegenError(*problems)
-    return _build_job(name, document)
+    return build_job(name, document)
 
 
 def check_item(
@@ -111,6 +113,11 @@ def check_item(
     return (None if problems else _build_item(values, marks["name"])), problems
 
 
+def is_valid_item(values: Mapping[str, Any], sections: Sections) -> bool:
+    """Whether an item has no problems. values: all that is said of it. sections: as for `job_schema`."""
+    return not any(_grammar(sections).item.check(values))
+
+
 def check_schema(backend: str, options: Mapping[str, Any]) -> str:
     """Return why a backend's options are not a valid schema of its section; empty if they are."""
     try:
@@ -121,7 +128,8 @@ def check_schema(backend: str, options: Mapping[str, Any]) -> str:
     return ""
 
 
-def _build_job(name: str, document: Document) -> Job:
+def build_job(name: str, document: Document) -> Job:
+    """Return the job of a document that was checked before: see `check_job`."""
     values: dict[str, Any] = document.values
     generate = dict(values.get("generate", {}))
     seed = generate.pop("seed", {})

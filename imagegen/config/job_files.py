@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import posixpath
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +16,9 @@ from imagegen.errors import ImagegenError, Problem, printable
 __all__ = [
     "JOB_NAME",
     "JOB_SUFFIXES",
-    "JobKeys",
     "find_job_files",
     "find_original",
     "find_stray_files",
-    "hash_items",
     "list_stray_names",
     "name_tasks",
     "resolve_extends",
@@ -261,41 +258,3 @@ def _merge_mappings(
         else:
             values[key] = near[key]
     return values
-
-
-@dataclass(frozen=True)
-class JobKeys:
-    """Hashes of what a job file says, for comparing it with an earlier version."""
-
-    head: str  # of everything but the items
-    items: tuple[str, ...]  # of each, in order
-
-
-def hash_items(document: Document) -> JobKeys | None:
-    """Hash a job in which each output follows only from its own item and from what all share; None for any other.
-
-    A source has items of its own, a sheet shows all of them, derived files follow from images, and seeds in sequence
-    from their positions.
-    """
-    values = document.values
-    items = values.get("items") if isinstance(values, dict) else None
-    if (
-        not isinstance(items, list)
-        or not items
-        or values.keys() & {"source", "derive", "sheet"}
-        or _has_sequence_seeds(values)
-    ):
-        return None
-    head = {key: value for key, value in values.items() if key != "items"}
-    return JobKeys(_hash(head), tuple(map(_hash, items)))
-
-
-def _has_sequence_seeds(values: Mapping[str, Any]) -> bool:
-    generate = values.get("generate")
-    seed = generate.get("seed") if isinstance(generate, dict) else None
-    return isinstance(seed, dict) and seed.get("mode") == "sequence"
-
-
-def _hash(value: object) -> str:
-    """Hash a value. repr distinguishes 7, 7.0, True and '7', and the order of keys, which does no harm."""
-    return hashlib.blake2b(repr(value).encode("utf-8"), digest_size=12).hexdigest()

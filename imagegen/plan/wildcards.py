@@ -23,6 +23,7 @@ from imagegen.plan.prompt_grammar import (
     parse_template,
     refuse_comment,
     split_weight,
+    walk_parts,
 )
 
 __all__ = ["MAX_SIZE", "NO_WILDCARDS", "WILDCARD_FOLDER", "Shape", "Wildcards", "wildcard_path"]
@@ -81,6 +82,21 @@ class Wildcards:
         if shape.size > MAX_SIZE:
             raise ImagegenError(Problem(where, f"{what}: can have more than the {MAX_SIZE} characters of a prompt"))
         return shape
+
+    def list_files(self) -> dict[str, list[str]]:
+        """Return the files that each name stands for that a text was checked with, those that their lines name too."""
+        return {name: sorted(map(wildcard_path, self._names_within(name, set()))) for name in self.lines}
+
+    def _names_within(self, name: str, found: set[str]) -> set[str]:
+        """Add the names of all files that this name stands for to those that were found, and return them."""
+        for one in [one for one in self._texts if _compile_name(name).fullmatch(one)] if "*" in name else [name]:
+            if one not in found:
+                found.add(one)
+                for part in (part for _, template, _ in self._texts[one] for part in walk_parts(template)):
+                    inner = part.wildcard if isinstance(part, Several) else part
+                    if isinstance(inner, Wildcard):
+                        self._names_within(inner.name, found)
+        return found
 
     def _measure(
         self,

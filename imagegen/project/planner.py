@@ -10,10 +10,10 @@ from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from imagegen.backends.base import Backend, Context, Resolved
-from imagegen.config.checking import check_item, check_job
+from imagegen.config.checking import build_job, check_item, check_job, is_valid_item
 from imagegen.config.document import Document, read_document
 from imagegen.config.job import Item, Job
 from imagegen.config.job_files import (
@@ -21,11 +21,11 @@ from imagegen.config.job_files import (
     JOB_SUFFIXES,
     find_job_files,
     find_original,
-    hash_items,
     name_tasks,
     resolve_extends,
 )
 from imagegen.config.paths import LONGEST_PATH, check_name, check_path, count_path_units
+from imagegen.config.schema import ITEM_SCHEMA, Sections
 from imagegen.errors import ImagegenError, Problem, printable
 from imagegen.plan.expansion import BackendCapabilities, Expansion, expand, find_clashes, find_nested_paths
 from imagegen.plan.naming import fold_path
@@ -38,7 +38,7 @@ from imagegen.prompts import SourceItem
 if TYPE_CHECKING:
     from imagegen.project.project import Project
 
-__all__ = ["MAX_PROBLEMS", "JobPlan", "Planner"]
+__all__ = ["MAX_PROBLEMS", "JobPlan", "Planner", "item_values"]
 
 MAX_PROBLEMS = 100
 """Problems of one job that are reported: more of them have a common cause, and a terminal keeps no more lines."""
@@ -61,11 +61,10 @@ class JobPlan:
     """Reported once in a run."""
     backend: str = ""
     """The one that the file names; empty if it names none."""
-    head: str = ""
-    """The hash of the file without its items, from `config.job_files.hash_items`; empty if all of the job must be
-    planned together."""
-    items: Mapping[str, str] = field(default_factory=dict)
-    """The hash of each item, by its name."""
+    values: Mapping[str, Any] = field(default_factory=dict)
+    """What the file says, with what it extends."""
+    source_items: tuple[Mapping[str, Any], ...] = ()
+    """What its prompt source says of items, each as an item of a job file."""
 
     @property
     def doc(self) -> str:
@@ -82,8 +81,12 @@ class Planner:
         self._root = project.root
         self._names: dict[str, list[str]] = {}
         """The files of each job's name."""
+        self.sources: dict[str, set[str]] = defaultdict(set)
+        """By job file, the files that say what its items and rules are: itself, what it extends, its prompt source."""
+        self.section_files: dict[str, set[str]] = defaultdict(set)
+        """By job file, the files that its sections for backends name."""
         inputs = project.inputs
-        self._wildcards = Wildcards(
+        self.wildcards = Wildcards(
             functools.lru_cache(inputs.wildcard_names), inputs.read_wildcard, unread=inputs.unread_wildcards
         )
 
@@ -98,11 +101,17 @@ class Planner:
             self._names[path.stem].append(f"jobs/{path.name}")
         others = instead or {}
         plans = [self._plan(path, task, others.get(path.stem, ())) for path, task in names.items()]
-        return self._linked(self._without_renamed(self._without_clashes(plans)))
+        return self.link(self._without_renamed(self._without_clashes(plans)))
 
     def document(self, file: str, data: bytes) -> Document:
         """Read a job file of this content, with what it extends. Raises ImagegenError."""
-        return resolve_extends(read_document(file, data), self._inputs.read_base)
+        sources = self.sources[file] = {file}
+
+        def read_base(name: str, where: str) -> Document:
+            sources.add(f"jobs/{name}")
+            return self._inputs.read_base(name, where)
+
+        return resolve_extends(read_document(file, data), read_base)
 
     def plan_of(self, file: str, data: bytes, instead: Collection[Decision] = ()) -> JobPlan:
         """Plan a job file of this content. instead: as for `expand_job`."""
@@ -117,18 +126,45 @@ class Planner:
         file, name = document.name, Path(document.name).stem
         plan = JobPlan(name, file, name)
         try:
-            job, items = self._checked(name, document)
-            expansion = self.expand_job(job, items, instead)
+            job, items, of_source = self._checked(name, document)
+            plan = self._expanded(plan, job, items, instead)
         except ImagegenError as error:
             return _broken(plan, *error.problems)
+        return plan if plan.problems else replace(plan, values=document.values, source_items=of_source)
+
+    def plan_items(self, file: str, head: Mapping[str, Any], items: Sequence[Mapping[str, Any]]) -> JobPlan:
+        """Plan some items of a job. Problems have no position.
+
+        Args:
+            file: of the job.
+            head: all that the job says but its items; checked.
+            items: what it or its prompt source says of each; checked.
+        """
+        values = {**{key: value for key, value in head.items() if key != "source"}, "items": list(items)}
+        name = Path(file).stem
+        try:
+            job = build_job(name, Document(file, values, {}))
+            plan = self._expanded(JobPlan(name, file, name), job, job.items)
+        except ImagegenError as error:
+            return _broken(JobPlan(name, file, name), *error.problems)
+        return replace(plan, values=values)
+
+    def are_valid(self, items: Iterable[Mapping[str, Any]]) -> bool:
+        """Whether these are items of a job, by the rules of job files."""
+        for item in items:
+            sections = self._project.backends.sections() if item.keys() - ITEM_SCHEMA.keys() else _NO_SECTIONS
+            if not is_valid_item(item, sections):
+                return False
+        return True
+
+    def _expanded(
+        self, plan: JobPlan, job: Job, items: tuple[Item, ...], instead: Collection[Decision] = ()
+    ) -> JobPlan:
+        """Return the plan with the job's outputs, or its problems. Raises ImagegenError."""
+        expansion = self.expand_job(job, items, instead)
         plan = replace(plan, description=job.description, backend=job.backend or "")
         plan = replace(plan, outputs=expansion.outputs, notes=expansion.notes)
-        if expansion.problems:
-            return _broken(plan, *expansion.problems)
-        if keys := hash_items(document):
-            named = zip((item.name for item in items), keys.items, strict=True)
-            plan = replace(plan, head=keys.head, items=dict(named))
-        return plan
+        return _broken(plan, *expansion.problems) if expansion.problems else plan
 
     def _plan(self, path: Path, task: str, instead: Collection[Decision]) -> JobPlan:
         file = f"jobs/{path.name}"
@@ -144,25 +180,31 @@ class Planner:
         except ImagegenError as error:
             return _broken(JobPlan(path.stem, file, task), *error.problems)
 
-    def _checked(self, name: str, document: Document) -> tuple[Job, tuple[Item, ...]]:
-        """Check the job and its items, with those of its prompt source. Raises ImagegenError with all problems."""
+    def _checked(self, name: str, document: Document) -> tuple[Job, tuple[Item, ...], tuple[Mapping[str, Any], ...]]:
+        """Check the job and its items, with those of its prompt source. Raises ImagegenError with all problems.
+
+        Returns:
+            The job, all items, and what its prompt source says of items.
+
+        """
         problems: list[Problem] = []
         job = None
         items: list[Item] = []
+        of_source: list[Mapping[str, Any]] = []
         try:
             job = check_job(name, document, self._project.backends.sections())
             items += job.items
         except ImagegenError as error:
             problems += error.problems
-        source = document.values.get("source") if isinstance(document.values, dict) else None
-        if isinstance(source, str):
-            try:
-                items += self._source_items(source, document.where(("source",)))
-            except ImagegenError as error:
-                problems += error.problems
+        try:
+            found = self.read_source(document)
+            items += self._check_source_items(found)
+            of_source += map(item_values, found)
+        except ImagegenError as error:
+            problems += error.problems
         if problems or job is None:
             raise ImagegenError(*problems)
-        return job, tuple(items)
+        return job, tuple(items), tuple(of_source)
 
     def _name_problem(self, name: str) -> str:
         if name in self._project.reserved:
@@ -171,16 +213,26 @@ class Planner:
             return f"'{name}' is not a valid job name: use letters, digits, - and _, and begin with a letter or digit"
         return f"another job file has the name '{name}' too: rename one of them"
 
-    def _source_items(self, source: str, where: str) -> list[Item]:
+    def read_source(self, document: Document) -> list[SourceItem]:
+        """Read the items of a job's prompt source, unchecked; none if it names none. Raises ImagegenError."""
+        source = document.values.get("source") if isinstance(document.values, dict) else None
+        if not isinstance(source, str):
+            return []
+        where = document.where(("source",))
         read = _reader(source)
         if read is None:
             what = (
                 f"source: '{source}' is not a prompt source by its suffix: use Markdown (.md, .markdown) or CSV (.csv)"
             )
             raise ImagegenError(Problem(where, what))
+        self.sources[document.name].add(source)
+        return read(source, self._inputs.read_source(source, where))
+
+    def _check_source_items(self, sources: Iterable[SourceItem]) -> list[Item]:
+        """Check the items of a prompt source. Raises ImagegenError with all problems."""
         problems: list[Problem] = []
         items: list[Item] = []
-        for found in read(source, self._inputs.read_source(source, where)):
+        for found in sources:
             overrides = dict(found.overrides)
             if found.negative is not None:
                 if "negative" in overrides:
@@ -209,7 +261,7 @@ class Planner:
 
         def planned(instead: Collection[Decision]) -> Expansion:
             decisions = dict(self._project.lock(job.name).decisions) | {(one.kind, one.output): one for one in instead}
-            return expand(job, items, capabilities, collect_decisions(decisions.values()), self._wildcards)
+            return expand(job, items, capabilities, collect_decisions(decisions.values()), self.wildcards)
 
         merged = self._project.choose_decisions(job.name, lambda decisions: planned(decisions).outputs)
         expansion = planned(instead)
@@ -256,7 +308,13 @@ class Planner:
         def key(item: Item) -> str:
             return json.dumps(item.sections.get(backend.name, {}), sort_keys=True)
 
-        context = Context(self._root, self._project.settings, self._inputs.read_for_section)
+        files = self.section_files[job.file]
+
+        def read(name: str) -> bytes:
+            files.add(name)
+            return self._inputs.read_for_section(name)
+
+        context = Context(self._root, self._project.settings, read)
         for item in items:
             if key(item) in found:
                 continue
@@ -285,8 +343,8 @@ class Planner:
             )
         return (lambda item: found[key(item)]), list(dict.fromkeys(problems))
 
-    def _linked(self, plans: list[JobPlan]) -> list[JobPlan]:
-        """Link outputs to those that they name as their reference images."""
+    def link(self, plans: list[JobPlan]) -> list[JobPlan]:
+        """Link outputs to those that they name as their reference images, which must be among them."""
         everything = [output for plan in plans for output in plan.outputs]
         if not any(origin.where for output in everything for origin in output.origins):
             return plans
@@ -373,6 +431,8 @@ class Planner:
         return bool(find_original(job, [other])) or is_new
 
 
+_NO_SECTIONS: Sections = {}
+"""Of an item that names no backend: then no backend need be asked for its options."""
 _IS_SYNCED = re.compile(r"-(?:DESKTOP|LAPTOP|WIN|PC)-[A-Z0-9]{4,}|MacBook|iMac|sync-conflict")
 """Parts of names that sync tools give to files that two machines changed, and that could be a job's."""
 
@@ -396,6 +456,12 @@ def _reader(source: str) -> Callable[[str, bytes], list[SourceItem]] | None:
 
         return read_csv
     return None
+
+
+def item_values(item: SourceItem) -> dict[str, Any]:
+    """Return what a prompt source says of an item, as a job file would say it."""
+    negative = {} if item.negative is None else {"negative": item.negative}
+    return {"name": item.name, "prompt": item.prompt, **negative, **item.overrides}
 
 
 def _folder_key(job: Job, output: Output) -> str:

@@ -1,7 +1,7 @@
-"""The snapshot of a project in which every output was fresh: how each file was that this follows from.
+"""The snapshot of a project after a run: which outputs were fresh, and how each file was that this follows from.
 
-Its first line is compared in every run, and made so that this takes little more than a look at each file. The second
-line has the details, which are read only if something changed or somebody asks for an output by name.
+Its first line is compared in every run, and made so that this takes little more than a look at each file. The other
+lines have the details, which are read only if something changed or somebody asks for an output by name.
 """
 
 from __future__ import annotations
@@ -13,9 +13,10 @@ import importlib.util
 import json
 import os
 import time
+import zlib
 from array import array
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,11 +24,11 @@ from typing import Any
 
 from imagegen import __version__
 from imagegen.state.atomic import replace_file
+from imagegen.state.details import Details, JobDetails
 from imagegen.state.hashes import TICK_NS, StatKey, is_conclusive
 
 __all__ = [
     "FreshJob",
-    "JobParts",
     "Snapshot",
     "count_fresh",
     "package_mtime_ns",
@@ -37,7 +38,7 @@ __all__ = [
     "write_snapshot",
 ]
 
-VERSION = 5
+VERSION = 6
 
 
 @dataclass(frozen=True)
@@ -46,29 +47,37 @@ class FreshJob:
 
     task: str  # its name in doit
     description: str
-    outputs: Mapping[str, str]  # the line of each in `doit list`, by its slug
+    count: int
+    details: JobDetails
 
-
-@dataclass(frozen=True)
-class JobParts:
-    """What a job was planned from."""
-
-    head: str  # the key of everything but its items
-    items: Mapping[str, Mapping[str, str]]  # by the key of each: the paths of its outputs by slug
+    @property
+    def outputs(self) -> Mapping[str, str]:
+        """The line of each in `doit list`, by its slug."""
+        notes = self.details.notes
+        return {slug: f"{path} ({notes[slug]})" if slug in notes else path for slug, path in self.details.fresh()}
 
 
 @dataclass(frozen=True)
 class Snapshot:
-    """A project in which every output is fresh."""
+    """A project after a run."""
 
     key: str  # of `snapshot_key`
     jobs: tuple[FreshJob, ...]
     files: Mapping[str, StatKey | None]  # by path relative to the project
     models: tuple[tuple[Mapping[str, Any], tuple[str, ...]], ...] = ()
     """For each model whose digest was recorded, a request that names it, and the digests."""
-    parts: Mapping[str, JobParts] = field(default_factory=dict)
-    """By job file, of the jobs whose outputs each follow from their own item."""
+    details: Details = field(default_factory=Details)
     changed: tuple[str, ...] = ()  # the files that changed since
+    outdated: frozenset[str] = frozenset()  # files of which it says nothing any more
+
+    def known_files(self) -> dict[str, StatKey | None]:
+        """Return the files that it still says something of."""
+        return {path: known for path, known in self.files.items() if path not in self.outdated}
+
+    @property
+    def is_up_to_date(self) -> bool:
+        """Whether there is nothing to plan: all was fresh, and no file has changed."""
+        return not (self.changed or any(job.unfinished for job in self.details.jobs.values()))
 
 
 def snapshot_file(root: Path) -> Path:
@@ -152,7 +161,7 @@ def count_fresh(root: Path) -> int | None:
     try:
         with snapshot_file(root).open("rb") as file:
             header = json.loads(file.readline())
-        if header["version"] != VERSION or header["models"]:
+        if header["version"] != VERSION or header["models"] or header["is_unfinished"]:
             return None
         if header["key"] != snapshot_key(root, {}, header["environment"]) or _find_changed(root, header["folders"]):
             return None
@@ -167,24 +176,46 @@ def read_snapshot(root: Path, key: str) -> Snapshot | None:
     Whether the models are the same is left to the caller.
     """
     try:
-        first, _, second = snapshot_file(root).read_bytes().partition(b"\n")
+        first, _, rest = snapshot_file(root).read_bytes().partition(b"\n")
         header = json.loads(first)
-        if header["version"] != VERSION or header["key"] != key:
+        if header["version"] != VERSION or header["key"] != key or header["checksum"] != zlib.crc32(rest):
             return None
-        details = json.loads(second)
-        stats: dict[str, StatKey | None] = {}
-        for folder, (names, packed) in header["folders"].items():
-            stats |= zip([_path(folder, name) for name in names.split("/")], _unpack(packed), strict=True)
+        details = Details.load(rest)
+        of_task = {job.task: job for job in details.jobs.values()}
         return Snapshot(
             key,
-            tuple(FreshJob(task, description, details["outputs"][task]) for task, description, _ in header["jobs"]),
-            stats,
+            tuple(FreshJob(task, description, count, of_task[task]) for task, description, count in header["jobs"]),
+            _Files(header["folders"]),
             tuple((request, tuple(digests)) for request, digests in header["models"]),
-            {file: JobParts(one["head"], one["items"]) for file, one in details["parts"].items()},
+            details,
             tuple(_find_changed(root, header["folders"])),
         )
-    except (OSError, ValueError, TypeError, KeyError, AttributeError):
+    except (OSError, ValueError, TypeError, KeyError, IndexError, AttributeError):
         return None
+
+
+class _Files(Mapping[str, "StatKey | None"]):
+    """The files of a snapshot, unpacked folder by folder when they are asked for."""
+
+    def __init__(self, folders: Mapping[str, Sequence[str]]) -> None:
+        self._packed = dict(folders)
+        self._unpacked: dict[str, dict[str, StatKey | None]] = {}
+
+    def _folder(self, folder: str) -> Mapping[str, StatKey | None]:
+        if folder not in self._unpacked:
+            names, packed = self._packed[folder]
+            self._unpacked[folder] = dict(zip(names.split("/"), _unpack(packed), strict=True))
+        return self._unpacked[folder]
+
+    def __getitem__(self, path: str) -> StatKey | None:
+        folder, _, name = path.rpartition("/")
+        return self._folder(folder)[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return (_path(folder, name) for folder, (names, _) in self._packed.items() for name in names.split("/"))
+
+    def __len__(self) -> int:
+        return sum(names.count("/") + 1 for names, _ in self._packed.values())
 
 
 def write_snapshot(root: Path, snapshot: Snapshot, environment: Iterable[str], temporary: Path) -> bool:
@@ -208,20 +239,22 @@ def write_snapshot(root: Path, snapshot: Snapshot, environment: Iterable[str], t
         return False
     if _find_changed(root, folders):
         return False
+    details = snapshot.details.dump()
     header = {
         "version": VERSION,
         "key": snapshot.key,
         "environment": sorted(environment),
-        "jobs": [(job.task, job.description, len(job.outputs)) for job in snapshot.jobs],
+        "jobs": [(job.task, job.description, job.count) for job in snapshot.jobs],
+        "is_unfinished": any(job.unfinished for job in snapshot.details.jobs.values()),
         "models": snapshot.models,
         "folders": folders,
+        "checksum": zlib.crc32(details),
     }
-    details = {
-        "outputs": {job.task: job.outputs for job in snapshot.jobs},
-        "parts": {file: vars(one) for file, one in snapshot.parts.items()},
-    }
-    lines = (json.dumps(one, separators=(",", ":")) for one in (header, details))
-    replace_file(snapshot_file(root), "\n".join(lines).encode("utf-8"), temporary)
+    data = json.dumps(header, separators=(",", ":")).encode("utf-8") + b"\n" + details
+    with suppress(OSError):
+        if snapshot_file(root).read_bytes() == data:  # as after each run that leaves something as it is
+            return True
+    replace_file(snapshot_file(root), data, temporary)
     return True
 
 

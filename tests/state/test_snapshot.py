@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from imagegen.state.details import Details, JobDetails, PartResult
 from imagegen.state.hashes import stat_key
 from imagegen.state.snapshot import (
     FreshJob,
@@ -80,7 +81,10 @@ def put(path: Path, data: bytes) -> Path:
 def snapshot(tmp_path: Path) -> Snapshot:
     files = {name: stat_key(put(tmp_path / name, b"data")) for name in ("j.yaml", "a.png")}
     models = (({"backend": "b", "model": "m"}, ("aa",)),)
-    return Snapshot("key", (FreshJob("j", "a job", {"a": "a.png", "b": "b.png"}),), files | {"j.lock": None}, models)
+    job = JobDetails("jobs/j.yaml", "j", "{}", ["{}"], notes={"b": "accepted"})
+    job.results = [PartResult({"a": "a.png", "b": "b.png"})]
+    jobs = (FreshJob("j", "a job", 2, job),)
+    return Snapshot("key", jobs, files | {"j.lock": None}, models, Details({job.file: job}))
 
 
 def write(root: Path, snapshot: Snapshot) -> bool:
@@ -96,7 +100,10 @@ def test_it_holds_while_nothing_changes(tmp_path: Path, snapshot: Snapshot) -> N
     assert write(tmp_path, snapshot)
     found = read(tmp_path)
     assert found is not None
-    assert (found.jobs, found.models) == (snapshot.jobs, snapshot.models)
+    assert [(job.task, job.description, job.count, job.outputs) for job in found.jobs] == [
+        ("j", "a job", 2, {"a": "a.png", "b": "b.png (accepted)"})
+    ]
+    assert found.models == snapshot.models
     assert read(tmp_path, "another key") is None
 
 
@@ -186,7 +193,7 @@ def test_it_is_not_taken_of_files_that_changed_since_they_were_read(tmp_path: Pa
 def test_it_waits_for_the_clock_to_tick_after_a_file_was_written(tmp_path: Path, snapshot: Snapshot) -> None:
     (tmp_path / "a.png").write_bytes(b"just now")
     files = {**snapshot.files, "a.png": stat_key(tmp_path / "a.png")}
-    assert write(tmp_path, Snapshot("key", snapshot.jobs, files))
+    assert write(tmp_path, replace(snapshot, files=files))
     with (tmp_path / "a.png").open("r+b") as file:
         file.write(b"soon aft")
     found = read(tmp_path)
@@ -197,7 +204,7 @@ def test_it_waits_for_the_clock_to_tick_after_a_file_was_written(tmp_path: Path,
 def test_a_file_that_is_dated_in_the_future_can_be_in_it(tmp_path: Path, snapshot: Snapshot) -> None:
     future = time.time_ns() + 10**13
     os.utime(tmp_path / "a.png", ns=(future, future))
-    assert write(tmp_path, Snapshot("key", snapshot.jobs, {"a.png": stat_key(tmp_path / "a.png")}))
+    assert write(tmp_path, replace(snapshot, files={"a.png": stat_key(tmp_path / "a.png")}))
     (tmp_path / "a.png").write_bytes(b"date")
     found = read(tmp_path)
     assert found is not None
@@ -207,4 +214,4 @@ def test_a_file_that_is_dated_in_the_future_can_be_in_it(tmp_path: Path, snapsho
 def test_a_file_of_a_server_whose_clock_is_ahead_is_not_trusted(tmp_path: Path, snapshot: Snapshot) -> None:
     ahead = time.time_ns() + 10**10
     files = {"a.png": (4, ahead, 7, ahead)}
-    assert not write(tmp_path, Snapshot("key", snapshot.jobs, files))
+    assert not write(tmp_path, replace(snapshot, files=files))
