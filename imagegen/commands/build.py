@@ -204,9 +204,10 @@ class Build:
                 except ImagegenError as error:
                     broken[output.job] = error.problems
                 else:
+                    task = output.task
                     if verdict.state not in ("fresh", "kept"):
-                        unfinished.add(output.task)
-                    self.planned[output.task] = PlannedImage(output, verdict, TaskResult(output.task))
+                        unfinished.add(task)
+                    self.planned[task] = PlannedImage(output, verdict, TaskResult(task))
         self.planned = {task: one for task, one in self.planned.items() if one.output.job not in broken}
         for plan in plans:
             if plan.name in broken and not plan.problems:
@@ -293,7 +294,8 @@ class Build:
         self._budget = self._budget or Budget(self.settings.budget)
         wanted: dict[str, Output] = {}
         for output in sort_by_origin([self.planned[task].output for task in tasks]):
-            task, planned = output.task, self.planned[output.task]
+            planned = self.planned[output.task]
+            task = planned.result.task
             follows = any(origin.task in wanted for origin in output.origins)
             if planned.verdict.state == "fresh" and task not in forced and not follows:
                 self._record(Outcome(output, "fresh"))

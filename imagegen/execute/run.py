@@ -214,6 +214,7 @@ class BuildScheduler:
         self._awaited = {
             work.output.task: {one.task for one in work.output.origins if one.task in self._unfinished}
             for work in works
+            if work.output.origins
         }
         """By task, the unfinished outputs that it is made from."""
         self._followers: dict[str, list[str]] = defaultdict(list)
@@ -230,7 +231,7 @@ class BuildScheduler:
         works = list(self._unfinished.values())
         waiters = _WAITERS if self._shared else 0
         with ThreadPoolExecutor((os.cpu_count() or 1) + waiters) as self._pool:
-            self._start([work for work in works if not self._awaited[work.output.task]])
+            self._start([work for work in works if not self._awaited.get(work.output.task)])
             self._wait_for_steps()
             threads = self._start_executors(works)
             for thread in threads:
@@ -371,7 +372,7 @@ class BuildScheduler:
                 if outcome.output.origins:
                     for executor in (self._executors or {}).values():
                         executor.drop(task)
-                followers = [self._unfinished[one] for one in self._followers[task] if one in self._unfinished]
+                followers = [self._unfinished[one] for one in self._followers.get(task, ()) if one in self._unfinished]
                 for work in followers:
                     awaited = self._awaited[work.output.task]
                     awaited.discard(task)

@@ -143,7 +143,7 @@ def compare(
         hint = f"bring the file back, from git or a copy; or generate another one: doit -a {output.task}"
         return Verdict("blocked", (Reason("missing"), *reasons), note, line, hint)
     if found.sha256 is None:
-        return Verdict("stale", (Reason("missing"), *reasons) if line else reasons, line=line)
+        return Verdict("stale", (Reason("missing"), *reasons), line=line) if line else _NEW_IMAGE
     if not found.sha256:
         return Verdict("blocked", reasons, "a folder is in its place", line, "move the folder away")
     if found.in_conflict:
@@ -201,7 +201,7 @@ def _forced(forced: bool) -> tuple[Reason, ...]:
 
 def _find_reasons(output: Output, line: OutputLine | None, model_digest: str | None) -> tuple[Reason, ...]:
     if line is None:
-        return (Reason("new"),)
+        return _NEW
     reasons = []
     if line.fingerprint != output.fingerprint:
         found = compare_requests(line.request, output.fields) or [Reason("changed", "request")]
@@ -212,6 +212,11 @@ def _find_reasons(output: Output, line: OutputLine | None, model_digest: str | N
     if model_digest and line.model_digest and model_digest != line.model_digest:
         reasons.append(Reason("model", "model_digest", line.model_digest, model_digest))
     return tuple(reasons)
+
+
+_NEW = (Reason("new"),)
+_NEW_IMAGE = Verdict("stale", _NEW)
+"""One for all: a first build has 100,000 of them."""
 
 
 def _name_origins(reasons: list[Reason], output: Output) -> list[Reason]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
@@ -47,8 +48,16 @@ def select_parameters(
         only_if_given: those of them that count only if the job gives them, and then whatever their value: what the
             backend uses otherwise, from a workflow for example, may not be our default.
     """
-    unchanged = {name for name, default in ADDED_FIELDS.items() if getattr(request, name) == default}
-    return parameters - (only_if_given - {*request.given}) - (unchanged - only_if_given)
+    unchanged = tuple([name for name, default in ADDED_FIELDS.items() if getattr(request, name) == default])
+    return _select(parameters, only_if_given, request.given, unchanged)
+
+
+@functools.lru_cache(maxsize=1024)
+def _select(
+    parameters: frozenset[str], only_if_given: frozenset[str], given: tuple[str, ...], unchanged: tuple[str, ...]
+) -> frozenset[str]:
+    """Return the parameters: the same object for all images of a job that are alike in this."""
+    return parameters - only_if_given.difference(given) - frozenset(unchanged).difference(only_if_given)
 
 
 def canonical_fields(request: Request, parameters: Iterable[str]) -> dict[str, Any]:
@@ -67,5 +76,7 @@ def canonical_fields(request: Request, parameters: Iterable[str]) -> dict[str, A
 
 def fingerprint(fields: Mapping[str, Any]) -> str:
     """Return the SHA-256 (64 hex digits) of the canonical JSON of `canonical_fields`."""
-    text = json.dumps(fields, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
-    return hashlib.sha256(text.encode("utf-8")).hexdigest()
+    return hashlib.sha256(_ENCODER.encode(fields).encode("utf-8")).hexdigest()
+
+
+_ENCODER = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)

@@ -265,8 +265,8 @@ class Project:
         """
         found = {}
         for output in outputs:
-            key, last = self.hashes.first_key(output.path), self.written_files.last(output.path)
-            if key in (None, NEVER) or (last and last.mtime_ns == key[1]):
+            key = self.hashes.first_key(output.path)
+            if key in (None, NEVER) or self.written_files.is_recorded(output.path, key[1]):
                 continue
             state = self.hashes.first_state(output.path)
             line = self.lock(output.job).line_of(output.path, state.sha256) if state else None

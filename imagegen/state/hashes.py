@@ -200,6 +200,7 @@ class Hashes:
                 return
             remembered |= sure
             replace_file(self.memory, json.dumps(remembered, separators=(",", ":")).encode("utf-8"), temporary)
+            self._remembered = None  # seldom asked for after this
 
     def _load(self) -> dict[str, list[Any]]:
         if self._remembered is None:

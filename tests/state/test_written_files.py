@@ -71,3 +71,14 @@ def test_a_short_one_is_left_as_it_is(memory: Path) -> None:
     before = memory.read_bytes()
     found.compact()
     assert memory.read_bytes() == before
+
+
+def test_what_this_process_recorded_is_known_without_reading(memory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = placed(memory)
+    found.record({"a.png": ONE})
+    with monkeypatch.context() as patched:
+        patched.setattr(WrittenFiles, "_read", lambda _: pytest.fail("it was read"))
+        assert found.is_recorded("a.png", ONE.mtime_ns)
+    assert not found.is_recorded("a.png", OTHER.mtime_ns)
+    assert not found.is_recorded("b.png", ONE.mtime_ns)
+    assert placed(memory).is_recorded("a.png", ONE.mtime_ns)
