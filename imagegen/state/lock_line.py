@@ -75,14 +75,12 @@ def _parse_usual(raw: bytes) -> OutputLine | None:
         request, end = _DECODER.raw_decode(fields)
     except (ValueError, RecursionError):
         return None
-    is_sound = (
-        end == len(fields)
-        and "\\u" not in fields
-        and fields.count("[") + fields.count("{") < _MAX_DEPTH
-        and _has_sound_types(tuple(request), tuple(map(type, request.values())))
-    )
-    if not is_sound:
+    if end != len(fields) or "\\u" in fields or fields.count("[") + fields.count("{") >= _MAX_DEPTH:
         return None
+    names = _share_names(tuple(request), tuple(map(type, request.values())))
+    if names is None:
+        return None
+    request = dict(zip(names, request.values(), strict=True))
     encoding = _encoding(kind, int(quality), metadata)
     made = (sha256, int(size), digest, version, float(seconds), time)
     return OutputLine(path, output, fingerprint, encoding, request, *made)
@@ -150,9 +148,10 @@ def _encoding(format: Any, quality: int, metadata: Any) -> Encoding:  # noqa: A0
 
 
 @functools.lru_cache(64)
-def _has_sound_types(names: tuple[str, ...], types: tuple[type, ...]) -> bool:
-    """Return whether the fields of a request have these types. A job's requests are mostly alike."""
-    return all(kind in _REQUEST_TYPES.get(name, (kind,)) for name, kind in zip(names, types, strict=True))
+def _share_names(names: tuple[str, ...], types: tuple[type, ...]) -> tuple[str, ...] | None:
+    """Return the names of a request's fields, once for all requests that have the same; None if a type is wrong."""
+    is_sound = all(kind in _REQUEST_TYPES.get(name, (kind,)) for name, kind in zip(names, types, strict=True))
+    return names if is_sound else None
 
 
 def _check_types(values: Mapping[str, Any], types: Mapping[str, tuple[type, ...]], above: str) -> None:
