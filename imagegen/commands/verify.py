@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 from imagegen.commands.build import Build, select_images
@@ -30,11 +31,14 @@ _STATE_WORDS = {"new": "not generated yet", "pointer": "not fetched (Git LFS)"}
 def verify(build: Build, words: list[str]) -> int:
     """Print whatever is not right, and what to do about it."""
     from imagegen.execute.verify import verify_orphans, verify_outputs, verify_store
+    from imagegen.report.console import StatusLine
 
     planned = select_images(build, words) if words else list(build.planned.values())
     jobs = [plan.name for plan in build.plans if plan.task in words] if words else None
-    images = verify_outputs(build.project, [one.output for one in planned])
-    store = None if words else verify_store(build.project)
+    with StatusLine() as status:
+        outputs = [one.output for one in planned]
+        images = verify_outputs(build.project, outputs, partial(status.count, "files checked"))
+        store = None if words else verify_store(build.project, partial(status.count, "files of the store checked"))
     orphans = verify_orphans(build.project, build.plans, jobs)
     print("\n".join(verified_lines([*images, *orphans], store)), flush=True)
     if broken := [] if words else [problem for plan in build.plans for problem in plan.problems]:

@@ -54,14 +54,25 @@ class Finding:
         return self.state in ("intact", "accepted", "new", "pointer")
 
 
-def verify_outputs(project: Project, outputs: Sequence[Output]) -> list[Finding]:
-    """Check each output's file against its lock line, on all cores. Every byte is read."""
-    return _in_threads(lambda output: _check_output(project, output), outputs)
+def verify_outputs(
+    project: Project, outputs: Sequence[Output], on_progress: Callable[[int, int], None] = lambda _done, _total: None
+) -> list[Finding]:
+    """Check each output's file against its lock line, on all cores. Every byte is read.
+
+    on_progress: called now and then with the number of files that were checked, and that of all.
+    """
+    return _in_threads(lambda output: _check_output(project, output), outputs, on_progress)
 
 
-def verify_store(project: Project) -> list[Finding]:
-    """Check every image of the store against its hash. Raises OSError if the folder cannot be read."""
-    return _in_threads(lambda path: _check_blob(project, path), [path for path, _ in project.store.blobs()])
+def verify_store(
+    project: Project, on_progress: Callable[[int, int], None] = lambda _done, _total: None
+) -> list[Finding]:
+    """Check every image of the store against its hash. on_progress: as for `verify_outputs`.
+
+    Raises OSError if the folder cannot be read.
+    """
+    paths = [path for path, _ in project.store.blobs()]
+    return _in_threads(lambda path: _check_blob(project, path), paths, on_progress)
 
 
 def verify_orphans(project: Project, plans: Collection[JobPlan], jobs: Collection[str] | None) -> list[Finding]:
@@ -78,10 +89,16 @@ def verify_orphans(project: Project, plans: Collection[JobPlan], jobs: Collectio
     return found
 
 
-def _in_threads(work: Callable[[_Thing], Finding], things: Sequence[_Thing]) -> list[Finding]:
+def _in_threads(
+    work: Callable[[_Thing], Finding], things: Sequence[_Thing], on_progress: Callable[[int, int], None]
+) -> list[Finding]:
     parts = [things[at : at + _AT_ONCE] for at in range(0, len(things), _AT_ONCE)]
+    findings: list[Finding] = []
     with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
-        return [found for part in pool.map(lambda part: [work(one) for one in part], parts) for found in part]
+        for found in pool.map(lambda part: [work(one) for one in part], parts):
+            findings += found
+            on_progress(len(findings), len(things))
+    return findings
 
 
 _AT_ONCE = 16

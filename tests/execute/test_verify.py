@@ -160,3 +160,11 @@ def test_lock_files_of_jobs_that_are_gone_are_told(built: ProjectFolder) -> None
 def test_without_its_state_a_clone_is_intact(built: ProjectFolder) -> None:
     shutil.rmtree(built.root / ".imagegen")
     assert wrong(built) == {}
+
+
+def test_how_many_files_are_checked_is_told_up_to_the_last(built: ProjectFolder) -> None:
+    project = built.project()
+    seen: list[tuple[int, int]] = []
+    verify_outputs(project, list(built.outputs(project).values()), lambda *now: seen.append(now))
+    verify_store(project, lambda *now: seen.append(now))
+    assert seen == [(4, 4), (4, 4)]

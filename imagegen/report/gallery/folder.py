@@ -48,13 +48,6 @@ _EARLIER_BOX = (1024, 1024)
 _OURS = re.compile(r"[0-9a-f]{20}[-.]")
 
 
-OnProgress = Callable[[int, int], None]
-
-
-def ignore_progress(done: int, total: int) -> None:
-    """Show nothing."""
-
-
 @dataclass(frozen=True)
 class Written:
     """What became of the gallery: the number of pictures, of new thumbnails, and what kept some from being shown."""
@@ -65,7 +58,9 @@ class Written:
     problems: tuple[Problem, ...] = ()
 
 
-def write_gallery(project: Project, plans: Sequence[JobPlan], on_progress: OnProgress = ignore_progress) -> Written:
+def write_gallery(
+    project: Project, plans: Sequence[JobPlan], on_progress: Callable[[int, int], None] = lambda _done, _total: None
+) -> Written:
     """Bring the gallery up to date.
 
     Args:
@@ -87,7 +82,9 @@ def write_gallery(project: Project, plans: Sequence[JobPlan], on_progress: OnPro
             shutil.rmtree(own / "tmp", ignore_errors=True)
 
 
-def _write(project: Project, plans: Sequence[JobPlan], temporary: Path, on_progress: OnProgress) -> Written:
+def _write(
+    project: Project, plans: Sequence[JobPlan], temporary: Path, on_progress: Callable[[int, int], None]
+) -> Written:
     folder = project.root / FOLDER
     before = digest_of(project.root / PAGE)
     if before == "":
@@ -181,7 +178,7 @@ def create_thumbnails(
     box: tuple[int, int],
     images: Mapping[str, Callable[[], bytes | None]],
     temporary: Path,
-    on_progress: OnProgress = ignore_progress,
+    on_progress: Callable[[int, int], None] = lambda _done, _total: None,
 ) -> tuple[dict[str, Thumbnail], int, dict[str, str]]:
     """Create the thumbnails that do not exist yet.
 
