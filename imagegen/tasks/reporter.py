@@ -152,7 +152,8 @@ class ImagegenReporter(ConsoleReporter):  # type: ignore[misc]  # doit ships no 
 
         waiting = [task for task in images if task in forced or build.planned[task].verdict.state != "fresh"]
         stale = [task for task in waiting if task in forced or build.planned[task].verdict.state == "stale"]
-        times = estimate(build.project, [build.planned[task].output for task in stale]) if stale else {}
+        is_watched = stale and self.outstream.isatty()  # lines alone show no time that is left
+        times = estimate(build.project, [build.planned[task].output for task in stale]) if is_watched else {}
         total = len(waiting) if stale else 0
         return follow_run(self.outstream, os.environ, total, times, quiet=build.invocation.quiet)
 
