@@ -30,7 +30,7 @@ from imagegen.commands.command_line import Call, Invocation, reserved_names
 from imagegen.config.job_files import find_job_files, name_tasks
 from imagegen.config.settings import SETTINGS, Settings
 from imagegen.state.hashes import StatKey, stat_key
-from imagegen.state.snapshot import FreshJob, Snapshot, read_snapshot, snapshot_key, write_snapshot
+from imagegen.state.snapshot import FreshJob, Snapshot, SnapshotFiles, read_snapshot, snapshot_key, write_snapshot
 
 if TYPE_CHECKING:
     from imagegen.backends.base import ModelIdentity
@@ -182,8 +182,8 @@ def take_snapshot(
     """
     from imagegen.commands.job_details import describe_jobs
 
-    known = before or Snapshot("", (), {})
-    files = known.known_files()
+    known = before or Snapshot("", (), SnapshotFiles({}))
+    files: dict[str, StatKey | None] = {}
     models: dict[str, tuple[Mapping[str, object], set[str]]] = {}
     for request, digests in known.models:
         models[json.dumps(request, sort_keys=True)] = (request, set(digests))
@@ -209,16 +209,18 @@ def take_snapshot(
         files |= model_files
     files |= project.inputs.stats  # last: they know of lock files that others wrote to
     details = describe_jobs(project, plans, fresh, known.details)
-    descriptions = {job.task: job.description for job in known.jobs} | {plan.task: plan.doc for plan in plans}
-    of_task = {job.task: job for job in details.jobs.values()}
-    jobs = [
-        FreshJob(task, description, sum(1 for _ in of_task[task].fresh()), of_task[task])
-        for task, description in descriptions.items()
-    ]
+    jobs = {job.task: job for job in known.jobs}
+    for plan in plans:
+        job = details.jobs[plan.file]
+        jobs[plan.task] = FreshJob(plan.task, plan.doc, sum(1 for _ in job.fresh()), job)
     asked = tuple(
         (request, tuple(sorted(digests))) for name, (request, digests) in models.items() if not looked_at[name]
     )
-    snapshot = Snapshot(key, tuple(jobs), files, asked, details)
+    try:
+        all_files = known.files.replaced(known.outdated, files)
+    except OverflowError:  # a time that no file system keeps, or a file that has changed since it was read
+        return
+    snapshot = Snapshot(key, tuple(jobs.values()), all_files, asked, details)
     write_snapshot(project.root, snapshot, _ENVIRONMENT, project.temporary)
 
 

@@ -15,7 +15,6 @@ import os
 import time
 import zlib
 from array import array
-from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -30,6 +29,7 @@ from imagegen.state.hashes import TICK_NS, StatKey, is_conclusive
 __all__ = [
     "FreshJob",
     "Snapshot",
+    "SnapshotFiles",
     "count_fresh",
     "package_mtime_ns",
     "read_snapshot",
@@ -63,7 +63,7 @@ class Snapshot:
 
     key: str  # of `snapshot_key`
     jobs: tuple[FreshJob, ...]
-    files: Mapping[str, StatKey | None]  # by path relative to the project
+    files: SnapshotFiles  # by path relative to the project
     models: tuple[tuple[Mapping[str, Any], tuple[str, ...]], ...] = ()
     """For each model whose digest was recorded, a request that names it, and the digests."""
     details: Details = field(default_factory=Details)
@@ -153,17 +153,26 @@ def _plug_in_mtime_ns(entry: str) -> int:
     return 0
 
 
+_last_look: tuple[Path, bytes, list[str]] | None = None
+"""What `count_fresh` found: the project, the first line of its snapshot, and the files that have changed."""
+
+
 def count_fresh(root: Path) -> int | None:
     """Return how many outputs the project has, if all of them are known to be fresh; else None.
 
     For `doit` alone: without variables of the command line. None also if there is a model to look at.
     """
+    global _last_look
     try:
         with snapshot_file(root).open("rb") as file:
-            header = json.loads(file.readline())
+            first = file.readline()
+        header = json.loads(first)
         if header["version"] != VERSION or header["models"] or header["is_unfinished"]:
             return None
-        if header["key"] != snapshot_key(root, {}, header["environment"]) or _find_changed(root, header["folders"]):
+        if header["key"] != snapshot_key(root, {}, header["environment"]):
+            return None
+        if changed := _find_changed(root, header["folders"]):
+            _last_look = root, first.rstrip(b"\n"), changed
             return None
         return int(sum(count for _, _, count in header["jobs"]))
     except (OSError, ValueError, TypeError, KeyError, AttributeError):
@@ -175,6 +184,8 @@ def read_snapshot(root: Path, key: str) -> Snapshot | None:
 
     Whether the models are the same is left to the caller.
     """
+    global _last_look
+    looked, _last_look = _last_look, None
     try:
         first, _, rest = snapshot_file(root).read_bytes().partition(b"\n")
         header = json.loads(first)
@@ -182,34 +193,34 @@ def read_snapshot(root: Path, key: str) -> Snapshot | None:
             return None
         details = Details.load(rest)
         of_task = {job.task: job for job in details.jobs.values()}
+        is_known = looked is not None and looked[:2] == (root, first)  # a moment ago, by this process
         return Snapshot(
             key,
             tuple(FreshJob(task, description, count, of_task[task]) for task, description, count in header["jobs"]),
-            _Files(header["folders"]),
+            SnapshotFiles(header["folders"]),
             tuple((request, tuple(digests)) for request, digests in header["models"]),
             details,
-            tuple(_find_changed(root, header["folders"])),
+            tuple(looked[2] if looked and is_known else _find_changed(root, header["folders"])),
         )
     except (OSError, ValueError, TypeError, KeyError, IndexError, AttributeError):
         return None
 
 
-class _Files(Mapping[str, "StatKey | None"]):
-    """The files of a snapshot, unpacked folder by folder when they are asked for."""
+class SnapshotFiles(Mapping[str, "StatKey | None"]):
+    """The keys of files by path, as a snapshot keeps them: folder by folder, unpacked when they are asked for.
 
-    def __init__(self, folders: Mapping[str, Sequence[str]]) -> None:
-        self._packed = dict(folders)
+    packed: by folder, the names of its files, and their keys.
+    """
+
+    def __init__(self, packed: Mapping[str, tuple[str, str]]) -> None:
+        self._packed = dict(packed)
         self._unpacked: dict[str, dict[str, StatKey | None]] = {}
-
-    def _folder(self, folder: str) -> Mapping[str, StatKey | None]:
-        if folder not in self._unpacked:
-            names, packed = self._packed[folder]
-            self._unpacked[folder] = dict(zip(names.split("/"), _unpack(packed), strict=True))
-        return self._unpacked[folder]
+        self.added: list[StatKey] = []
+        """Keys of which nobody knows yet whether they would show another change."""
 
     def __getitem__(self, path: str) -> StatKey | None:
         folder, _, name = path.rpartition("/")
-        return self._folder(folder)[name]
+        return self._unpack(folder)[name]
 
     def __iter__(self) -> Iterator[str]:
         return (_path(folder, name) for folder, (names, _) in self._packed.items() for name in names.split("/"))
@@ -217,28 +228,45 @@ class _Files(Mapping[str, "StatKey | None"]):
     def __len__(self) -> int:
         return sum(names.count("/") + 1 for names, _ in self._packed.values())
 
+    def replaced(self, outdated: Iterable[str], new: Mapping[str, StatKey | None]) -> SnapshotFiles:
+        """Return these files without some, and with others. Raises OverflowError: a time that no file system keeps."""
+        folders: dict[str, dict[str, StatKey | None]] = {}
+        for path in (*outdated, *new):
+            folder, _, name = path.rpartition("/")
+            files = folders.get(folder)
+            if files is None:
+                files = folders[folder] = dict(self._unpack(folder)) if folder in self._packed else {}
+            if path in new:
+                files[name] = new[path]
+            else:
+                files.pop(name, None)
+        packed = {folder: ("/".join(files), _pack(files.values())) for folder, files in folders.items()}
+        found = SnapshotFiles({folder: one for folder, one in {**self._packed, **packed}.items() if one[0]})
+        found.added = [key for key in new.values() if key]
+        return found
+
+    def packed(self) -> Mapping[str, tuple[str, str]]:
+        """Return them as they are kept."""
+        return self._packed
+
+    def _unpack(self, folder: str) -> Mapping[str, StatKey | None]:
+        if folder not in self._unpacked:
+            names, packed = self._packed[folder]
+            self._unpacked[folder] = dict(zip(names.split("/"), _unpack(packed), strict=True))
+        return self._unpacked[folder]
+
 
 def write_snapshot(root: Path, snapshot: Snapshot, environment: Iterable[str], temporary: Path) -> bool:
-    """Write the snapshot, if each file is still as it says; return whether it was written. Raises OSError.
+    """Write the snapshot; return whether it was written. Raises OSError.
 
     A file that was written within the last tick of the clock could be changed again without its times showing it; a
-    run that has just written some waits for the tick to pass.
+    run that has just written some waits for the tick to pass. One that has changed since is seen by the next run.
     """
-    keys = [known for known in snapshot.files.values() if known]
-    if not all(map(is_conclusive, keys)):
+    added = snapshot.files.added
+    if not all(map(is_conclusive, added)):
         time.sleep(TICK_NS / 1e9 + 0.001)
-        if not all(map(is_conclusive, keys)):
+        if not all(map(is_conclusive, added)):
             return False
-    by_folder: dict[str, dict[str, StatKey | None]] = defaultdict(dict)
-    for path, known in snapshot.files.items():
-        folder, _, name = path.rpartition("/")
-        by_folder[folder][name] = known
-    try:
-        folders = {folder: ("/".join(files), _pack(files.values())) for folder, files in by_folder.items()}
-    except OverflowError:  # a time that no file system keeps
-        return False
-    if _find_changed(root, folders):
-        return False
     details = snapshot.details.dump()
     header = {
         "version": VERSION,
@@ -247,7 +275,7 @@ def write_snapshot(root: Path, snapshot: Snapshot, environment: Iterable[str], t
         "jobs": [(job.task, job.description, job.count) for job in snapshot.jobs],
         "is_unfinished": any(job.unfinished for job in snapshot.details.jobs.values()),
         "models": snapshot.models,
-        "folders": folders,
+        "folders": snapshot.files.packed(),
         "checksum": zlib.crc32(details),
     }
     data = json.dumps(header, separators=(",", ":")).encode("utf-8") + b"\n" + details

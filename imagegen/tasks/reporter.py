@@ -22,6 +22,7 @@ from imagegen.tasks.commands import run_and_report
 from imagegen.tasks.jobs import add_failed
 
 if TYPE_CHECKING:
+    from imagegen.plan.record import Estimate
     from imagegen.project import JobPlan
     from imagegen.report.live import LiveReport
     from imagegen.report.progress import PlainReport
@@ -147,13 +148,15 @@ class ImagegenReporter(ConsoleReporter):  # type: ignore[misc]  # doit ships no 
 
     def _follow(self, build: Build, images: Sequence[str], forced: set[str]) -> LiveReport | PlainReport:
         """Return what shows the run. A bar counts the images that are not fresh, where any is to be generated."""
-        from imagegen.execute.forecast import estimate
         from imagegen.report.progress import follow_run
 
         waiting = [task for task in images if task in forced or build.planned[task].verdict.state != "fresh"]
         stale = [task for task in waiting if task in forced or build.planned[task].verdict.state == "stale"]
-        is_watched = stale and self.outstream.isatty()  # lines alone show no time that is left
-        times = estimate(build.project, [build.planned[task].output for task in stale]) if is_watched else {}
+        times: Mapping[str, Estimate] = {}
+        if stale and self.outstream.isatty():  # lines alone show no time that is left
+            from imagegen.execute.forecast import estimate
+
+            times = estimate(build.project, [build.planned[task].output for task in stale])
         total = len(waiting) if stale else 0
         return follow_run(self.outstream, os.environ, total, times, quiet=build.invocation.quiet)
 

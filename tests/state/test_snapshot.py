@@ -15,6 +15,7 @@ from imagegen.state.hashes import stat_key
 from imagegen.state.snapshot import (
     FreshJob,
     Snapshot,
+    SnapshotFiles,
     _pack,
     _unpack,
     count_fresh,
@@ -84,7 +85,8 @@ def snapshot(tmp_path: Path) -> Snapshot:
     job = JobDetails("jobs/j.yaml", "j", "{}", ["{}"], notes={"b": "accepted"})
     job.results = [PartResult({"a": "a.png", "b": "b.png"})]
     jobs = (FreshJob("j", "a job", 2, job),)
-    return Snapshot("key", jobs, files | {"j.lock": None}, models, Details({job.file: job}))
+    kept = SnapshotFiles({}).replaced((), files | {"j.lock": None})
+    return Snapshot("key", jobs, kept, models, Details({job.file: job}))
 
 
 def write(root: Path, snapshot: Snapshot) -> bool:
@@ -184,15 +186,25 @@ def test_settings_are_in_the_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert len(keys) == 4
 
 
-def test_it_is_not_taken_of_files_that_changed_since_they_were_read(tmp_path: Path, snapshot: Snapshot) -> None:
+def test_a_file_that_changed_before_it_was_written_is_one_that_has_changed(tmp_path: Path, snapshot: Snapshot) -> None:
     put(tmp_path / "a.png", b"other data")
-    assert not write(tmp_path, snapshot)
-    assert read(tmp_path) is None
+    assert write(tmp_path, snapshot)
+    found = read(tmp_path)
+    assert found is not None
+    assert found.changed == ("a.png",)
+
+
+def test_files_are_replaced_and_left_out(snapshot: Snapshot) -> None:
+    now = snapshot.files.replaced(["a.png", "b/none"], {"b/new.png": (1, 2, 3, 4), "j.lock": (5, 6, 7, 8)})
+    assert dict(now) == {"j.yaml": snapshot.files["j.yaml"], "j.lock": (5, 6, 7, 8), "b/new.png": (1, 2, 3, 4)}
+    assert len(now) == 3
+    assert "a.png" not in now
+    assert len(now.replaced([*now], {})) == 0
 
 
 def test_it_waits_for_the_clock_to_tick_after_a_file_was_written(tmp_path: Path, snapshot: Snapshot) -> None:
     (tmp_path / "a.png").write_bytes(b"just now")
-    files = {**snapshot.files, "a.png": stat_key(tmp_path / "a.png")}
+    files = snapshot.files.replaced((), {"a.png": stat_key(tmp_path / "a.png")})
     assert write(tmp_path, replace(snapshot, files=files))
     with (tmp_path / "a.png").open("r+b") as file:
         file.write(b"soon aft")
@@ -204,7 +216,9 @@ def test_it_waits_for_the_clock_to_tick_after_a_file_was_written(tmp_path: Path,
 def test_a_file_that_is_dated_in_the_future_can_be_in_it(tmp_path: Path, snapshot: Snapshot) -> None:
     future = time.time_ns() + 10**13
     os.utime(tmp_path / "a.png", ns=(future, future))
-    assert write(tmp_path, replace(snapshot, files={"a.png": stat_key(tmp_path / "a.png")}))
+    assert write(
+        tmp_path, replace(snapshot, files=SnapshotFiles({}).replaced((), {"a.png": stat_key(tmp_path / "a.png")}))
+    )
     (tmp_path / "a.png").write_bytes(b"date")
     found = read(tmp_path)
     assert found is not None
@@ -213,5 +227,5 @@ def test_a_file_that_is_dated_in_the_future_can_be_in_it(tmp_path: Path, snapsho
 
 def test_a_file_of_a_server_whose_clock_is_ahead_is_not_trusted(tmp_path: Path, snapshot: Snapshot) -> None:
     ahead = time.time_ns() + 10**10
-    files = {"a.png": (4, ahead, 7, ahead)}
+    files = SnapshotFiles({}).replaced((), {"a.png": (4, ahead, 7, ahead)})
     assert not write(tmp_path, replace(snapshot, files=files))
