@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
+from functools import lru_cache
 from urllib.parse import urlsplit
 
 __all__ = [
@@ -15,6 +16,7 @@ _PRIVATE = ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "fc00::/7")
 """Networks that no one else's server is in (RFC 1918, RFC 4193)."""
 
 
+@lru_cache(256)  # asked for each image, of each of a run's servers
 def is_local(url: str) -> bool:
     """Return whether the address is one of this machine alone."""
     host = get_host(url)

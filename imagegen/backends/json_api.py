@@ -10,11 +10,10 @@ import io
 import json
 import math
 import os
-import threading
 import time
 import zlib
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from typing import Any, ClassVar
@@ -137,7 +136,7 @@ class JsonApi:
         self.url = self.root = url
         self._auth = auth
         self._redactor = SecretRedactor(auth, *secrets)
-        self._threads = threading.local()
+        self._idle: list[Session] = []
 
     def _json(self, method: str, path: str, kind: type = dict, asked: str = "", **arguments: Any) -> Any:
         """Return the answer as JSON of this kind, dict or list. Raises Refused for anything else.
@@ -219,6 +218,7 @@ class JsonApi:
         silence_s: float | None = None,
         *,
         keeps_all: bool = False,
+        reconnects: bool = False,
         **arguments: Any,
     ) -> bytes:
         """Return the body of a success.
@@ -232,6 +232,7 @@ class JsonApi:
                 nothing meanwhile; `math.inf` leaves that to `check`.
             keeps_all: return what came of a success even if it is compressed (it is unpacked if it can be) or longer
                 than `limit` (then that much of it).
+            reconnects: use no connection that was kept: the server may close it at this moment.
             arguments: of `requests`, such as `json`.
         """
         if not (self._auth.isascii() and self._auth.isprintable() and self._auth == self._auth.strip()):
@@ -241,7 +242,8 @@ class JsonApi:
         try:
             with (
                 check_while_reading(check or deadline(WHOLE_S, _too_slow)),
-                self._session().request(
+                self._session(reconnects=reconnects) as session,
+                session.request(
                     method,
                     self.root + path,
                     timeout=(CONNECT_S, ANSWER_S if silence_s is None else min(silence_s, _LONGEST_SILENCE_S)),
@@ -326,13 +328,22 @@ class JsonApi:
     def _set_auth(self) -> str:
         return f"set {self.auth_setting} to the whole header value, such as 'Bearer …'"
 
-    def _session(self) -> Session:
-        """Return this thread's session: requests does not promise that one is safe to share."""
-        if not hasattr(self._threads, "session"):
-            self._threads.session = Session(self.url, self._auth)
-        session = self._threads.session
-        assert isinstance(session, Session)  # noqa: S101 - set above
-        return session
+    @contextmanager
+    def _session(self, *, reconnects: bool) -> Iterator[Session]:
+        """Lend a session: requests does not promise that one is safe to share among threads.
+
+        They are as many as calls at a time, whichever threads make them, and keep a connection each.
+        """
+        try:
+            session = self._idle.pop()
+        except IndexError:
+            session = Session(self.url, self._auth)
+        try:
+            if reconnects:
+                session.close()
+            yield session
+        finally:
+            self._idle.append(session)
 
 
 class TooManyValuesError(ValueError):

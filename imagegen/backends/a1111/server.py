@@ -126,9 +126,10 @@ class Server(JsonApi):
     def generate(self, body: Mapping[str, Any], check: Callable[[], None]) -> tuple[bytes, Mapping[str, Any]]:
         """Return an image and what is said of it, if anything. Raises Refused, Unreachable, and what `check` does."""
         path = "/sdapi/v1/img2img" if "init_images" in body else "/sdapi/v1/txt2img"
-        self._session().close()  # a connection that was kept may be closed by the server at this moment
         asked = f"{body['prompt']}\n{body['negative_prompt']}"  # which both the answer and the image repeat
-        answer = self._json("POST", path, asked=asked, limit=_MOST, check=check, silence_s=math.inf, json=dict(body))
+        answer = self._json(
+            "POST", path, asked=asked, limit=_MOST, check=check, silence_s=math.inf, reconnects=True, json=dict(body)
+        )
         info = _read_info(answer.get("info"))
         first = info.get("index_of_first_image")
         try:

@@ -356,11 +356,14 @@ class Fleet:
                 self._reported.add(url)
                 progress.event("note", text=_disabled_note(url, problems[0]))
 
-    def problems_for(self, request: Request, url: str) -> list[Problem]:
-        """Return what keeps the server from generating the request; it is asked once for all identical ones."""
+    def problems_for(self, request: Request, url: str, identity: Hashable = None) -> list[Problem]:
+        """Return what keeps the server from generating the request; it is asked once for all identical ones.
+
+        identity: the request's `identity_key`, if that is known.
+        """
         if problems := self._states.get(url):
             return problems
-        key = url, identity_key(request)
+        key = url, identity or identity_key(request)
         if key not in self._problems:
             self._problems[key] = request, self._check(request, url)
         return self._problems[key][1]
@@ -377,7 +380,8 @@ class Fleet:
 
     def batch_key(self, request: Request) -> BatchKey:
         """Return the model and the servers that can generate it; if one failed at it, only the others, if any."""
-        able = tuple(url for url in request.extra["urls"] if not self.problems_for(request, url))
+        identity = identity_key(request)  # which takes most of the time of asking about many servers
+        able = tuple(url for url in request.extra["urls"] if not self.problems_for(request, url, identity))
         others = tuple(url for url in able if url != self._avoided.get((request.name, request.seed)))
         return BatchKey(request.model, others if self.pool.available(others) else able)
 

@@ -53,9 +53,10 @@ class Client(JsonApi):
 
         keeps_all: return whatever came in place of the image, since it was paid for.
         """
-        self._session().close()  # a connection that was kept may be closed by the server at this moment
         where = f"{self._base}/images/generations"
-        data = self._send("POST", where, MAX_IMAGE_JSON, check, silence_s, keeps_all=keeps_all, json=dict(body))
+        data = self._send(
+            "POST", where, MAX_IMAGE_JSON, check, silence_s, keeps_all=keeps_all, reconnects=True, json=dict(body)
+        )
         answer = dict(self._read_object(data) or {})
         first = next(iter(list_objects(answer.pop("data", None))), {})
         text = first.get("b64_json")
