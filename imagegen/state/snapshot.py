@@ -18,6 +18,7 @@ from array import array
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -50,7 +51,7 @@ class FreshJob:
     count: int
     details: JobDetails
 
-    @property
+    @cached_property
     def outputs(self) -> Mapping[str, str]:
         """The line of each in `doit list`, by its slug."""
         notes = self.details.notes

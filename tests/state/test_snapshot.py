@@ -105,6 +105,7 @@ def test_it_holds_while_nothing_changes(tmp_path: Path, snapshot: Snapshot) -> N
     assert [(job.task, job.description, job.count, job.outputs) for job in found.jobs] == [
         ("j", "a job", 2, {"a": "a.png", "b": "b.png (accepted)"})
     ]
+    assert found.jobs[0].outputs is found.jobs[0].outputs, "doit asks once for each of them"
     assert found.models == snapshot.models
     assert read(tmp_path, "another key") is None
 
