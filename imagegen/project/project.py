@@ -289,9 +289,12 @@ class Project:
             what = f"{error.filename or output.path} cannot be read: {error.strerror}"
             raise ImagegenError(Problem("", what, "fix its permissions")) from None
 
-    def verdict(self, output: Output, *, forced: bool = False) -> Verdict:
-        """Compare the output with its file and its line. Raises OSError if the file cannot be read."""
-        found = self.found(output)
+    def verdict(self, output: Output, *, forced: bool = False, found: FileOnDisk | None = None) -> Verdict:
+        """Compare the output with its file and its line. found: of `found`, if that was called already.
+
+        Raises OSError if the file cannot be read.
+        """
+        found = found or self.found(output)
         line = self.lock(output.job).line_of(output.path, found.sha256)
         verdict = compare(output, line, found, self.model_digest(output), forced)
         if verdict.state == "blocked" and line is None and found.sha256 and (other := self._recorded_by(output, found)):

@@ -214,7 +214,8 @@ def _planned_picture(
     derived: Sequence[tuple[str, str]],
 ) -> Picture:
     output = project.with_decisions(output)
-    found, verdict = project.found(output), project.verdict(output)
+    found = project.found(output)
+    verdict = project.verdict(output, found=found)
     failure = failures.get(output.task)
     is_current = failure is not None and failure.fingerprint == output.fingerprint and verdict.state != "fresh"
     line = verdict.line if found.sha256 else None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import functools
 import hashlib
 import json
 import posixpath
@@ -124,7 +125,7 @@ def _picture_data(picture: Picture, files: Files, folder: str) -> dict[str, Any]
         "thumb": f"{THUMBS}/{thumb.name}" if thumb else "",
         "href": _href(picture, files, folder) if picture.sha256 else "",
         "derived": [
-            {"name": name, "path": path, "href": "" if path.startswith("../") else posixpath.relpath(path, folder)}
+            {"name": name, "path": path, "href": "" if path.startswith("../") else _address(path, folder)}
             for name, path in picture.derived
         ],
         "earlier": [
@@ -143,7 +144,17 @@ def _picture_data(picture: Picture, files: Files, folder: str) -> dict[str, Any]
 def _href(picture: Picture, files: Files, folder: str) -> str:
     """Return the address from the page to the image; not escaped."""
     copy = files.originals.get(picture.path)
-    return f"{ORIGINALS}/{copy}" if copy else posixpath.relpath(picture.path, folder)
+    return f"{ORIGINALS}/{copy}" if copy else _address(picture.path, folder)
+
+
+def _address(path: str, folder: str) -> str:
+    """Return the address of a file in the project from the page; not escaped."""
+    inside, _, name = path.rpartition("/")
+    return posixpath.join(_leading(inside or ".", folder), name)
+
+
+_leading = functools.cache(posixpath.relpath)
+"""The way from one folder to another: few folders have all of the images."""
 
 
 def _alt(picture: Picture) -> str:
