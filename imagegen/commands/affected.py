@@ -19,6 +19,7 @@ from imagegen.project.planner import item_values
 from imagegen.state.details import JobDetails, PartResult
 
 if TYPE_CHECKING:
+    from imagegen.config.document import Document
     from imagegen.project import Project
     from imagegen.state.snapshot import Snapshot
 
@@ -38,6 +39,7 @@ class Affected:
         whole: the files of jobs of which all parts are planned, from their file.
         outputs: the paths of the outputs that the snapshot has of these parts, and of those that are gone, by task.
         counts: how many of these outputs were fresh, by file.
+        documents: of jobs that were read again, to be planned as a whole.
 
     """
 
@@ -48,6 +50,7 @@ class Affected:
         self.whole: set[str] = set()
         self.outputs: dict[str, str] = {}
         self.counts: Counter[str] = Counter()
+        self.documents: dict[str, Document] = {}
         self._new: list[str] = []
         """Tasks of these outputs whose followers have not been added yet."""
         self._read_again(snapshot.changed)
@@ -117,6 +120,7 @@ class Affected:
         now = {text: part for part, text in enumerate(parts)}
         if not head or head != job.head or len(now) < len(parts):
             self._add_whole(file)
+            self.documents[file] = document
             return
         new = [part for text, part in now.items() if text not in before]
         is_odd = any(

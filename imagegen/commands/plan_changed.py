@@ -66,6 +66,8 @@ def _plan(project: Project, affected: Affected) -> list[JobPlan]:
 
 def _plan_job(project: Project, affected: Affected, file: str) -> JobPlan:
     job = affected.jobs[file]
+    if file in affected.documents:
+        return project.planner.plan_document(affected.documents[file])
     if file in affected.whole:
         return project.planner.plan_of(file, project.inputs.read(file))
     items = [json.loads(job.parts[part]) for part in sorted(affected.parts[file])]

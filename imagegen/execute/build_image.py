@@ -175,14 +175,16 @@ def make_line(output: Output, record: ImageCopy | SharedEntry, data: bytes) -> O
 
 def _restore_accepted(project: Project, sources: StoredImages, output: Output) -> bool:
     """Put the file in place that was accepted for the output's request, if there is one and it is available."""
-    sha256 = project.accepted(output) or ""
-    data = project.store.get(sha256) or (project.committed(output.path, sha256) if sha256 else None)
-    if not sha256 or data is None:
+    sha256 = project.accepted(output)
+    if sha256 is None:
+        return False
+    data = project.store.get(sha256) or project.committed(output.path, sha256)
+    if data is None:
         return False
     if format_of(data) != output.encoding.format:
         data = convert(data, output.encoding)
-        sha256 = project.store.put(data)
-        write_file(project, output, data, sha256, lambda: record_accepted(project, output, sha256))
+        converted = project.store.put(data)
+        write_file(project, output, data, converted, lambda: record_accepted(project, output, converted))
     else:
         write_file(project, output, data, sha256, lambda: _move_line(project, sources, output, sha256))
     return True

@@ -178,8 +178,9 @@ def _tidy_up(project: Project) -> tuple[Problem, ...]:
     with contextlib.suppress(OSError):  # it only keeps the files short
         project.attempts.compact()
         project.written_files.compact()
-    with contextlib.suppress(OSError):  # the next run tries again
-        project.store.prune(project.settings.store_bytes, project.upload_queue.blobs())
+    if project.store.has_grown:  # else it need not be looked through
+        with contextlib.suppress(OSError):  # the next run that generates an image tries again
+            project.store.prune(project.settings.store_bytes, project.upload_queue.blobs())
     shutil.rmtree(project.temporary, ignore_errors=True)
     return tuple(problems)
 

@@ -57,11 +57,14 @@ class Store:
         self._is_read = False
         self._indexes: WeakValueDictionary[str, Journal[StoreEntry]] = WeakValueDictionary()
         """Of the fingerprints whose images are being added, for the threads that add to the same one."""
+        self.has_grown = False
+        """Whether this process kept anything that was not there before."""
 
     def put(self, data: bytes) -> str:
         """Keep the bytes; return their sha256. Raises OSError."""
         sha256 = hashlib.sha256(data).hexdigest()
         if self.get(sha256) is None:
+            self.has_grown = True
             replace_file(self._blob(sha256), data, self.temporary)
         return sha256
 

@@ -141,3 +141,40 @@ def test_many_words_are_looked_up_as_quickly_as_one(root: Path) -> None:
     once = found.planned.looks
     assert select(found, ["kin:yrr", "assets/kin/okka.png"] * 20).images == ("kin:yrr", "kin:okka")
     assert found.planned.looks == 2 * once
+
+
+def test_an_image_that_is_left_as_it_is_is_planned_in_each_run_and_the_others_are_not(root: Path) -> None:
+    build(root)
+    (root / "assets/kin/yrr.png").write_bytes(b"by hand")
+    for _ in range(3):
+        assert build(root) == ["kin:yrr"]
+    found = Build(root, Invocation())
+    assert found.planned["kin:yrr"].verdict.state == "kept"
+    assert [job.count for job in found.fresh_jobs] == [1]
+
+
+def test_a_run_that_is_stopped_leaves_only_the_rest_to_plan(root: Path) -> None:
+    found = Build(root, Invocation())
+    found.run(["kin:yrr"], [], lambda _: None)
+    assert build(root) == ["kin:okka"]
+    assert build(root) == []
+
+
+def test_for_an_image_that_is_gone_no_job_file_is_read(root: Path) -> None:
+    job(root, "arms", kin())
+    build(root)
+    (root / "assets/kin/yrr.png").unlink()
+    found = Build(root, Invocation())
+    assert list(found.planned) == ["kin:yrr"]
+    assert found.project.inputs.stats == {}
+    assert list(found.project.locks) == ["kin"]
+
+
+def test_for_a_changed_job_file_no_other_job_is_read(root: Path) -> None:
+    job(root, "arms", kin())
+    build(root)
+    job(root, "kin", kin(okka="three"))
+    found = Build(root, Invocation())
+    assert list(found.planned) == ["kin:okka"]
+    assert list(found.project.inputs.stats) == ["jobs/kin.json"]
+    assert list(found.project.locks) == ["kin"]
