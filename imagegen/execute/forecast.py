@@ -274,7 +274,7 @@ def price(project: Project, output: Output) -> Decimal | None:
 def estimate(project: Project, outputs: Iterable[Output]) -> dict[str, Estimate]:
     """Estimate by task what generating outputs takes, from earlier ones. Derived outputs take no time to speak of."""
     outputs = list(outputs)
-    known = Durations(project.recorded() if outputs else ())
+    known = Durations(project.sample_lines() if outputs else ())
     found = {}
     for output in outputs:
         if not output.is_derived:

@@ -22,18 +22,17 @@ __all__ = ["ATTRIBUTES", "LockFile", "read_lock_file"]
 
 
 class _Lines(Mapping[str, list[OutputLine]]):
-    """An output's lines by its path, in the order of the file. One that is kept as bytes is parsed when asked for."""
+    """An output's lines by its path, in the order of the file.
+
+    One that is kept as bytes is parsed each time when it is asked for: a run that changes little asks about few.
+    """
 
     def __init__(self, parse: Callable[[str, bytes], OutputLine]) -> None:
         self._parse = parse
         self._kept: dict[str, list[OutputLine | bytes]] = {}
 
     def __getitem__(self, path: str) -> list[OutputLine]:
-        lines = self._kept[path]
-        for at, line in enumerate(lines):
-            if isinstance(line, bytes):
-                lines[at] = self._parse(path, line)
-        return lines  # type: ignore[return-value]  # none is bytes any more
+        return [self._parse(path, line) if isinstance(line, bytes) else line for line in self._kept[path]]
 
     def __contains__(self, path: object) -> bool:
         return path in self._kept
@@ -97,10 +96,11 @@ class LockFile:
                 return line
         return max(enumerate(lines), key=lambda pair: (pair[1].time, pair[0]))[1]
 
-    def every_line(self) -> list[OutputLine]:
-        """Return all lines of all outputs, as they are now: other threads may be appending."""
+    def sample(self, most: int) -> list[OutputLine]:
+        """Return the lines of at most so many outputs, spread over the file."""
         with self._mutex:
-            return [line for lines in self.lines.values() for line in lines]
+            paths = list(self.lines)
+            return [line for path in paths[:: -(-len(paths) // most) or 1] for line in self.lines[path]]
 
     def peek(self, name: Literal["fingerprint", "sha256"]) -> list[tuple[str, str]]:
         """Return this field of each line, and the line's path. No line is parsed for it."""

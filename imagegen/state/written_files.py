@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import threading
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -50,7 +51,6 @@ class WrittenFiles:
         self._journal = Journal(memory, _parse, _dump, is_durable=False)
         self._mutex = threading.Lock()
         self._known: dict[str, WrittenFile] | None = None
-        self._lines = 0
         self._is_changed = False
         self._written_now: dict[str, int] = {}
         """When this process wrote files, in nanoseconds, by path: so that nobody need read what it recorded."""
@@ -72,7 +72,6 @@ class WrittenFiles:
         with self._mutex:
             if self._known is not None:
                 self._known.update(files)
-                self._lines += len(files)
             self._is_changed = True
             self._journal.append(*files.items())
             self._written_now.update((path, one.mtime_ns) for path, one in files.items())
@@ -89,13 +88,18 @@ class WrittenFiles:
             if not self._is_changed:
                 return
             self._is_changed = False
-            known = self._read()
-            if self._lines <= max(_LEAST, 2 * len(known)):
+            if not self._is_long():
                 self._known = None  # seldom asked for after this, and as large as all else that is kept of a file
                 return
-            self._known = {path: one for path, one in known.items() if (self._root / path).exists()}
-            self._lines = len(self._known)
+            self._known = {path: one for path, one in self._read().items() if (self._root / path).exists()}
             self._journal.compact(self._known.items(), self._temporary)
+
+    def _is_long(self) -> bool:
+        """Return whether most lines of the file are about paths that a later line is about too. Parses none."""
+        with suppress(OSError):
+            lines = self._journal.path.read_bytes().splitlines()
+            return len(lines) > max(_LEAST, 2 * len({line.split(b" ", 5)[-1] for line in lines}))
+        return False
 
     def _read(self) -> dict[str, WrittenFile]:
         if self._known is None:
@@ -104,7 +108,6 @@ class WrittenFiles:
             except OSError:
                 found = []
             self._known = dict(found)
-            self._lines = len(found)
         return self._known
 
 

@@ -258,6 +258,6 @@ def test_attempts_that_cannot_be_read_keep_nothing_from_being_foreseen(folder: F
 
 def test_no_line_is_read_to_foresee_that_nothing_is_done(folder: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
     folder.run()
-    monkeypatch.setattr(Project, "recorded", lambda _: pytest.fail("every line was read"))
+    monkeypatch.setattr(Project, "sample_lines", lambda _: pytest.fail("every line was read"))
     monkeypatch.setattr("imagegen.execute.forecast.StoredImages", lambda _: pytest.fail("every line was read"))
     assert folder.acts() == dict.fromkeys("abc", "fresh")

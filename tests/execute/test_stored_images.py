@@ -87,7 +87,7 @@ def test_another_version_than_the_lock_file_records_is_not_taken(checkout: Proje
 def as_pointers(checkout: ProjectFolder) -> bytes:
     """Have git hold Git LFS pointers in place of the images; the bytes of one of these."""
     for path in checkout.image("x").parent.iterdir():
-        line = next(line for line in checkout.project().lock("portraits").every_line() if line.path.endswith(path.name))
+        line = next(line for line in checkout.project().lock("portraits").sample(99) if line.path.endswith(path.name))
         path.write_text(f"version https://git-lfs.github.com/spec/v1\noid sha256:{line.sha256}\nsize {line.size}\n")
     checkout.git("commit", "-qam", "pointers")
     return checkout.image("mallsing").read_bytes()

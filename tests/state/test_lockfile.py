@@ -78,9 +78,10 @@ def test_the_line_of_the_file_on_disk_counts_else_the_newest(tmp_path: Path) -> 
 def test_its_lines_can_be_gone_through_while_others_append(tmp_path: Path) -> None:
     file = lock(tmp_path)
     file.append(LINE)
-    for line in file.every_line():
+    for line in file.sample(9):
         file.append(replace(line, path="assets/other.png"))
-    assert [line.path for line in file.every_line()] == [LINE.path, "assets/other.png"]
+    assert [line.path for line in file.sample(9)] == [LINE.path, "assets/other.png"]
+    assert lock(tmp_path / "empty").sample(9) == []
 
 
 def test_a_line_counts_once_it_is_on_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -302,8 +303,11 @@ def test_of_a_sound_file_only_decisions_and_what_is_asked_for_is_parsed(tmp_path
     assert (len(found.lines), list(found.lines)) == (9, [line.path for line in lines])
     assert found.peek("fingerprint") == [(line.fingerprint, line.path) for line in lines]
     assert found.peek("sha256") == [(line.sha256, line.path) for line in lines]
-    assert len(parsed) == 2
-    assert found.every_line() == lines
+    assert len(parsed) == 3
+    assert found.sample(99) == lines
+    assert found.sample(9) == lines
+    assert found.sample(5) == lines[::2]
+    assert found.sample(1) == lines[:1]
 
 
 def test_a_sound_file_is_compacted_without_parsing_what_did_not_change(tmp_path: Path, parsed: list[bytes]) -> None:
