@@ -126,6 +126,10 @@ class DocumentReader(ABC):
     def begin_value(self, location: Location, position: Position, depth: int) -> None:
         """Note where a value is, and hold the document to its limits."""
         self.marks.setdefault(location, position)
+        self.count_value(position, depth)
+
+    def count_value(self, position: Position, depth: int) -> None:
+        """Hold the document to its limits."""
         self.count += 1
         if len(self.problems) >= MAX_PROBLEMS:
             raise StopReading

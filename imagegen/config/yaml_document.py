@@ -27,6 +27,8 @@ _LONE_LETTERS = {"y": "true", "Y": "true", "n": "false", "N": "false"}
 _OCTAL = re.compile(r"0o[0-7]+")
 _LONGEST_NUMBER = 10_000
 """Characters. No reader takes anything longer for a number, and PyYAML's patterns need much memory for it."""
+_LONGEST_WORD = 5
+"""Characters of `false`: what begins with a letter and is longer is text in every version of YAML."""
 _KEY = (-1,)
 """The location while a key is read: no list has this entry."""
 _LOST = re.compile(r"[ \t]+(#(?=\S))")
@@ -48,6 +50,8 @@ class YamlReader(DocumentReader):
         self._loader = _Loader(text)
         self._last: Any = None  # the latest event
         self._has_comments = " #" in text or "\t#" in text
+        self._keys: set[str] = set()
+        """Plain keys in which nothing is wrong, wherever they are."""
         self._anchors: dict[str, tuple[Any, int, int]] = {}
         """By name: the value, how many values it holds, how many levels deep it is."""
         self._unused: dict[str, Any] = {}
@@ -164,8 +168,13 @@ class YamlReader(DocumentReader):
     def _read_mapping(self, location: Location, depth: int) -> dict[str, Any]:
         found: dict[str, Any] = {}
         while not isinstance(event := self._next(), yaml.MappingEndEvent):
-            key = self._read_key(event, depth)
-            inner = self.begin_key(key, found, location, self._position(event.start_mark))
+            position = self._position(event.start_mark)
+            if self._is_known_key(event):
+                key = event.value
+                self.count_value(position, depth + 1)
+            else:
+                key = self._read_key(event, depth)
+            inner = self.begin_key(key, found, location, position)
             value = self._next()
             if event.end_mark.index == value.start_mark.index == value.end_mark.index:
                 before = next(reversed(found.values()), None)
@@ -178,7 +187,16 @@ class YamlReader(DocumentReader):
             found[key] = self._read_value(value, inner, depth + 1)
         return found
 
+    def _is_known_key(self, event: Any) -> bool:
+        """Whether the key is one that `_read_key` has read without finding anything wrong: most are the same ones."""
+        if not isinstance(event, yaml.ScalarEvent) or event.value not in self._keys:
+            return False
+        end: Any = event.end_mark
+        is_plain = event.implicit[0] and event.anchor is None and event.tag is None
+        return is_plain and self._text.startswith(":", end.index)
+
     def _read_key(self, event: Any, depth: int) -> str:
+        before = len(self.problems)
         if isinstance(event, yaml.CollectionStartEvent):
             self._note(event, "a key must be text")
         key = self._read_value(event, _KEY, depth + 1)
@@ -193,6 +211,8 @@ class YamlReader(DocumentReader):
             elif event.implicit[0] and (hidden := _HIDDEN.search(key)):
                 what = f"the key has the invisible character U+{ord(hidden[0]):04X} in it"
                 self._note(event, what, "replace it by a blank from the space bar, or delete it")
+            if len(self.problems) == before:
+                self._keys.add(event.value)
             return str(event.value)
         if isinstance(event, yaml.AliasEvent):
             if isinstance(key, str):
@@ -210,6 +230,8 @@ class YamlReader(DocumentReader):
             if text.endswith(","):
                 hint = "put the text in quotes; or, for a comment, delete the comma before it"
             self.note((line, at - self._text.rfind("\n", 0, at)), "the rest of the line is a comment", hint)
+        if text.isascii():
+            return
         if _SMART_QUOTED.fullmatch(text):
             what = f"{text[0]} and {text[-1]} are not quotes in YAML, but part of the text"
             hint = "use straight quotes, \" or '; to keep these, put straight ones around them"
@@ -236,7 +258,7 @@ class YamlReader(DocumentReader):
         return below if column > self.marks[location][1] else None
 
     def _resolve_plain(self, text: str) -> Any:
-        if len(text) > _LONGEST_NUMBER:
+        if len(text) > _LONGEST_WORD and (text[0].isalpha() or len(text) > _LONGEST_NUMBER):
             return text
         if text in _NULLS:
             return None

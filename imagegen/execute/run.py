@@ -65,7 +65,7 @@ def run(
         budget: one that earlier runs share; by default, one of its own, by the settings.
     """
     with project.asking_for_models_once():
-        stale = _check_freshness(project, sort_by_origin(outputs), forced, on_event)
+        stale = [work.output for work in _check_freshness(project, sort_by_origin(outputs), forced, on_event)]
     worker = InterruptibleWorker(on_event)
     result, shared = RunResult(), None
     if stale:
@@ -73,8 +73,8 @@ def run(
         try:
             result, shared = _build(project, stale, forced, on_event, worker, budget)
         except ImagegenError as error:
-            for work in stale:
-                on_event(Outcome(work.output, "failed", problem=error.problems[0]))
+            for output in stale:
+                on_event(Outcome(output, "failed", problem=error.problems[0]))
     elif project.has_uploads_due or any(lock.needs_compaction for lock in project.locks.values()):
         # after a kill or a merge, or with something to upload; it can wait if another build is running
         with contextlib.suppress(ImagegenError), hold(project.state, 0):
@@ -93,47 +93,59 @@ def run(
 
 def _build(
     project: Project,
-    stale: Sequence[StaleOutput],
+    stale: Sequence[Output],
     forced: Collection[str],
     on_event: Callable[[Event], None],
     worker: InterruptibleWorker,
     budget: Budget,
 ) -> tuple[RunResult, SharedStoreClient | None]:
-    """Build the outputs under the mutex. Raises ImagegenError if another build holds it, or nothing can be built."""
+    """Build stale outputs under the mutex. Raises ImagegenError if another build holds it, or nothing can be built."""
     with contextlib.ExitStack() as held:
         try:
             held.enter_context(hold(project.state, project.settings.wait_s))
         except KeyboardInterrupt:
-            for work in stale:
-                on_event(Outcome(work.output, "cancelled"))
+            for output in stale:
+                on_event(Outcome(output, "cancelled"))
             return RunResult(stopped=True), None
-        if project.settings.store and any(is_shared(work.output) for work in stale):
+        if project.settings.store and any(map(is_shared, stale)):
             check_packages(project.settings)
-        # another build may have built some of them before this one got the mutex
-        with project.asking_for_models_once():
-            stale = _check_freshness(project, _reload(project, stale, on_event), forced, on_event)
-        shutil.rmtree(project.temporary, ignore_errors=True)
-        shared = None
-        if project.settings.store:
-            is_brief = not any(is_shared(work.output) for work in stale)
-            shared = SharedStoreClient(project, worker.emit, worker.stop, is_brief=is_brief)
-        worker.run(BuildScheduler(project, stale, worker.emit, worker.stop, worker.cancel, shared, budget).run)
+        shared = _build_stale(project, _reload(project, stale, on_event), forced, on_event, worker, budget)
         return RunResult(worker.stop.is_set(), _tidy_up(project), budget.costs), shared
 
 
-def _reload(project: Project, works: Sequence[StaleOutput], on_event: Callable[[Event], None]) -> list[Output]:
+def _build_stale(
+    project: Project,
+    outputs: Sequence[Output],
+    forced: Collection[str],
+    on_event: Callable[[Event], None],
+    worker: InterruptibleWorker,
+    budget: Budget,
+) -> SharedStoreClient | None:
+    """Build those that are stale still: another build may have built some before this one got the mutex."""
+    with project.asking_for_models_once():
+        stale = _check_freshness(project, outputs, forced, on_event)
+    shutil.rmtree(project.temporary, ignore_errors=True)
+    shared = None
+    if project.settings.store:
+        is_brief = not any(is_shared(work.output) for work in stale)
+        shared = SharedStoreClient(project, worker.emit, worker.stop, is_brief=is_brief)
+    worker.run(BuildScheduler(project, stale, worker.emit, worker.stop, worker.cancel, shared, budget).run)
+    return shared
+
+
+def _reload(project: Project, outputs: Sequence[Output], on_event: Callable[[Event], None]) -> list[Output]:
     """Return the outputs as they are by what others have decided since. Those that no longer exist fail."""
     if not project.reload_from_disk():
-        return [project.with_decisions(work.output) for work in works]
+        return [project.with_decisions(output) for output in outputs]
     planned = {output.task: output for plan in project.plans() for output in plan.outputs}
     found = []
-    for work in works:
-        output = project.with_decisions(work.output) if work.output.job == ONE_OFF else planned.get(work.output.task)
-        if output is None:
+    for output in outputs:
+        present = project.with_decisions(output) if output.job == ONE_OFF else planned.get(output.task)
+        if present is None:
             what = "no longer belongs to its job, because of what was decided or changed meanwhile"
-            on_event(Outcome(work.output, "failed", problem=Problem(work.output.task, what, "run doit again")))
+            on_event(Outcome(output, "failed", problem=Problem(output.task, what, "run doit again")))
         else:
-            found.append(output)
+            found.append(present)
     return found
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import math
 import posixpath
@@ -149,7 +150,7 @@ def _plan_output(
         prompt, negative = template.render(seed or 0)
         asked |= {"prompt": prompt} | ({"negative": negative} if "negative" in asked else {})
     if origin == "given":
-        asked["given"] = tuple(sorted((*asked["given"], "seed")))
+        asked["given"] = _sort((*asked["given"], "seed"))
     origins = _find_origins(job, item, backend)
     request = Request(**asked, seed=seed)
     parameters = select_parameters(request, backend.parameters, backend.only_if_given)
@@ -281,7 +282,13 @@ def _resolve_fields(
         else backend.extra,
         **given,
     }
-    return {**asked, "given": tuple(sorted(key for key, value in given.items() if value != ""))}, template
+    return {**asked, "given": _sort(tuple([key for key, value in given.items() if value != ""]))}, template
+
+
+@functools.lru_cache(maxsize=1024)
+def _sort(names: tuple[str, ...]) -> tuple[str, ...]:
+    """Sort names of fields: the same tuple for all images of a job that are alike in this."""
+    return tuple(sorted(names))
 
 
 def _find_origins(job: Job, item: Item, backend: BackendCapabilities) -> tuple[Origin, ...]:

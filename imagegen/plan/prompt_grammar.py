@@ -151,8 +151,6 @@ _HEAD = re.compile(
 """What alternatives can begin with: a sampler, a quantity, a separator."""
 _WEIGHT = re.compile(r"\s*(\d{1,9}(?:\.\d{0,9})?|\.\d{1,9})\s*::")
 _COMMENT = re.compile(r"(?<!\S)#(?=\s|\Z)")
-_SIGNS = ("{", "}", "__", "\\")
-"""A text without any of them is plain."""
 _SEPARATOR = ", "
 _SAMPLERS = {"@": "cycles through its options", "!": "makes an image of each of its options"}
 _REFUSED = {
@@ -185,11 +183,16 @@ _REFUSED = {
 """Of the grammar of dynamic prompts: why it is refused, and what to write instead."""
 
 
-@functools.lru_cache(maxsize=4096)
 def parse_template(text: str, *, has_axes: bool = False) -> Template:
     """Parse a text. has_axes: whether `{name}` is an axis. Raises PromptError."""
-    if not any(sign in text for sign in _SIGNS):
-        return (text,) if text else ()
+    if "{" in text or "}" in text or "__" in text or "\\" in text:
+        return _parse_signs(text, has_axes)
+    return (text,) if text else ()
+
+
+@functools.lru_cache(maxsize=4096)
+def _parse_signs(text: str, has_axes: bool) -> Template:
+    """Parse a text that is not plain."""
     template = _Parser(text, has_axes).template()
     if has_choices(template):
         refuse_comment(text)

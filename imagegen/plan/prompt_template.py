@@ -144,6 +144,8 @@ def render(
         lines: of each wildcard.
         axes: the text of each axis.
     """
+    if len(template) == 1 and isinstance(template[0], str):
+        return template[0]
     texts = []
     for part in template:
         if isinstance(part, str):

@@ -306,7 +306,8 @@ class Planner:
         problems: list[Problem] = []
 
         def key(item: Item) -> str:
-            return json.dumps(item.sections.get(backend.name, {}), sort_keys=True)
+            own = item.sections.get(backend.name)
+            return json.dumps(own, sort_keys=True) if own else ""
 
         files = self.section_files[job.file]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import threading
 from collections.abc import Callable, Iterable
@@ -181,8 +182,9 @@ class Journal(Generic[T]):
             OSError: the file is as it was.
 
         """
-        data = b"".join(self.dump(entry) + b"\n" for entry in entries)
-        if data:
+        buffer = io.BytesIO()  # `join` would make a list of all lines first
+        buffer.writelines(self.dump(entry) + b"\n" for entry in entries)
+        if data := buffer.getvalue():
             return replace_file(self.path, data, temporary)
         self.path.unlink(missing_ok=True)
         return None

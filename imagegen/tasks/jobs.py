@@ -50,7 +50,8 @@ def task_jobs() -> Iterator[dict[str, Any]] | None:
 def _tasks(build: Build) -> Iterator[dict[str, Any]]:
     planned_jobs = {plan.task for plan in build.plans}
     # what is made from an ignored image is ignored too, which doit finds out by the tasks
-    build.leaves_out_stale = _leaves_out_stale and not any(map(is_ignored, (*planned_jobs, *build.planned)))
+    stale = (task for task, one in build.planned.items() if one.verdict.state != "fresh")
+    build.leaves_out_stale = _leaves_out_stale and not any(map(is_ignored, (*planned_jobs, *stale)))
     for job in build.fresh_jobs:
         fresh = {"basename": job.task, "uptodate": [True], "meta": {OURS: {}}}
         if job.task not in planned_jobs:
