@@ -1,4 +1,4 @@
-"""The benchmarks that docs/performance.md and docs/scale.md tell of: they run, and their tables mean what they say."""
+"""The benchmarks of docs/performance.md and docs/scale.md: they run, and their tables mean what they say."""
 
 from __future__ import annotations
 

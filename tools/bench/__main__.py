@@ -2,7 +2,8 @@
 
     python tools/bench [--quick] [--against DOIT]
 
-It takes more than half an hour on two cores, with --quick about five minutes. Run nothing else meanwhile.
+It takes about an hour on two cores, with --quick about ten minutes. Run nothing else meanwhile, and leave this checkout
+alone: a snapshot does not hold once the package has changed.
 """
 
 from __future__ import annotations
