@@ -47,7 +47,8 @@ class GeneratedImage:
     server: str = ""
     """Where it was generated, if there are several servers. It is reported if the image cannot be used."""
     on_stored: Callable[[], None] = lambda: None
-    """Called once the image is in the store, or cannot be used: the backend need not keep it for another run."""
+    """Called once the image is in the store, or cannot be used: the backend need not keep it for another run. By then,
+    the next image may be with the backend."""
     engine: str = ""
     """What generated it, such as a program, its build and its device: one line. It is recorded beside the backend's
     version in the lock file and the image, and never compared."""
