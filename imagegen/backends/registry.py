@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.metadata
 import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 from functools import partial
 
-from imagegen.backends.a1111 import A1111Backend
 from imagegen.backends.base import Backend
-from imagegen.backends.comfyui import ComfyUIBackend
-from imagegen.backends.ollama import OllamaBackend
-from imagegen.backends.openai import OpenAIBackend
-from imagegen.backends.placeholder import PlaceholderBackend
-from imagegen.backends.sd import SdBackend
 from imagegen.config.schema import ITEM_SCHEMA, job_schema
 from imagegen.errors import Problem
 
@@ -23,14 +18,15 @@ __all__ = ["ENTRY_POINTS", "check_plug_in_names", "registry"]
 ENTRY_POINTS = "imagegen.backends"
 """The entry-point group through which a package adds a backend: each names a callable without arguments."""
 
-_OURS: dict[str, Callable[[], Backend]] = {
-    "placeholder": PlaceholderBackend,
-    "comfyui": ComfyUIBackend,
-    "ollama": OllamaBackend,
-    "sd": SdBackend,
-    "a1111": A1111Backend,
-    "openai": OpenAIBackend,
+_OURS = {
+    "placeholder": "PlaceholderBackend",
+    "comfyui": "ComfyUIBackend",
+    "ollama": "OllamaBackend",
+    "sd": "SdBackend",
+    "a1111": "A1111Backend",
+    "openai": "OpenAIBackend",
 }
+"""The class of each, in the package of its name, which is imported when the backend is needed."""
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,59}")
 _TAKEN = frozenset({*job_schema({}), *ITEM_SCHEMA, *_OURS})
 """A job's section for a backend has its name, so that it cannot be that of another key."""
@@ -38,7 +34,7 @@ _TAKEN = frozenset({*job_schema({}), *ITEM_SCHEMA, *_OURS})
 
 def registry() -> dict[str, Callable[[], Backend]]:
     """Return what creates each backend, by its name. A package's raises ImagegenError if it cannot be used."""
-    found = dict(_OURS)
+    found: dict[str, Callable[[], Backend]] = {name: partial(_create_own, name) for name in _OURS}
     for name, entries in _find_plug_ins().items():
         if _is_usable(name):
             found[name] = partial(_create, name, entries)
@@ -73,6 +69,12 @@ def _explain_name(name: str) -> str:
     if name in _TAKEN:
         return "a key of job files has that name"
     return "a name is at most 60 letters, digits, - and _, and begins with a letter"
+
+
+def _create_own(name: str) -> Backend:
+    package = importlib.import_module(f"imagegen.backends.{name}")
+    created: Backend = getattr(package, _OURS[name])()
+    return created
 
 
 def _create(name: str, entries: list[importlib.metadata.EntryPoint]) -> Backend:

@@ -33,9 +33,7 @@ def plan_changed(project: Project, snapshot: Snapshot) -> tuple[list[JobPlan], S
     project.sound_locks = snapshot.files
     try:
         affected = Affected(project, snapshot)
-        plans = _plan(project, affected)
-        for plan in plans:
-            _check_lock(project, plan, snapshot)
+        plans = _plan(project, snapshot, affected)
         rest = _leave_out(snapshot, affected)
         _check_apart(project.root, plans, affected, rest)
     except (ImagegenError, NeedsWholePlan, OSError):  # the whole plan reports what is wrong
@@ -43,12 +41,13 @@ def plan_changed(project: Project, snapshot: Snapshot) -> tuple[list[JobPlan], S
     return plans, rest
 
 
-def _plan(project: Project, affected: Affected) -> list[JobPlan]:
+def _plan(project: Project, snapshot: Snapshot, affected: Affected) -> list[JobPlan]:
     """Plan all that is affected, and what that is made from. Raises ImagegenError or NeedsWholePlan."""
     planned: dict[str, tuple[frozenset[int], JobPlan]] = {}
     while True:
         for file, parts in affected.parts.items():
             if file not in planned or planned[file][0] != parts:
+                _check_lock(project, file, snapshot)
                 planned[file] = frozenset(parts), _plan_job(project, affected, file)
         plans = [planned[file][1] for file in affected.jobs if file in planned]
         if any(plan.problems for plan in plans):
@@ -74,9 +73,9 @@ def _plan_job(project: Project, affected: Affected, file: str) -> JobPlan:
     return project.planner.plan_items(file, json.loads(job.head), items)
 
 
-def _check_lock(project: Project, plan: JobPlan, snapshot: Snapshot) -> None:
+def _check_lock(project: Project, file: str, snapshot: Snapshot) -> None:
     """Raise NeedsWholePlan if decisions are in conflict, or others have written since the snapshot was compared."""
-    lock = project.lock(plan.name)
+    lock = project.lock(Path(file).stem)
     is_same = lock.name in snapshot.changed or lock.seen == snapshot.files.get(lock.name)
     if lock.conflicts or not is_same:
         raise NeedsWholePlan
