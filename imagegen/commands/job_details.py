@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from imagegen.project.job_parts import hash_decisions, hash_lines, split_job
+from imagegen.project.job_parts import hash_decisions, hash_lines
 from imagegen.state.details import Details, JobDetails, PartResult
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ def describe_jobs(project: Project, plans: Sequence[JobPlan], fresh: Mapping[str
 
 
 def _describe_job(project: Project, plan: JobPlan, fresh: Mapping[str, str], before: JobDetails | None) -> JobDetails:
-    head, parts = split_job(plan.values, plan.source_items)
+    head, parts = plan.parts
     planner, lock = project.planner, project.lock(plan.name)
     if before is None:
         planned = list(range(len(parts)))
@@ -76,12 +76,17 @@ def _outputs_of_parts(plan: JobPlan, planned: Sequence[int]) -> Mapping[int, Seq
     """
     if not planned:
         return {0: plan.outputs}
-    items: Iterable[Mapping[str, str]] = [*plan.values.get("items", ()), *plan.source_items]
-    by_name = {item["name"].strip(): part for item, part in zip(items, planned, strict=True)}
     found: dict[int, list[Output]] = defaultdict(list)
+    of_name: dict[str, int] = {}
     of_task: dict[str, int] = {}
-    for output in plan.outputs:
-        part = of_task[output.origins[0].task] if output.is_derived else by_name[output.request.name]
+    parts = iter(planned)
+    for output in plan.outputs:  # the images of each item, in their order, and then what is derived from images
+        if output.is_derived:
+            part = of_task[output.origins[0].task]
+        elif output.request.name in of_name:
+            part = of_name[output.request.name]
+        else:
+            part = of_name[output.request.name] = next(parts)
         of_task[output.task] = part
         found[part].append(output)
     return found

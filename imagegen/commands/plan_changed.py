@@ -7,7 +7,6 @@ attributed to a part, takes the whole plan.
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -69,8 +68,8 @@ def _plan_job(project: Project, affected: Affected, file: str) -> JobPlan:
         return project.planner.plan_document(affected.documents[file])
     if file in affected.whole:
         return project.planner.plan_of(file, project.inputs.read(file))
-    items = [json.loads(job.parts[part]) for part in sorted(affected.parts[file])]
-    return project.planner.plan_items(file, json.loads(job.head), items)
+    items = [job.parts[part] for part in sorted(affected.parts[file])]
+    return project.planner.plan_items(file, job.head, items)
 
 
 def _check_lock(project: Project, file: str, snapshot: Snapshot) -> None:

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from imagegen.state.details import write_json
 from imagegen.state.lockfile import LockFile
 
-__all__ = ["JobParts", "hash_decisions", "hash_lines", "split_job"]
+__all__ = ["NO_PARTS", "JobParts", "hash_decisions", "hash_lines", "split_job"]
 
 
 class JobParts(NamedTuple):
@@ -17,6 +17,10 @@ class JobParts(NamedTuple):
 
     head: str  # all that it says but its items, as JSON; empty if the job is one part
     parts: list[str]  # each item, as JSON; or else all that the job says
+
+
+NO_PARTS = JobParts("", [])
+"""Of a job that was not planned."""
 
 
 def split_job(values: object, source_items: Sequence[Mapping[str, Any]]) -> JobParts:

@@ -8,7 +8,7 @@ import os
 import re
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -33,6 +33,7 @@ from imagegen.plan.origins import link_origins
 from imagegen.plan.output import ONE_OFF, Output
 from imagegen.plan.record import MODEL_DECISION, Decision, collect_decisions
 from imagegen.plan.wildcards import Wildcards
+from imagegen.project.job_parts import NO_PARTS, JobParts, split_job
 from imagegen.prompts import SourceItem
 
 if TYPE_CHECKING:
@@ -61,10 +62,8 @@ class JobPlan:
     """Reported once in a run."""
     backend: str = ""
     """The one that the file names; empty if it names none."""
-    values: Mapping[str, Any] = field(default_factory=dict)
-    """What the file says, with what it extends."""
-    source_items: tuple[Mapping[str, Any], ...] = ()
-    """What its prompt source says of items, each as an item of a job file."""
+    parts: JobParts = NO_PARTS
+    """What was planned, in parts; none if there are problems."""
 
     @property
     def doc(self) -> str:
@@ -130,24 +129,25 @@ class Planner:
             plan = self._expanded(plan, job, items, instead)
         except ImagegenError as error:
             return _broken(plan, *error.problems)
-        return plan if plan.problems else replace(plan, values=document.values, source_items=of_source)
+        return plan if plan.problems else replace(plan, parts=split_job(document.values, of_source))
 
-    def plan_items(self, file: str, head: Mapping[str, Any], items: Sequence[Mapping[str, Any]]) -> JobPlan:
-        """Plan some items of a job. Problems have no position.
+    def plan_items(self, file: str, head: str, items: Sequence[str]) -> JobPlan:
+        """Plan some items of a job that was checked. Problems have no position.
 
         Args:
             file: of the job.
-            head: all that the job says but its items; checked.
-            items: what it or its prompt source says of each; checked.
+            head: all that the job says but its items, as `split_job` returns it.
+            items: what it or its prompt source says of each, likewise.
         """
-        values = {**{key: value for key, value in head.items() if key != "source"}, "items": list(items)}
+        values = {key: value for key, value in json.loads(head).items() if key != "source"}
+        values["items"] = list(map(json.loads, items))
         name = Path(file).stem
         try:
             job = build_job(name, Document(file, values, {}))
             plan = self._expanded(JobPlan(name, file, name), job, job.items)
         except ImagegenError as error:
             return _broken(JobPlan(name, file, name), *error.problems)
-        return replace(plan, values=values)
+        return replace(plan, parts=JobParts(head, list(items)))
 
     def are_valid(self, items: Iterable[Mapping[str, Any]]) -> bool:
         """Whether these are items of a job, by the rules of job files."""
