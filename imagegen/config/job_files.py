@@ -93,8 +93,9 @@ def find_original(name: str, others: Collection[str]) -> str:
     """Return which of the others a job is a copy of, by the names that sync tools and file managers give; or ''."""
     if (begin := re.match(_COPY_OF, name)) and name[begin.end() :] in others:
         return name[begin.end() :]
-    originals = (other for other in others if other != name and name.startswith(other))
-    return max((other for other in originals if re.fullmatch(_COPY_MARKS, name[len(other) :])), key=len, default="")
+    beginnings = (name[:end] for end in range(len(name) - 1, 0, -1))  # not the others: there may be thousands
+    originals = (one for one in beginnings if one in others and re.fullmatch(_COPY_MARKS, name[len(one) :]))
+    return next(originals, "")
 
 
 def find_stray_files(root: Path, extended: Collection[str] = ()) -> list[Problem]:

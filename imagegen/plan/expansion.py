@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple, Protocol, TypeVar
 
-from imagegen.config.job import DEFAULT_TIMEOUT_S, FORMATS, Item, Job
+from imagegen.config.job import DEFAULT_TIMEOUT_S, FORMATS, Item, Job, OutputRules
 from imagegen.config.schema import AXIS_FIELDS, COMMON, FIELD_TYPES, GENERATE_FIELDS, SEED, TYPES
 from imagegen.errors import ImagegenError, Problem, did_you_mean
 from imagegen.plan.naming import MAX_SLUG, check_slug, compute_seed, fold_path, make_slug
@@ -239,7 +239,9 @@ def _walk_images(job: Job, items: Sequence[Item], matrix: Sequence[Cell], decide
     first = 0
     for item in items:
         for cell in matrix:
-            base = "-".join([make_slug(item.name), *(make_slug(value.name) for value in cell)])
+            base = make_slug(item.name)
+            if cell:
+                base = "-".join([base, *(make_slug(value.name) for value in cell)])
             picked = decided.picked.get(base)
             for variant in (picked,) if picked else variants:
                 yield _Image(first + max(0, variant - 1), item, cell, base, variant)
@@ -324,6 +326,13 @@ def _choose_seed(
 
 
 def _resolve_path(job: Job, image: _Image, slug: str) -> str:
+    name = slug if job.output.name == OutputRules.name else _fill_name(job, image, slug)
+    # one spelling for one file: from here on, paths are compared as text
+    return posixpath.normpath(f"{job.output.folder}/{name}{FORMATS[job.output.encoding.format]}")
+
+
+def _fill_name(job: Job, image: _Image, slug: str) -> str:
+    """Return the output's name without extension, by the job's pattern."""
     words = {"slug": slug, "item": make_slug(image.item.name), "variant": str(image.variant or 1)}
     words |= {value.axis: make_slug(value.name) for value in image.cell}
     where = job.where.get("output.name", image.item.where)
@@ -338,8 +347,7 @@ def _resolve_path(job: Job, image: _Image, slug: str) -> str:
         raise _error(where, f"output.name: there are only {', '.join(f'{{{word}}}' for word in words)}")
     if name.startswith("/") or ".." in name.split("/"):
         raise _error(where, "output.name: is not a path within output.dir")
-    # one spelling for one file: from here on, paths are compared as text
-    return posixpath.normpath(f"{job.output.folder}/{name}{FORMATS[job.output.encoding.format]}")
+    return name
 
 
 def _find_repeated_names(items: Sequence[Item]) -> Iterator[Problem]:

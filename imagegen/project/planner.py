@@ -379,8 +379,9 @@ class Planner:
         gone = locks - {plan.name for plan in plans} - {ONE_OFF}
         found = []
         for plan in plans:
-            before = next((job for job in sorted(gone) if self._records(job, plan)), None) if gone else None
-            if before and not plan.problems and plan.name not in locks:
+            is_new = not plan.problems and plan.name not in locks
+            before = next((job for job in sorted(gone) if self._records(job, plan)), None) if is_new else None
+            if before:
                 what = f"its images are recorded in jobs/{before}.lock, whose job is gone"
                 renamed = f"git mv jobs/{before}.lock jobs/{plan.name}.lock"
                 hint = f"if the job was renamed: {renamed}; if not: rm jobs/{before}.lock"
