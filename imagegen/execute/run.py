@@ -6,7 +6,7 @@ import contextlib
 import os
 import shutil
 import threading
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import Callable, Collection, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -236,14 +236,16 @@ class BuildScheduler:
                 self._followers[origin].append(task)
         self._to_generate: dict[str, StaleOutput] = {}
         self._executors: dict[str, Executor] | None = None
+        self._threads = (os.cpu_count() or 1) + (_WAITERS if shared else 0)
+        self._ready: deque[tuple[StaleOutput, bool]] = deque()
+        """Works whose steps no thread has begun, and of each whether it had to wait for its origins."""
         self._running_steps = 0
         self._changed = threading.Condition(threading.RLock())
 
     def run(self) -> None:
         """Build them. Each has an outcome afterwards."""
         works = list(self._unfinished.values())
-        waiters = _WAITERS if self._shared else 0
-        with ThreadPoolExecutor((os.cpu_count() or 1) + waiters) as self._pool:
+        with ThreadPoolExecutor(self._threads) as self._pool:
             self._start([work for work in works if not self._awaited.get(work.output.task)])
             self._wait_for_steps()
             threads = self._start_executors(works)
@@ -256,8 +258,18 @@ class BuildScheduler:
     def _start(self, works: Sequence[StaleOutput], *, is_later: bool = False) -> None:
         with self._changed:
             self._running_steps += len(works)
-        for work in works:
-            self._pool.submit(self._step, work, is_later)
+        self._ready.extend((work, is_later) for work in works)
+        for _ in range(min(len(works), self._threads)):  # a future for each work would take 1.5 KB
+            self._pool.submit(self._take_steps)
+
+    def _take_steps(self) -> None:
+        while True:
+            try:
+                work, is_later = self._ready.popleft()
+            except IndexError:
+                return
+            with contextlib.suppress(Exception):  # of one outcome: the others are built all the same
+                self._step(work, is_later)
 
     def _wait_for_steps(self) -> None:
         with self._changed:
@@ -276,7 +288,8 @@ class BuildScheduler:
         finally:
             with self._changed:
                 self._running_steps -= 1
-                self._changed.notify_all()
+                if not self._running_steps:
+                    self._changed.notify_all()
 
     def _build_here(self, work: StaleOutput, is_later: bool) -> Outcome | StaleOutput:
         """Build the output without its backend, or return it as one that only the backend can build.

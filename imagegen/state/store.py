@@ -118,7 +118,8 @@ class Store:
     def add(self, entry: StoreEntry) -> None:
         """Index an image whose blob is there already. Raises OSError."""
         with self._mutex:
-            self._note(entry)
+            if self._is_read:  # else it is read with all others
+                self._note(entry)
             index = self._indexes.setdefault(entry.fingerprint, self._index(entry.fingerprint))
         index.append(entry)
 
