@@ -267,7 +267,7 @@ def edits(draw: st.DrawFn) -> tuple[Jobs, Jobs]:
     return before, after
 
 
-@settings(max_examples=30)  # more in test_random_changes
+@settings(max_examples=10)  # test_random_changes has more
 @given(edit=edits())
 def test_it_agrees_with_the_whole_plan(tmp_path_factory: pytest.TempPathFactory, edit: tuple[Jobs, Jobs]) -> None:
     before, after = edit

@@ -347,7 +347,7 @@ def walk(root: Path, seed: int, steps: int) -> Walk:
 
 
 def test_a_random_walk(tmp_path: Path) -> None:
-    assert walk(tmp_path, 1, 12).partly > 12
+    assert walk(tmp_path, 1, 8).partly > 8
 
 
 @pytest.mark.long
