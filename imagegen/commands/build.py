@@ -289,9 +289,24 @@ class Build:
         from imagegen.execute.budget import Budget
         from imagegen.execute.events import Outcome
         from imagegen.execute.run import run
-        from imagegen.plan.origins import sort_by_origin
 
         self._budget = self._budget or Budget(self.settings.budget)
+
+        def record(event: Event) -> None:
+            if isinstance(event, Outcome):
+                self._record(event)
+            on_event(event)
+
+        ending = run(self.project, self._skip_fresh(tasks, forced), record, forced, self._budget)
+        self._remember_failures()
+        self._take_snapshot()
+        return ending
+
+    def _skip_fresh(self, tasks: Sequence[str], forced: Collection[str]) -> list[Output]:
+        """Record the outcome of the images that are fresh and stay so, and return the outputs of the others."""
+        from imagegen.execute.events import Outcome
+        from imagegen.plan.origins import sort_by_origin
+
         wanted: dict[str, Output] = {}
         for output in sort_by_origin([self.planned[task].output for task in tasks]):
             planned = self.planned[output.task]
@@ -301,16 +316,7 @@ class Build:
                 self._record(Outcome(output, "fresh"))
             else:
                 wanted[task] = output
-
-        def record(event: Event) -> None:
-            if isinstance(event, Outcome):
-                self._record(event)
-            on_event(event)
-
-        ending = run(self.project, list(wanted.values()), record, forced, self._budget)
-        self._remember_failures()
-        self._take_snapshot()
-        return ending
+        return list(wanted.values())
 
     def run_for(self, task: str) -> Outcome:
         """Return the outcome of an image whose task runs before anybody had it built: a reporter of doit's own."""

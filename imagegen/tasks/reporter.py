@@ -72,11 +72,12 @@ class ImagegenReporter(ConsoleReporter):  # type: ignore[misc]  # doit ships no 
             self._say(build.stray_files())
             plans = [plan for plan in build.plans if self._reaches(plan.task)]
             self._say(f"{plan.name}: {note}" for plan in plans for note in plan.notes)
-        # a command that builds jobs has nothing else to build: whoever names it names them
-        named = build.find(
-            job for word in selected_tasks for job in (tasks[word].task_dep if word in builders else [word])
-        )
-        self._run(build, images, set(named) if build.invocation.always else set())
+        forced: set[str] = set()
+        if build.invocation.always:
+            # a command that builds jobs has nothing else to build: whoever names it names them
+            words = [job for word in selected_tasks for job in (tasks[word].task_dep if word in builders else [word])]
+            forced.update(build.find(words))
+        self._run(build, images, forced)
 
     def execute_task(self, task: Task) -> None:
         """Report that a task that is not ours begins."""
