@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections.abc import Callable
@@ -47,6 +48,17 @@ def run_in_daemon_thread(call: Callable[[], _Answer]) -> Future[_Answer]:
 _idle: list[_Inbox] = []
 """The inboxes of threads that wait for a call, the last one to be used first."""
 _mutex = threading.Lock()
+
+
+def _forget_threads() -> None:
+    """Forget the threads that wait for a call: a child of this process has none of them."""
+    global _mutex
+    _mutex = threading.Lock()
+    _idle.clear()
+
+
+if hasattr(os, "register_at_fork"):  # Windows has no fork
+    os.register_at_fork(after_in_child=_forget_threads)
 
 
 def _take_calls(inbox: _Inbox) -> None:

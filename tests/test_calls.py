@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import threading
@@ -54,3 +55,17 @@ def test_what_never_answers_does_not_hold_up_the_end_of_the_process() -> None:
     code = "import threading\nfrom imagegen.calls import call_with_timeout\ntry: call_with_timeout(0.1, threading.Event().wait)\nexcept TimeoutError: print('ended')"
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
     assert result.stdout.split() == ["ended"]
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork on Windows")
+def test_a_child_of_this_process_has_threads_of_its_own() -> None:
+    """`doit -n 2` forks."""
+    code = """
+import os, sys
+from imagegen.calls import call_with_timeout
+call_with_timeout(60, lambda: 1)
+if child := os.fork():
+    sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+os._exit(call_with_timeout(60, lambda: 7))
+"""
+    assert subprocess.run([sys.executable, "-c", code], timeout=120, check=False).returncode == 7

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import io
 import os
 import threading
@@ -37,7 +38,7 @@ class JournalContent(Generic[T]):
     missing_newline: bool = False  # the last line is whole but for its newline
 
 
-@dataclass
+@dataclass(eq=False)
 class _Added:
     """Lines that were written. begin: the bytes before them. error: why they could not be synced."""
 
@@ -58,7 +59,7 @@ class _Tail:
 class Journal(Generic[T]):
     """The file `path`, one line per entry. Anybody may read it; only whoever holds the project's mutex writes.
 
-    Several threads may append by the same object. While it is compacted, none does.
+    Several threads may write by the same object.
     """
 
     path: Path
@@ -114,12 +115,16 @@ class Journal(Generic[T]):
         lines = b"".join(self.dump(entry) + b"\n" for entry in entries)
         make_folder(self.path.parent)
         flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | getattr(os, "O_BINARY", 0)
-        descriptor = os.open(self.path, flags, 0o666)
-        try:
-            with self._tail.mutex:
+        with self._tail.mutex:  # opened within it, because the file may be replaced
+            descriptor = os.open(self.path, flags, 0o666)
+            try:
                 added = _Added(self._write(descriptor, lines))
-                if is_durable:
-                    self._tail.unsynced.append(added)
+            except BaseException:
+                os.close(descriptor)
+                raise
+            if is_durable:
+                self._tail.unsynced.append(added)
+        try:
             if is_durable:
                 self._tail.syncs.run(lambda: self._sync(descriptor))
                 if added.error:
@@ -146,22 +151,26 @@ class Journal(Generic[T]):
         """Sync all that was added until now. If that fails, whatever is not on disk is lost: it is cut off."""
         tail = self._tail
         with tail.mutex:
-            if not tail.unsynced:  # cut off with what was before it
-                return
-            count = len(tail.unsynced)
+            synced = tail.unsynced.copy()
+        if not synced:  # cut off with what was before it, or in the file that replaced this one
+            return
         try:
             os.fsync(descriptor)
-        except OSError as error:
+        except BaseException as error:
+            failure = error if isinstance(error, OSError) else OSError(errno.EINTR, os.strerror(errno.EINTR))
             with tail.mutex:  # what came after the sync had begun cannot stay without what is before it
-                self._cut_off(descriptor, tail.unsynced[0].begin, error)
+                if tail.unsynced:
+                    self._cut_off(descriptor, tail.unsynced[0].begin, failure)
                 for added in tail.unsynced:
-                    added.error = error
+                    added.error = failure
                 tail.unsynced.clear()
+            if failure is not error:
+                raise
             return
-        if tail.unsynced[0].begin == 0:
+        if synced[0].begin == 0:
             sync_folder(self.path.parent)
         with tail.mutex:
-            del tail.unsynced[:count]
+            tail.unsynced[:] = [added for added in tail.unsynced if added not in synced]
 
     def _cut_off(self, descriptor: int, size: int, error: OSError) -> None:
         error.filename = str(self.path)  # the system names what was given by name, not what is open
@@ -182,12 +191,24 @@ class Journal(Generic[T]):
             OSError: the file is as it was.
 
         """
+        with self._tail.mutex:
+            return self._replace(entries, temporary)
+
+    def leave_out(self, is_gone: Callable[[T], bool], temporary: Path) -> None:
+        """Replace the file with its other entries, as `compact` does; lines that cannot be read go too."""
+        with self._tail.mutex:
+            self._replace([entry for entry in self.read().entries if not is_gone(entry)], temporary)
+
+    def _replace(self, entries: Iterable[T], temporary: Path) -> os.stat_result | None:
         buffer = io.BytesIO()  # `join` would make a list of all lines first
         buffer.writelines(self.dump(entry) + b"\n" for entry in entries)
+        written = None
         if data := buffer.getvalue():
-            return replace_file(self.path, data, temporary)
-        self.path.unlink(missing_ok=True)
-        return None
+            written = replace_file(self.path, data, temporary)
+        else:
+            self.path.unlink(missing_ok=True)
+        self._tail.unsynced.clear()  # they are on disk in the new file, or not wanted any more
+        return written
 
 
 def _ends_a_line(descriptor: int) -> bool:

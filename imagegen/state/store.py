@@ -117,17 +117,20 @@ class Store:
 
     def add(self, entry: StoreEntry) -> None:
         """Index an image whose blob is there already. Raises OSError."""
+        self._shared_index(entry.fingerprint).append(entry)
         with self._mutex:
             if self._is_read:  # else it is read with all others
                 self._note(entry)
-            index = self._indexes.setdefault(entry.fingerprint, self._index(entry.fingerprint))
-        index.append(entry)
 
     def drop(self, entry: StoreEntry) -> None:
         """Remove an image from the index, as if it had not been added; its blob stays. Raises OSError."""
+        index = self._shared_index(entry.fingerprint)
+        index.leave_out(lambda one: one.sha256 == entry.sha256, self.temporary)
+
+    def _shared_index(self, fingerprint: str) -> Journal[StoreEntry]:
+        """Return the index of a fingerprint that all threads share which write to it at the same time."""
         with self._mutex:
-            index = self._index(entry.fingerprint)
-            index.compact([one for one in index.read().entries if one.sha256 != entry.sha256], self.temporary)
+            return self._indexes.setdefault(fingerprint, self._index(fingerprint))
 
     def entries(self, fingerprint: str) -> list[StoreEntry]:
         """Return the images made for a fingerprint, newest first. Lines that cannot be read are passed over."""

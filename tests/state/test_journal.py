@@ -109,6 +109,7 @@ def test_threads_that_append_at_the_same_time_wait_for_the_disk_together(
         held.go_on.set()
         for one in (first, *others):
             one.result(60)
+    assert held.count == 2, "the sync under way did not cover what was written during it"
     assert sorted(journal.read().entries) == list(range(10))
     journal.append(10)
 

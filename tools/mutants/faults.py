@@ -46,6 +46,11 @@ FAULTS = (
         ("state/journal.py", "            os.fsync(descriptor)\n", "            pass\n"),
     ),
     _fault(
+        "what is written during a sync counts as on disk",
+        "state/test_journal.py",
+        ("state/journal.py", "[added for added in tail.unsynced if added not in synced]", "[]"),
+    ),
+    _fault(
         "the sync of a folder is skipped",
         "faults/test_power_loss.py::test_what_a_build_has_made_outlasts_it[new-only what was synced]",
         ("state/atomic.py", "        try:\n            os.fsync(descriptor)\n", "        try:\n            pass\n"),
