@@ -16,7 +16,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from doit import cmd_clean, cmd_dumpdb, cmd_forget, cmd_help, cmd_ignore, cmd_info, cmd_list, cmd_run
+from doit import cmd_clean, cmd_dumpdb, cmd_forget, cmd_help, cmd_ignore, cmd_info, cmd_list, cmd_run, doit_cmd
 from doit.cmd_base import Command, DodoTaskLoader
 from doit.cmdparse import CmdParseError
 from doit.exceptions import InvalidDodoFile
@@ -104,7 +104,8 @@ class Run(_Checked, cmd_run.Run):  # type: ignore[misc]
     def parse_execute(self, in_args: Sequence[str]) -> Any:
         """Say so if there is nothing to do; else do as doit does: then dodo.py and all commands are loaded."""
         started = time.monotonic()
-        if sys.argv[1:] in ([], ["run"]) and self._has_defaults() and (count := _count_fresh()):
+        is_plain = not in_args and getattr(doit_cmd, "_CMDLINE_VARS", None) == {}
+        if is_plain and self._has_defaults() and (count := _count_fresh()):
             from imagegen.process import prepare_process
             from imagegen.report.console import closing_line
 

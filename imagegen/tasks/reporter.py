@@ -55,11 +55,16 @@ class ImagegenReporter(ConsoleReporter):  # type: ignore[misc]  # doit ships no 
             if run_and_report(build, COMMANDS[name], tasks[name].options):
                 raise SystemExit(1)
         self._check_selection(build, selected_tasks)
-        images = [
-            name
-            for name, one in build.planned.items()
-            if (not is_ignored(name) if name in reached else one.output.job in reached and not build.needs_task(one))
-        ]
+        images = _with_origins(
+            build,
+            [
+                name
+                for name, one in build.planned.items()
+                if (
+                    not is_ignored(name) if name in reached else one.output.job in reached and not build.needs_task(one)
+                )
+            ],
+        )
         self._broken = [plan for plan in build.plans if plan.problems and self._reaches(plan.task)]
         if not (images or self._broken or any(self._reaches(job.task) for job in build.fresh_jobs)):
             return
@@ -168,6 +173,18 @@ class ImagegenReporter(ConsoleReporter):  # type: ignore[misc]  # doit ships no 
         for line in lines:
             self.write(f"{printable(str(line))}\n")
         self.outstream.flush()
+
+
+def _with_origins(build: Build, images: Sequence[str]) -> list[str]:
+    """Return the images and all that they are made from, which may be of other jobs: not all of it has a task."""
+    found = dict.fromkeys(images)
+    waiting = list(images)
+    while waiting:
+        for origin in build.planned[waiting.pop()].output.origins:
+            if origin.task in build.planned and origin.task not in found and not is_ignored(origin.task):
+                found[origin.task] = None
+                waiting.append(origin.task)
+    return list(found)
 
 
 def _is_ours(task: Task) -> bool:

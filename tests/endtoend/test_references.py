@@ -63,6 +63,16 @@ def test_a_clone_is_fresh_and_the_portraits_content_decides_not_its_making(proje
     assert project.calls() == [*calls, "Mallsing"]
 
 
+def test_a_job_builds_what_its_images_are_made_from_in_other_jobs_and_no_more(project: ProjectFolder) -> None:
+    portraits(project)
+    children(project)
+    assert project.doit("children").tasks("generated") == ["children:alone", CHILD, "portraits:mallsing"]
+    project.doit()
+    portraits(project, "a very tall figure")
+    assert project.doit("children").tasks("generated") == [CHILD, "portraits:mallsing"]
+    assert "4 fresh, nothing to do" in project.doit().closing
+
+
 def test_a_task_builds_what_it_is_made_from_and_no_more(project: ProjectFolder) -> None:
     portraits(project, derive={"square": {"width": 32}})
     children(project, icon="portraits:yrr:square")
