@@ -7,6 +7,7 @@ it, a lock file to those of which it says something else. To them come the parts
 from __future__ import annotations
 
 import json
+import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable
 from dataclasses import replace
@@ -154,19 +155,18 @@ class Affected:
                 users[path].append(file)
         locks = {f"jobs/{Path(file).stem}.lock": file for file in self.jobs}
         wildcards = {path for paths in self._details.wildcards.values() for path in paths}
-        outputs = []
+        others = []
         for path in changed:
             for file in users.get(path, ()):
                 self._add_all(file)
+            wildcard = unicodedata.normalize("NFC", path)  # their names are in this form, whatever the disk has
             if path in locks:
                 self._compare_lock(locks[path])
-            elif path in wildcards:
-                self._add_wildcard(path)
-            elif path == WILDCARD_FOLDER or path.startswith(f"{WILDCARD_FOLDER}/"):
-                self._compare_wildcard_names()
-            elif path not in sources and path not in users:
-                outputs.append(path)
-        self._add_outputs(outputs)
+            elif wildcard in wildcards:
+                self._add_wildcard(wildcard)
+            elif path not in sources:
+                others.append(path)
+        self._add_outputs(others, users)
 
     def _compare_lock(self, file: str) -> None:
         """Add the parts of which the lock file says something else; all of them if decisions have changed."""
@@ -191,13 +191,11 @@ class Affected:
                 if is_for_all or any(name in text for name in names):
                     self._add(file, part)
 
-    def _compare_wildcard_names(self) -> None:
-        wildcards = self._project.planner.wildcards
-        if [*wildcards.names(), *wildcards.unread()] != self._details.wildcard_names:
-            raise NeedsWholePlan
+    def _add_outputs(self, paths: Collection[str], read: Collection[str]) -> None:
+        """Add the parts that these files are outputs of. read: files that were attributed to what reads them.
 
-    def _add_outputs(self, paths: Collection[str]) -> None:
-        """Add the parts that these outputs are of."""
+        Raises NeedsWholePlan for a file that is something else.
+        """
         if not paths:
             return
         known = {
@@ -210,8 +208,16 @@ class Affected:
         for path in paths:
             if path in known:
                 self._add(*known[path])
-            elif path not in gone:
+            elif path not in gone and path not in read and not self._is_folder_with_same_names(path):
                 raise NeedsWholePlan
+
+    def _is_folder_with_same_names(self, path: str) -> bool:
+        """Whether it is a folder of wildcards, all of which have the names that they had."""
+        if path != WILDCARD_FOLDER and not path.startswith(f"{WILDCARD_FOLDER}/"):
+            return False
+        wildcards = self._project.planner.wildcards
+        names = [*wildcards.names(), *wildcards.unread()]  # notes the folders, and nothing else
+        return names == self._details.wildcard_names and path in self._project.inputs.stats
 
     def _add_followers(self) -> None:
         """Add the parts whose outputs are made from those of parts that were added, and so on."""

@@ -153,6 +153,67 @@ def test_an_image_that_is_left_as_it_is_is_planned_in_each_run_and_the_others_ar
     assert [job.count for job in found.fresh_jobs] == [1]
 
 
+def test_an_output_that_another_job_names_by_its_path_is_planned_with_that(root: Path) -> None:
+    build(root)
+    arms = kin()
+    arms["items"][0]["scripted"] = {"images": {"a": "assets/kin/yrr.png"}}
+    job(root, "arms", arms)
+    build(root)
+    assert build(root) == []
+    (root / "assets/kin/yrr.png").write_bytes(b"by hand")
+    assert {"arms:yrr", "kin:yrr"} <= set(build(root))
+    assert Build(root, Invocation()).planned["kin:yrr"].verdict.state == "kept"
+
+
+def test_a_wildcard_file_whose_name_a_mac_wrote_is_seen_when_it_changes(root: Path) -> None:
+    file = root / "jobs/wildcards/e\u0301te\u0301.txt"
+    file.parent.mkdir()
+    file.write_text("sun\n")
+    os.utime(file, ns=(OLD, OLD))
+    os.utime(file.parent, ns=(OLD, OLD))
+    job(root, "kin", kin(okka="in __\u00e9t\u00e9__"))
+    build(root)
+    assert build(root) == []
+    file.write_text("rain\n")
+    os.utime(file, ns=(OLD + 1, OLD + 1))
+    assert build(root) == ["kin:okka"]
+    assert build(root) == []
+
+
+def test_outputs_below_the_wildcards_are_seen_when_they_are_gone(root: Path) -> None:
+    (root / "jobs/wildcards").mkdir()
+    job(root, "kin", {**kin(), "output": {"dir": "jobs/wildcards/preview"}})
+    job(root, "arms", kin(okka="{red|blue}"))
+    build(root)
+    assert build(root) == []
+    (root / "jobs/wildcards/preview/yrr.png").unlink()
+    assert build(root) == ["kin:yrr"]
+
+
+def test_a_job_that_was_renamed_is_refused_though_it_is_unfinished(root: Path) -> None:
+    """Its lock file comes under its old name, by git."""
+    job(root, "arms", kin())
+    found = Build(root, Invocation())
+    found.run(["arms:yrr", "arms:okka"], [], lambda _: None)
+    assert build(root) == ["kin:okka", "kin:yrr"]
+    lock = root / "jobs/kin.lock"
+    lines = lock.read_bytes()
+    for file in (lock, *(root / "assets/kin").iterdir()):
+        file.unlink()
+    build_nothing = Build(root, Invocation())
+    build_nothing.run([], [], lambda _: None)
+    (root / "jobs/old.lock").write_bytes(lines)
+    plans = {plan.name: plan.problems for plan in Build(root, Invocation()).plans}
+    assert "jobs/old.lock" in plans["kin"][0].what
+
+
+@pytest.mark.parametrize("given", [{"wait": "1"}, {"budget": "5"}, {"store_writes": "false"}])
+def test_settings_of_a_single_run_plan_nothing(root: Path, given: dict[str, str]) -> None:
+    build(root)
+    found = Build(root, read_invocation([f"{name}={value}" for name, value in given.items()]))
+    assert (found.problems, found.plans) == ([], [])
+
+
 def test_a_run_that_is_stopped_leaves_only_the_rest_to_plan(root: Path) -> None:
     found = Build(root, Invocation())
     found.run(["kin:yrr"], [], lambda _: None)
