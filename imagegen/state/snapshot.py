@@ -113,17 +113,25 @@ def snapshot_key(root: Path, variables: Mapping[str, str], environment: Iterable
 
 
 def _names_in_jobs(root: Path) -> list[str]:
-    """Return the names of what may be a job, or look like one: all but lock files and what tools hide."""
+    """Return the names of what may be a job, or look like one, and of lock files without a job.
+
+    That is all but what tools hide, and the lock files of jobs, which runs write; one-off images have `image.lock`.
+    """
     try:
         names = os.listdir(root / "jobs")  # noqa: PTH208 - only names are wanted
     except (FileNotFoundError, NotADirectoryError):
         return []
     jobs = (".yaml", ".yml", ".json")
-    hidden = (".#", "#")  # Emacs's
+    hidden = (".#", "#")  # Emacs's, as is a name that ends in ~
+    locks = {f"{name.rpartition('.')[0]}.lock" for name in names if name.endswith(jobs) and name[0] != "_"}
+    locks.add("image.lock")
     return sorted(
         name
         for name in names
-        if not name.endswith(".lock") and not name.startswith(hidden) and (name[0] != "." or name.endswith(jobs))
+        if name not in locks
+        and not name.startswith(hidden)
+        and not name.endswith("~")
+        and (name[0] != "." or name.endswith(jobs))
     )
 
 

@@ -166,13 +166,19 @@ def test_what_has_models_is_not_counted_by_files_alone(tmp_path: Path, snapshot:
         ("new.yaml", True),
         ("notes.txt", True),  # it is said that it is not a job
         (".hidden.yaml", True),  # likewise
+        ("gone.lock", True),  # it may record the images of a job that was renamed
+        ("_kin.lock", True),
         ("kin.lock", False),  # the run itself writes it
+        ("image.lock", False),  # so does one that makes an image of no job
+        ("kin.yaml~", False),
         (".kin.yaml.swp", False),
         (".#kin.yaml", False),
     ],
 )
 def test_what_may_be_taken_for_a_job_ends_it(tmp_path: Path, name: str, counts: bool) -> None:
     (tmp_path / "jobs").mkdir()
+    (tmp_path / "jobs/kin.yaml").touch()
+    (tmp_path / "jobs/_kin.yaml").touch()
     before = snapshot_key(tmp_path, {}, ())
     (tmp_path / "jobs" / name).touch()
     assert (snapshot_key(tmp_path, {}, ()) != before) is counts
