@@ -47,11 +47,17 @@ __all__ = [
 ]
 
 _ENVIRONMENT = sorted(one.environment for one in SETTINGS if one.environment and not one.secret)
+_DECIDE_NO_PLAN = ("budget", "store_writes", "wait")
+"""What the command line calls settings that only decide how a run is done."""
 
 
 def project_key(root: Path, invocation: Invocation) -> str:
-    """Return the key of what a plan follows from besides the files of jobs and outputs."""
-    return snapshot_key(root, invocation.given, _ENVIRONMENT)
+    """Return the key of what a plan follows from besides the files of jobs and outputs.
+
+    Settings of a single run, such as its budget, decide no plan; those of the command line are read in every run.
+    """
+    given = {name: value for name, value in invocation.given.items() if name not in _DECIDE_NO_PLAN}
+    return snapshot_key(root, given, _ENVIRONMENT)
 
 
 def load_snapshot(root: Path, settings: Settings, invocation: Invocation, key: str) -> Snapshot | None:
