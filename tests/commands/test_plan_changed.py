@@ -174,7 +174,7 @@ def test_a_file_of_another_job_is_not_taken(tmp_path: Path) -> None:
     assert planned(tmp_path, {"kin": with_item(1, name="Shield")}) is None
 
 
-def test_no_snapshot_is_taken_of_a_plan_whose_files_were_read_anew_since(tmp_path: Path) -> None:
+def test_no_snapshot_is_taken_of_a_plan_whose_files_were_read_again_since(tmp_path: Path) -> None:
     """As after waiting for another build that decided something."""
     (tmp_path / "jobs").mkdir()
     write(tmp_path, {"kin": KIN})
@@ -210,7 +210,7 @@ def test_so_it_does_if_a_job_extends_it_since_only_that_was_planned(tmp_path: Pa
     assert found_again[0] == {"kin:okka", "etch:okka"}
 
 
-def test_a_folder_that_is_another_by_a_link_is_told_from_none(tmp_path: Path) -> None:
+def test_two_jobs_that_write_one_folder_by_a_link_take_the_whole_plan(tmp_path: Path) -> None:
     (tmp_path / "assets/kin").mkdir(parents=True)
     (tmp_path / "assets/linked").symlink_to(tmp_path / "assets/kin", target_is_directory=True)
     remembered(tmp_path, {"kin": KIN, "arms": job("Shield", output={"dir": "assets/linked"})})

@@ -251,6 +251,40 @@ def test_two_merged_branches_generate_nothing(project: ProjectFolder) -> None:
     assert len(project.lines()) == 3  # folded
 
 
+def test_of_two_images_that_both_branches_rerolled_each_is_the_one_that_was_chosen(project: ProjectFolder) -> None:
+    """Also if doit was called with both of them in conflict, and knows them by that."""
+    project.build_job()
+    shutil.copy(Path(__file__).parents[2] / ".gitattributes", project.root)
+    project.write(".gitignore", ".imagegen/\n.doit.db*\n__pycache__/\ncalls.jsonl\n")
+    project.git("init", "-q", "-b", "main")
+    project.git("add", ".")
+    project.git("commit", "-qm", "base")
+    project.git("branch", "theirs")
+    files = {}
+    for branch in ("theirs", "main"):
+        project.git("checkout", "-q", branch)
+        for name in ("mallsing", "yrr"):
+            assert project.doit("reroll", f"portraits:{name}").code == 0
+            if branch == "main":  # not the same seed as on the other branch
+                assert project.doit("reroll", f"portraits:{name}").code == 0
+            files[branch, name] = project.image(name).read_bytes()
+        project.git("commit", "-qam", branch)
+    project.git("merge", "-q", "theirs", may_fail=True)
+    conflicts = project.git("diff", "--name-only", "--diff-filter=U").split()
+    assert conflicts == ["assets/portraits/mallsing.png", "assets/portraits/yrr.png"]
+    project.doit()
+    project.git("checkout", "--theirs", conflicts[0])
+    project.git("checkout", "--ours", conflicts[1])
+    project.git("add", *conflicts)
+    calls = len(project.calls())
+    run = project.doit()
+    assert run.code == 0, run.out + run.err
+    assert project.image("mallsing").read_bytes() == files["theirs", "mallsing"]
+    assert project.image("yrr").read_bytes() == files["main", "yrr"]
+    assert "3 fresh" in project.doit().closing
+    assert len(project.calls()) == calls
+
+
 def touch_up(image: Path) -> bytes:
     with Image.open(image) as picture:
         picture.transpose(Image.Transpose.FLIP_LEFT_RIGHT).rotate(3).save(image)
