@@ -54,6 +54,11 @@ class Affected:
         self.documents: dict[str, Document] = {}
         self._new: list[str] = []
         """Tasks of these outputs whose followers have not been added yet."""
+        self._readers: dict[str, list[str]] = defaultdict(list)
+        """By the path of a file that jobs name, their files."""
+        for file, job in self.jobs.items():
+            for path in job.files:
+                self._readers[path].append(file)
         self._read_again(snapshot.changed)
         for file, job in self.jobs.items():
             for part in job.unfinished:
@@ -149,15 +154,11 @@ class Affected:
     def _attribute(self, changed: Iterable[str]) -> None:
         """Add the parts that follow from files that changed, but for those that say which parts there are."""
         sources = {path for job in self.jobs.values() for path in job.sources}
-        users: dict[str, list[str]] = defaultdict(list)
-        for file, job in self.jobs.items():
-            for path in job.files:
-                users[path].append(file)
         locks = {f"jobs/{Path(file).stem}.lock": file for file in self.jobs}
         wildcards = {path for paths in self._details.wildcards.values() for path in paths}
         others = []
         for path in changed:
-            for file in users.get(path, ()):
+            for file in self._readers.get(path, ()):
                 self._add_all(file)
             wildcard = unicodedata.normalize("NFC", path)  # their names are in this form, whatever the disk has
             if path in locks:
@@ -166,7 +167,7 @@ class Affected:
                 self._add_wildcard(wildcard)
             elif path not in sources:
                 others.append(path)
-        self._add_outputs(others, users)
+        self._add_outputs(others)
 
     def _compare_lock(self, file: str) -> None:
         """Add the parts of which the lock file says something else; all of them if decisions have changed."""
@@ -191,11 +192,8 @@ class Affected:
                 if is_for_all or any(name in text for name in names):
                     self._add(file, part)
 
-    def _add_outputs(self, paths: Collection[str], read: Collection[str]) -> None:
-        """Add the parts that these files are outputs of. read: files that were attributed to what reads them.
-
-        Raises NeedsWholePlan for a file that is something else.
-        """
+    def _add_outputs(self, paths: Collection[str]) -> None:
+        """Add the parts that these files are outputs of. Raises NeedsWholePlan for a file that nothing accounts for."""
         if not paths:
             return
         known = {
@@ -208,7 +206,7 @@ class Affected:
         for path in paths:
             if path in known:
                 self._add(*known[path])
-            elif path not in gone and path not in read and not self._is_folder_with_same_names(path):
+            elif path not in gone and path not in self._readers and not self._is_folder_with_same_names(path):
                 raise NeedsWholePlan
 
     def _is_folder_with_same_names(self, path: str) -> bool:
@@ -220,12 +218,18 @@ class Affected:
         return names == self._details.wildcard_names and path in self._project.inputs.stats
 
     def _add_followers(self) -> None:
-        """Add the parts whose outputs are made from those of parts that were added, and so on."""
+        """Add the parts whose outputs are made from those of parts that were added, and so on.
+
+        Likewise the jobs that name such an output by its path: this run may write it, and the next one must see that.
+        """
         followers: dict[str, list[tuple[str, int]]] = defaultdict(list)
         for file, job in self.jobs.items():
             for part, tasks in job.origins.items():
                 for task in tasks:
                     followers[task].append((file, part))
         while self._new:
-            for file, part in followers.get(self._new.pop(), ()):
+            task = self._new.pop()
+            for file, part in followers.get(task, ()):
                 self._add(file, part)
+            for file in self._readers.get(self.outputs[task], ()):
+                self._add_all(file)

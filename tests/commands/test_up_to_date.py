@@ -165,6 +165,20 @@ def test_an_output_that_another_job_names_by_its_path_is_planned_with_that(root:
     assert Build(root, Invocation()).planned["kin:yrr"].verdict.state == "kept"
 
 
+def test_an_output_that_is_generated_again_is_seen_by_a_job_that_names_it_by_its_path(root: Path) -> None:
+    build(root)
+    arms = kin()
+    arms["items"][0]["scripted"] = {"images": {"a": "assets/kin/yrr.png"}}
+    job(root, "arms", arms)
+    build(root)
+    assert build(root) == []
+    job(root, "kin", kin(yrr="another"))
+    build(root)
+    assert Build(root, Invocation()).planned["arms:yrr"].verdict.state == "stale"
+    build(root)
+    assert build(root) == []
+
+
 def test_a_wildcard_file_whose_name_a_mac_wrote_is_seen_when_it_changes(root: Path) -> None:
     file = root / "jobs/wildcards/e\u0301te\u0301.txt"
     file.parent.mkdir()
