@@ -80,15 +80,32 @@ FILES: dict[str, Any] = {
             {"name": "four", "prompt": "four"},
         ],
     },
+    "jobs/above.json": {
+        "backend": "scripted",
+        "generate": SIZE,
+        "output": {"dir": "jobs/wildcards/preview"},
+        "items": [{"name": "Yrr", "prompt": "in __\u00e9t\u00e9__"}, {"name": "Okka", "prompt": "plain"}],
+    },
     "texts/page.md": "# Page\n\n" + "\n".join(f"## {name}\n\n```\n{name} in a page\n```\n" for name in NAMES[:4]),
     "texts/table.csv": "name,prompt,seed\n" + "".join(f"{name},{name} in a table,\n" for name in NAMES[:3]),
     "texts/ref.png": "no image, but a file",
     "jobs/wildcards/hair.txt": "__colour__ hair\nno hair\n",
     "jobs/wildcards/colour.txt": "red\ngreen\nblue\n",
     "jobs/wildcards/mood.txt": "anger\nfear\n",
+    "jobs/wildcards/e\u0301te\u0301.txt": "sun\nrain\n",  # as a Mac writes it
     "jobs/wildcards/other/a.txt": "apple\n",
     "jobs/wildcards/other/b.txt": "berry\nbread\n",
 }
+BY_PATH = {
+    "backend": "scripted",
+    "generate": SIZE,
+    "items": [
+        {"name": "one", "prompt": "one", "scripted": {"images": {"a": "assets/kin/okka.png"}}},
+        {"name": "two", "prompt": "two", "scripted": {"images": {"a": "jobs/wildcards/preview/okka.png"}}},
+        {"name": "three", "prompt": "three"},
+    ],
+}
+"""A job whose reference images are outputs of others, by their paths."""
 
 
 @pytest.fixture(autouse=True)
@@ -229,12 +246,12 @@ class Walk:
         return ""
 
     def change_output(self) -> str:
-        outputs = sorted(self.root.glob("assets/**/*.png"))
+        outputs = sorted([*self.root.glob("assets/**/*.png"), *self.root.glob("jobs/wildcards/**/*.png")])
         if not outputs:
             return "none"
         what = self.random.choice(["delete", "touch", "paint"])
         for file in self.random.sample(outputs, min(len(outputs), self.random.choice([1, 1, 4]))):
-            if what == "delete":
+            if what == "delete" and file.name != "okka.png":  # without those, the job that names them is broken
                 file.unlink()
             elif what == "touch":
                 self.touch(file)
@@ -302,11 +319,11 @@ class Walk:
         assert {plan.file: plan.problems for plan in partial.plans if plan.problems} == problems
         self.partly += bool(fresh)
 
-    def build(self) -> None:
-        """A run of everything, or of some images."""
+    def build(self, share: float = 0.2) -> None:
+        """A run of everything, or of some images, with this probability."""
         found = Build(self.root, Invocation())
         tasks = list(found.planned)
-        if self.random.random() < 0.2:
+        if self.random.random() < share:
             tasks = self.random.sample(tasks, len(tasks) // 2)
         if found.plans:
             found.run(tasks, [], lambda _: None)
@@ -323,7 +340,10 @@ def said(build: Build, task: str) -> object:
 def walk(root: Path, seed: int, steps: int) -> Walk:
     """Go so many steps, with a build after some of them."""
     found = Walk(root, seed)
-    found.build()
+    found.build(0)
+    found.write("jobs/paths.json", BY_PATH)
+    found.build(0)
+    del found.kept[0]
     trail = []
     for _ in range(steps):
         trail.append(found.step())
