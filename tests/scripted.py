@@ -132,7 +132,9 @@ class ScriptedBackend(Backend):
 
     def model_identity(self, request: Request) -> ModelIdentity:
         """With the script's digest."""
-        return ModelIdentity(request.model, self._read(request).digest)
+        digest = self._read(request).digest
+        script = request.extra.get("script")
+        return ModelIdentity(request.model, digest, (str(Path(script).absolute()),) if digest and script else ())
 
     def price(self, request: Request) -> Decimal | None:
         """What the script says; 0 if it says nothing."""

@@ -63,7 +63,7 @@ class ModelIdentity:
     """Hex; None if it cannot be known locally and cheaply."""
     files: tuple[str, ...] = ()
     """The absolute paths of all files that the digest follows from, there or not. While none of them changes, a run
-    with nothing to do doesn't ask; if this is empty, it asks."""
+    with nothing to do doesn't ask; if a digest has none, each run plans its images."""
 
 
 @dataclass(frozen=True)

@@ -33,7 +33,6 @@ from imagegen.state.hashes import StatKey, stat_key
 from imagegen.state.snapshot import FreshJob, Snapshot, SnapshotFiles, read_snapshot, snapshot_key, write_snapshot
 
 if TYPE_CHECKING:
-    from imagegen.backends.base import ModelIdentity
     from imagegen.project import JobPlan, Project
 
 __all__ = [
@@ -75,7 +74,7 @@ def load_snapshot(root: Path, settings: Settings, invocation: Invocation, key: s
     if invocation.command == "run" and _has_uploads_due(root, settings):
         return None
     snapshot = read_snapshot(root, key)
-    if snapshot is None or not all(_is_same_model(*model) for model in snapshot.models):
+    if snapshot is None:
         return None
     if not snapshot.is_up_to_date:
         return snapshot if invocation.command == "run" else None
@@ -117,23 +116,6 @@ def _has_uploads_due(root: Path, settings: Settings) -> bool:
 
     state = root / ".imagegen"
     return UploadQueue(state / "pending.txt", state / "tmp", settings.store).is_due
-
-
-def _is_same_model(request: Mapping[str, object], digests: Collection[str]) -> bool:
-    """Return whether the model of this request is still the one that was recorded, as far as is known."""
-    from imagegen.backends.registry import registry
-    from imagegen.plan.request import Request
-
-    try:
-        asked = Request(**request)  # type: ignore[arg-type]  # as asdict made it
-        return _is_of(registry()[asked.backend]().model_identity(asked), digests)
-    except Exception:  # planning says what is wrong
-        return False
-
-
-def _is_of(model: ModelIdentity, digests: Collection[str]) -> bool:
-    """Return whether these digests are the model's, as far as that is known."""
-    return model.digest is None or all(known == model.digest for known in digests)
 
 
 def default_tasks(root: Path) -> list[str]:
@@ -190,54 +172,51 @@ def take_snapshot(
 
     known = before or Snapshot("", (), SnapshotFiles({}))
     files: dict[str, StatKey | None] = {}
-    models: dict[str, tuple[Mapping[str, object], set[str]]] = {}
-    for request, digests in known.models:
-        models[json.dumps(request, sort_keys=True)] = (request, set(digests))
+    models: dict[str, dict[str, StatKey | None] | None] = {}
     fresh = dict(fresh)
     for plan in plans:
         lock = project.lock(plan.name)
         files[lock.name] = lock.seen
         for output in plan.outputs:
             stat = project.hashes.first_key(output.path)
-            if output.task not in fresh or stat is None:
+            line = lock.line_of(output.path, None)
+            model: dict[str, StatKey | None] | None = {}
+            if line and line.model_digest and output.task in fresh and project.accepted(output) is None:
+                # the line knows the model that was decided in this very run
+                extra = {name: value for name, value in output.request.extra.items() if name != "images"}
+                request = {"backend": line.backend, "model": line.request.get("model", ""), "extra": extra}
+                name = json.dumps([request, line.model_digest], sort_keys=True)
+                if name not in models:
+                    models[name] = _look_at_model(project, request, line.model_digest)
+                model = models[name]
+            if output.task not in fresh or stat is None or model is None:
                 fresh.pop(output.task, None)
                 continue
             files[output.path] = stat
-            line = lock.line_of(output.path, None)
-            if line and line.model_digest:
-                # the line knows the model that was decided in this very run
-                model = line.request.get("model", "")
-                extra = {name: value for name, value in output.request.extra.items() if name != "images"}
-                request = {"backend": line.backend, "model": model, "extra": extra, "name": "", "prompt": ""}
-                models.setdefault(json.dumps(request, sort_keys=True), (request, set()))[1].add(line.model_digest)
-    looked_at = {name: _look_at_model(project, *model) for name, model in models.items()}
-    for model_files in looked_at.values():
-        files |= model_files
+            files |= model
     files |= project.inputs.stats  # last: they know of lock files that others wrote to
     details = describe_jobs(project, plans, fresh, known.details)
     jobs = {job.task: job for job in known.jobs}
     for plan in plans:
         job = details.jobs[plan.file]
         jobs[plan.task] = FreshJob(plan.task, plan.doc, sum(1 for _ in job.fresh()), job)
-    asked = tuple(
-        (request, tuple(sorted(digests))) for name, (request, digests) in models.items() if not looked_at[name]
-    )
     try:
         all_files = known.files.replaced(known.outdated, files)
     except OverflowError:  # a time that no file system keeps, or a file that has changed since it was read
         return
-    snapshot = Snapshot(key, tuple(jobs.values()), all_files, asked, details)
+    snapshot = Snapshot(key, tuple(jobs.values()), all_files, details)
     write_snapshot(project.root, snapshot, _ENVIRONMENT, project.temporary)
 
 
-def _look_at_model(project: Project, request: Mapping[str, Any], digests: Collection[str]) -> dict[str, StatKey | None]:
-    """Return the keys of the files that stand for a model of these digests; none if its backend must be asked."""
+def _look_at_model(project: Project, request: Mapping[str, Any], digest: str) -> dict[str, StatKey | None] | None:
+    """Return the keys of the files that stand for the model of this digest; None if only its backend knows them."""
     from imagegen.plan.request import Request
 
+    asked = Request(name="", prompt="", **request)
     try:
-        backend = project.backends[request["backend"]]
-        files = {path: stat_key(path) for path in backend.model_identity(Request(**request)).files}
-        is_same = _is_of(backend.model_identity(Request(**request)), digests)  # as the files were when looked at
+        backend = project.backends[asked.backend]
+        files = {path: stat_key(path) for path in backend.model_identity(asked).files}
+        now = backend.model_identity(asked).digest  # as the files were when looked at
     except Exception:  # planning says what is wrong
-        return {}
-    return files if is_same else {}
+        return None
+    return files if now is None or (now == digest and files) else None

@@ -20,7 +20,6 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 from imagegen import __version__
 from imagegen.state.atomic import replace_file
@@ -65,8 +64,6 @@ class Snapshot:
     key: str  # of `snapshot_key`
     jobs: tuple[FreshJob, ...]
     files: SnapshotFiles  # by path relative to the project
-    models: tuple[tuple[Mapping[str, Any], tuple[str, ...]], ...] = ()
-    """For each model whose digest was recorded, a request that names it, and the digests."""
     details: Details = field(default_factory=Details)
     changed: tuple[str, ...] = ()  # the files that changed since
     outdated: frozenset[str] = frozenset()  # files of which it says nothing any more
@@ -169,14 +166,14 @@ _last_look: tuple[Path, bytes, list[str]] | None = None
 def count_fresh(root: Path) -> int | None:
     """Return how many outputs the project has, if all of them are known to be fresh; else None.
 
-    For `doit` alone: without variables of the command line. None also if there is a model to look at.
+    For `doit` alone: without variables of the command line.
     """
     global _last_look
     try:
         with snapshot_file(root).open("rb") as file:
             first = file.readline()
         header = json.loads(first)
-        if header["version"] != VERSION or header["models"] or header["is_unfinished"]:
+        if header["version"] != VERSION or header["is_unfinished"]:
             return None
         if header["key"] != snapshot_key(root, {}, header["environment"]):
             return None
@@ -189,10 +186,7 @@ def count_fresh(root: Path) -> int | None:
 
 
 def read_snapshot(root: Path, key: str) -> Snapshot | None:
-    """Return what was fresh, and which files have changed since; None if nothing is known under this key.
-
-    Whether the models are the same is left to the caller.
-    """
+    """Return what was fresh, and which files have changed since; None if nothing is known under this key."""
     global _last_look
     looked, _last_look = _last_look, None
     try:
@@ -207,7 +201,6 @@ def read_snapshot(root: Path, key: str) -> Snapshot | None:
             key,
             tuple(FreshJob(task, description, count, of_task[task]) for task, description, count in header["jobs"]),
             SnapshotFiles(header["folders"]),
-            tuple((request, tuple(digests)) for request, digests in header["models"]),
             details,
             tuple(looked[2] if looked and is_known else _find_changed(root, header["folders"])),
         )
@@ -283,7 +276,6 @@ def write_snapshot(root: Path, snapshot: Snapshot, environment: Iterable[str], t
         "environment": sorted(environment),
         "jobs": [(job.task, job.description, job.count) for job in snapshot.jobs],
         "is_unfinished": any(job.unfinished for job in snapshot.details.jobs.values()),
-        "models": snapshot.models,
         "folders": snapshot.files.packed(),
         "checksum": zlib.crc32(details),
     }
@@ -340,7 +332,7 @@ def _look(root: Path, folder: str, names: Sequence[str]) -> str:
     prefix = ""
     if os.stat in os.supports_dir_fd:
         try:
-            opened = os.open(root / folder, os.O_RDONLY)
+            opened = os.open(root / folder, os.O_RDONLY | os.O_DIRECTORY)
         except (FileNotFoundError, NotADirectoryError):
             return _pack([None] * len(names))
     else:

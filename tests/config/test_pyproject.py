@@ -113,7 +113,7 @@ def as_text(value: Any) -> Any:
 
 @given(documents(), st.text(max_size=20).filter(lambda text: text.isprintable() or "\x7f" in text))
 def test_nothing_else_changes_in_any_document(text: str, name: str) -> None:
-    assume(is_valid(text))
+    assume(is_valid(text) and name not in tuple("uvwxyz"))  # what a document has under that name already is refused
     for table in (TomlTable(SD, {"model": name}), TomlTable(("tool", "imagegen", "models", name), {"size": 7})):
         before, result = as_text(parse_toml(text)), add_tables(text, [table])
         cuts = range(len(text) + 1)  # all of it, with something in between

@@ -81,12 +81,11 @@ def put(path: Path, data: bytes) -> Path:
 @pytest.fixture
 def snapshot(tmp_path: Path) -> Snapshot:
     files = {name: stat_key(put(tmp_path / name, b"data")) for name in ("j.yaml", "a.png")}
-    models = (({"backend": "b", "model": "m"}, ("aa",)),)
     job = JobDetails("jobs/j.yaml", "j", "{}", ["{}"], notes={"b": "accepted"})
     job.results = [PartResult({"a": "a.png", "b": "b.png"})]
     jobs = (FreshJob("j", "a job", 2, job),)
     kept = SnapshotFiles({}).replaced((), files | {"j.lock": None})
-    return Snapshot("key", jobs, kept, models, Details({job.file: job}))
+    return Snapshot("key", jobs, kept, Details({job.file: job}))
 
 
 def write(root: Path, snapshot: Snapshot) -> bool:
@@ -106,7 +105,6 @@ def test_it_holds_while_nothing_changes(tmp_path: Path, snapshot: Snapshot) -> N
         ("j", "a job", 2, {"a": "a.png", "b": "b.png (accepted)"})
     ]
     assert found.jobs[0].outputs is found.jobs[0].outputs, "doit asks once for each of them"
-    assert found.models == snapshot.models
     assert read(tmp_path, "another key") is None
 
 
@@ -145,7 +143,7 @@ def test_it_says_which_files_changed(tmp_path: Path, snapshot: Snapshot) -> None
 
 def write_current(root: Path, snapshot: Snapshot) -> None:
     """As a run does: with the key of everything else, and no model."""
-    assert write(root, replace(snapshot, key=snapshot_key(root, {}, ()), models=()))
+    assert write(root, replace(snapshot, key=snapshot_key(root, {}, ())))
 
 
 @pytest.mark.parametrize("inode", [0, 2**63, 2**64 - 1])
@@ -153,11 +151,6 @@ def test_a_file_may_have_any_inode_and_a_time_before_1970(inode: int) -> None:
     """Network file systems make inodes of 64 bits."""
     key = (7, -(10**18), inode, 10**18)
     assert _unpack(_pack([key, None])) == [key, None]
-
-
-def test_what_has_models_is_not_counted_by_files_alone(tmp_path: Path, snapshot: Snapshot) -> None:
-    assert write(tmp_path, replace(snapshot, key=snapshot_key(tmp_path, {}, ())))
-    assert count_fresh(tmp_path) is None
 
 
 @pytest.mark.parametrize(
