@@ -141,7 +141,7 @@ def _count_fresh() -> int | None:
     """Return how many images this project has, if all are known to be fresh and nothing else is to be done; or None."""
     if not _takes_only_our_tasks() or any(Path(".imagegen").glob("*/server.json")) or Path(_UPLOADS).exists():
         return None
-    from imagegen.state.snapshot import count_fresh
+    from imagegen.state.snapshot_header import count_fresh
 
     return count_fresh(Path.cwd())
 

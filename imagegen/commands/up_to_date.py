@@ -30,7 +30,9 @@ from imagegen.commands.command_line import Call, Invocation, reserved_names
 from imagegen.config.job_files import find_job_files, name_tasks
 from imagegen.config.settings import SETTINGS, Settings
 from imagegen.state.hashes import StatKey, stat_key
-from imagegen.state.snapshot import FreshJob, Snapshot, SnapshotFiles, read_snapshot, snapshot_key, write_snapshot
+from imagegen.state.snapshot import FreshJob, Snapshot, read_snapshot, write_snapshot
+from imagegen.state.snapshot_files import SnapshotFiles
+from imagegen.state.snapshot_key import snapshot_key
 
 if TYPE_CHECKING:
     from imagegen.project import JobPlan, Project

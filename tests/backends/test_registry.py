@@ -12,7 +12,7 @@ import pytest
 from imagegen.backends.registry import check_plug_in_names, registry
 from imagegen.errors import ImagegenError
 from imagegen.project.backends import Backends
-from imagegen.state.snapshot import snapshot_key
+from imagegen.state.snapshot_key import snapshot_key
 
 Installs = Callable[..., str]
 

@@ -25,7 +25,7 @@ from imagegen.errors import ImagegenError
 from imagegen.execute.decisions import record_decision
 from imagegen.plan.record import PICK, REROLL
 from imagegen.project import Project
-from imagegen.state.snapshot import snapshot_file
+from imagegen.state.snapshot_header import snapshot_file
 
 NAMES = ("Yrr", "Okka", "Mall sing", "Tove", "Una", "Bjarn")
 SIZE = {"width": 16, "height": 16}

@@ -12,18 +12,10 @@ import pytest
 
 from imagegen.state.details import Details, JobDetails, PartResult
 from imagegen.state.hashes import stat_key
-from imagegen.state.snapshot import (
-    FreshJob,
-    Snapshot,
-    SnapshotFiles,
-    _pack,
-    _unpack,
-    count_fresh,
-    package_mtime_ns,
-    read_snapshot,
-    snapshot_key,
-    write_snapshot,
-)
+from imagegen.state.snapshot import FreshJob, Snapshot, read_snapshot, write_snapshot
+from imagegen.state.snapshot_files import SnapshotFiles, _pack, _unpack
+from imagegen.state.snapshot_header import count_fresh
+from imagegen.state.snapshot_key import package_mtime_ns, snapshot_key
 
 OLD = time.time_ns() - 10**12
 
