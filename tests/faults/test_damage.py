@@ -198,7 +198,7 @@ def test_an_index_with_flipped_bits_costs_at_most_its_own_image(copies: Callable
             assert are_all_right(folder), number
 
 
-@pytest.mark.usefixtures("dear")
+@pytest.mark.usefixtures("expensive")
 @pytest.mark.parametrize("where", ["store", "store/blobs", "store/index", "cache", "tmp"])
 def test_a_file_in_place_of_a_folder_of_ours_is_told_and_nothing_is_lost(
     copies: Callable[[], ProjectFolder], where: str

@@ -97,7 +97,7 @@ def survives(root: Path, kind: tuple[int, frozenset[str]], after: int, for_calls
         assert not list((root / ".imagegen/tmp").glob("*")), reported
 
 
-@pytest.mark.usefixtures("dear")
+@pytest.mark.usefixtures("expensive")
 @KINDS
 @REPLACING
 def test_nothing_is_lost_and_all_is_right_once_there_is_room(
@@ -108,7 +108,7 @@ def test_nothing_is_lost_and_all_is_right_once_there_is_room(
 
 
 @pytest.mark.long
-@pytest.mark.usefixtures("dear")
+@pytest.mark.usefixtures("expensive")
 @KINDS
 @REPLACING
 def test_nothing_is_lost_wherever_the_room_ends(
@@ -118,9 +118,9 @@ def test_nothing_is_lost_wherever_the_room_ends(
         survives(tmp_path / str(after), kind, after, for_calls, replacing)
 
 
-@pytest.mark.usefixtures("dear")
+@pytest.mark.usefixtures("expensive")
 @pytest.mark.parametrize("in_flight", [1, 3])
-def test_once_there_is_no_room_nothing_more_is_drawn(tmp_path: Path, in_flight: int) -> None:
+def test_once_there_is_no_room_nothing_more_is_generated(tmp_path: Path, in_flight: int) -> None:
     folder = ProjectFolder(tmp_path, SMALL_JOB)
     folder.backend = ScriptedBackend(Script(in_flight=in_flight))
     folder.job(items=[{"name": f"item {number}", "prompt": f"figure {number}"} for number in range(12)])
@@ -135,7 +135,7 @@ def test_once_there_is_no_room_nothing_more_is_drawn(tmp_path: Path, in_flight: 
     assert set(folder.states().values()) == {"fresh"}
 
 
-def test_once_there_is_no_room_few_more_are_drawn_of_images_that_are_drawn_at_once(
+def test_once_there_is_no_room_few_more_are_generated_of_images_that_take_no_time(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(executor, "AT_A_TIME", 4)
