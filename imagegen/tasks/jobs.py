@@ -83,7 +83,8 @@ def add_failed(build: Build, tasks: dict[str, Task]) -> None:
             jobs.add(job)
             fields = _image(build, build.planned[name])
             del fields["basename"]
-            tasks[name] = dict_to_task({**fields, "name": name, "task_dep": []})
+            # planned as fresh, it may still have failed: doit must not skip it
+            tasks[name] = dict_to_task({**fields, "name": name, "task_dep": [], "uptodate": [False]})
             tasks[name].subtask_of = job
             tasks[job].task_dep.append(name)
 
