@@ -19,7 +19,7 @@ class ImageQueue:
         self._last: Hashable = ""
 
     def __bool__(self) -> bool:
-        return any(self._batches.values())
+        return bool(self._batches)
 
     def add(self, works: Iterable[StaleOutput]) -> None:
         """Add works at the end."""
@@ -37,7 +37,10 @@ class ImageQueue:
         """Take the works of the first image of this batch. busy: keys of images that are being generated; not those."""
         self._last = batch_key
         batch = self._batches[batch_key]
-        return batch.pop(next(key for key in batch if key not in busy))
+        works = batch.pop(next(key for key in batch if key not in busy))
+        if not batch:
+            del self._batches[batch_key]
+        return works
 
     def clear(self) -> list[StaleOutput]:
         """Take all works."""
