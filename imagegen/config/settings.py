@@ -97,7 +97,7 @@ class Settings:
     store_bytes: int = _setting(
         "store_size",
         SIZE,
-        "size limit of .imagegen/store; beyond it, the least recently used images are removed",
+        "size limit of .imagegen/store; runs that store an image, and doit prune, remove those used least recently",
         5 * 1024**3,
     )
     store: str = _setting("store", STORE, "a store shared with others: s3, ssh or file", "", "IMAGEGEN_STORE", "store")
