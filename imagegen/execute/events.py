@@ -11,6 +11,7 @@ from imagegen.plan.freshness import Reason, Verdict
 from imagegen.plan.output import Output
 
 __all__ = [
+    "Arrived",
     "Event",
     "Outcome",
     "OutcomeState",
@@ -25,6 +26,13 @@ OutcomeState = Literal["generated", "derived", "restored", "fresh", "kept", "fai
 @dataclass(frozen=True)
 class Started:
     """The backend begins to generate this output's image."""
+
+    output: Output
+
+
+@dataclass(frozen=True)
+class Arrived:
+    """The backend has generated this output's image. Its outcome follows once it is verified, stored and in place."""
 
     output: Output
 
@@ -63,7 +71,7 @@ class Outcome:
     """Whether its image was being generated when the user cancelled it."""
 
 
-Event = Started | ProgressEvent | Outcome
+Event = Started | Arrived | ProgressEvent | Outcome
 
 
 @dataclass(frozen=True)

@@ -13,15 +13,15 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, TypeVar
 
-from imagegen.backends.base import Backend, Cancelled, GeneratedImage, GenerationError, ServerSlot, TryAnotherServer
+from imagegen.backends.base import Backend, Cancelled, GenerationError, ServerSlot, TryAnotherServer
 from imagegen.backends.text import list_first
 from imagegen.calls import StoppedWaiting, call_with_timeout
 from imagegen.errors import Problem
 from imagegen.execute.budget import FREE, Budget, Payment, check_prices, describe_unlimited
 from imagegen.execute.build_image import NotStoredError, failure_outcome, restore_image
 from imagegen.execute.decisions import choose_seed, record_model
-from imagegen.execute.events import Event, Outcome, ProgressEvent, StaleOutput, Started
-from imagegen.execute.finishing import AT_A_TIME, FinishingRoom, Place
+from imagegen.execute.events import Arrived, Event, Outcome, ProgressEvent, StaleOutput, Started
+from imagegen.execute.finishing_room import AT_A_TIME, FinishingRoom, Place
 from imagegen.execute.generation import Generation
 from imagegen.execute.image_queue import ImageQueue
 from imagegen.execute.paid_images import LOST_BEFORE, find_paid_image, unpaid_problem
@@ -67,7 +67,9 @@ class _Prepared:
 
 @dataclass(frozen=True)
 class _Left:
-    """An image left its place at the backend."""
+    """An image left its place at the backend. error: why that could not be released."""
+
+    error: Exception | None
 
 
 @dataclass(frozen=True)
@@ -86,7 +88,7 @@ class Executor:
     """Runs in a thread of its own. More work may be added meanwhile, if it was announced to `run`.
 
     on_event: called with each event, from any thread. stop: start nothing more. cancel: also give up what is running.
-    budget: what the run may cost, and did.
+    budget: what the run may cost, and did. room: for its images that have arrived.
     """
 
     project: Project
@@ -97,6 +99,7 @@ class Executor:
     cancel: threading.Event
     shared: SharedStoreClient | None = None
     budget: Budget = field(default_factory=Budget)
+    room: FinishingRoom = field(default_factory=FinishingRoom)
     _later: set[str] = field(default_factory=set)
     """Tasks whose work may still be added."""
     _inbox: queue.SimpleQueue[_Message] = field(default_factory=queue.SimpleQueue)
@@ -108,7 +111,6 @@ class Executor:
     """Why nothing more is generated: it would be lost."""
     _begun: set[str] = field(default_factory=set)
     """Keys of images whose attempts were begun in this run."""
-    _finishing: FinishingRoom = field(default_factory=FinishingRoom)
 
     def add(self, work: StaleOutput) -> None:
         """Add announced work: what it is made from is there now. From any thread."""
@@ -250,16 +252,26 @@ class Executor:
                     works, slot = following
                     places -= 1
                     busy.add(works[0].key)
-                    building = builders.submit(self._build, works, Place(slot, lambda: self._inbox.put(_Left())))
+                    building = builders.submit(self._build, works, Place(slot, self._on_left))
                     self._put_when_done(building, _Built(works[0].key, building))
                 for message in self._wait(list(unprepared)):
                     if isinstance(message, _Left):
+                        self._check_left(message)
                         places += 1
                     elif isinstance(message, _Built):
                         busy.remove(message.key)
                         waiting.add(message.future.result())
                     else:
                         self._update(message, unprepared, waiting)
+
+    def _on_left(self, error: Exception | None) -> None:
+        self._inbox.put(_Left(error))
+
+    def _check_left(self, message: _Left) -> None:
+        """Raise why a place could not be released, as then there may never be another one; and say it in any case."""
+        if message.error:
+            self.on_event(ProgressEvent(None, "note", {"text": str(message.error)}))
+            raise message.error
 
     def _put_when_done(self, future: Future[Any], message: _Message) -> None:
         future.add_done_callback(lambda _: self._inbox.put(message))
@@ -339,11 +351,13 @@ class Executor:
             self.on_event(Started(output))
             files = self.project.reference_files(output)
             progress = ImageProgress(output.timeout_s, self.cancel, attempt, self._reporter(output), files)
-            image = Generation(
-                self.project, self.backend, work, attempt, progress, self._finishing.core, self.shared, payment
-            )
-            arrived = image.generate(place.slot)
-            outcome = arrived if isinstance(arrived, Outcome) else self._finish(image, arrived, place)
+            image = Generation(self.project, self.backend, work, attempt, progress, self.room, self.shared, payment)
+            made = image.generate(place.slot)
+            if isinstance(made, Outcome):
+                outcome = made
+            else:
+                self.on_event(Arrived(output))
+                outcome = image.finish(made, place.leave)
             if payment.state != "lost":
                 return outcome
             if outcome.problem:
@@ -360,13 +374,6 @@ class Executor:
             return outcome
         finally:
             payment.release()
-
-    def _finish(self, image: Generation, made: GeneratedImage, place: Place) -> Outcome:
-        """Finish an image that has arrived. The next one has its place as soon as that can cost no more images."""
-        with self._finishing.hold(image.memory_bytes(made)):
-            if image.is_cheap:
-                place.leave()
-            return image.finish(made, place.leave)
 
     def _reserve(self, work: StaleOutput) -> Payment:
         """Reserve the image's price. Raises GenerationError if it must not be paid, or was and is kept as a file."""

@@ -1,13 +1,13 @@
 """Generates one image: from the backend → verified → store → encoded → line in the lock file → in place.
 
-One that costs something is in the store before it is verified: whatever is wrong with it, it was paid for.
+One that costs something is in the store before anything else happens to it, even before there is room to finish it:
+whatever is wrong with it, it was paid for.
 """
 
 from __future__ import annotations
 
 import contextlib
 import dataclasses
-import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeVar
@@ -27,6 +27,7 @@ from imagegen.execute.budget import FREE, Payment
 from imagegen.execute.build_image import NotStoredError, encode_output, failure_outcome, record_output
 from imagegen.execute.decisions import record_decision, timestamp
 from imagegen.execute.events import Outcome, StaleOutput
+from imagegen.execute.finishing_room import FinishingRoom
 from imagegen.execute.paid_images import keep_paid_image, kept_problem, use_paid_image
 from imagegen.execute.shared_store import SharedStoreClient, is_shared
 from imagegen.execute.stored_images import StoredImage
@@ -48,7 +49,7 @@ _Result = TypeVar("_Result")
 class Generation:
     """One image on its way from the backend to its file.
 
-    core: a processor core, for decoding and encoding. shared: uploads it to the shared store, if there is one.
+    room: to finish it in, beside others. shared: uploads it to the shared store, if there is one.
     payment: its price.
     """
 
@@ -57,7 +58,7 @@ class Generation:
     work: StaleOutput
     attempt: ImageAttempt
     progress: ImageProgress
-    core: threading.Semaphore
+    room: FinishingRoom
     shared: SharedStoreClient | None = None
     payment: Payment = FREE
     _made: GeneratedImage | None = None
@@ -80,20 +81,11 @@ class Generation:
         """
         return self._guard(lambda: self._generate(slot))
 
-    def memory_bytes(self, made: GeneratedImage) -> int:
-        """Return the bytes that the image takes until it is finished: the file, and decoded."""
-        file = self._file
-        return len(made.data) + (4 * min(file.width * file.height, MAX_PIXELS) if file else 0)
-
-    @property
-    def is_cheap(self) -> bool:
-        """Whether others may be generated before it is in the store: if it cannot be kept, they are lost too."""
-        return not self.payment.is_due and self._seconds < CHEAP_S
-
     def finish(self, made: GeneratedImage, on_safe: Callable[[], None]) -> Outcome:
         """Put the image in place. Raises NotStoredError if the store could not take it.
 
-        on_safe: called once it is in the store, and nothing is wrong with it for which no more may be paid.
+        on_safe: called, perhaps twice, once the next image may be generated: this one is cheap and has room, or it is
+        in the store, and nothing is wrong with it for which no more may be paid.
         """
         return self._guard(lambda: self._finish(made, on_safe))
 
@@ -129,14 +121,34 @@ class Generation:
             made, self._fault = error.made, error
         self._made = made
         self._seconds = round(self.progress.seconds, 3)
-        with contextlib.suppress(BadImage):  # `_verify` says what is wrong
-            self._file = read_image(made.data, may_be_followed=False)
         return made
 
     def _finish(self, made: GeneratedImage, on_safe: Callable[[], None]) -> Outcome:
+        paid = self._store(made) if self.payment.is_due else None
+        with contextlib.suppress(BadImage):  # `_verify` says what is wrong
+            self._file = read_image(made.data, may_be_followed=False)
+        with self.room.hold(self._memory_bytes(made)):
+            if self._is_cheap:
+                on_safe()
+            return self._put_in_place(made, paid, on_safe)
+
+    def _memory_bytes(self, made: GeneratedImage) -> int:
+        """Return the bytes that the image takes until it is finished: the file, and decoded."""
+        file = self._file
+        return len(made.data) + (4 * min(file.width * file.height, MAX_PIXELS) if file else 0)
+
+    @property
+    def _is_cheap(self) -> bool:
+        """Whether others may be generated before it is in the store: if it cannot be kept, they are lost too."""
+        return not self.payment.is_due and self._seconds < CHEAP_S
+
+    def _put_in_place(
+        self, made: GeneratedImage, paid: tuple[StoreEntry, ImagegenError | None] | None, on_safe: Callable[[], None]
+    ) -> Outcome:
+        """Verify, store, encode and rename it. paid: what `_store` returned of an image that was paid for."""
         output, flaw = self.work.output, ""
-        if self.payment.is_due:
-            entry, without_digest = self._store(made)
+        if paid:
+            entry, without_digest = paid
             file, flaw = self._verify_paid(made, entry)
         else:
             file = self._verify(made)
@@ -146,7 +158,7 @@ class Generation:
         made.on_stored()
         if fault := self._fault or without_digest:  # the next run takes its image from the store
             return failure_outcome(self.work, fault)
-        with self.core:
+        with self.room.core:
             data = encode_output(self.project, output, StoredImage(made.data, entry, file=file))
         record_output(self.project, output, entry, data)
         if self.project.accepted(output) is not None:  # it was forced: from now on this one is the image
@@ -191,7 +203,7 @@ class Generation:
         """Check what the backend returned. A size that the job does not ask for may be any. Raises BadImage."""
         request, fields = self.work.output.request, {} if made.any_size else self.work.output.fields
         try:
-            with self.core:
+            with self.room.core:
                 return verify_file(
                     self._file or read_image(made.data, may_be_followed=False),
                     request.width if "width" in fields else None,

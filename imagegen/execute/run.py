@@ -16,6 +16,7 @@ from imagegen.execute.budget import Budget, Costs
 from imagegen.execute.build_image import blocked_problem, derive_image, failure_outcome, restore_image
 from imagegen.execute.events import Event, Outcome, StaleOutput
 from imagegen.execute.executor import Executor
+from imagegen.execute.finishing_room import FinishingRoom
 from imagegen.execute.shared_store import SharedStoreClient, check_packages, fetch_accepted, is_shared
 from imagegen.execute.stored_images import StoredImages
 from imagegen.execute.worker import InterruptibleWorker
@@ -222,6 +223,7 @@ class BuildScheduler:
     ) -> None:
         self._project, self._on_event, self._stop, self._cancel = project, on_event, stop, cancel
         self._shared, self._budget = shared, budget or Budget()
+        self._room = FinishingRoom()
         self._images = StoredImages(project, shared.find) if shared else StoredImages(project)
         self._unfinished = {work.output.task: work for work in works}
         self._awaited = {
@@ -367,6 +369,7 @@ class BuildScheduler:
                     self._cancel,
                     self._shared,
                     self._budget,
+                    self._room,
                 )
                 threads.append(
                     threading.Thread(target=self._execute, args=(executor, now[name], later[name]), name=name)

@@ -15,7 +15,7 @@ from types import FrameType
 from typing import Any, Literal
 
 from imagegen.backends.base import Cancelled, OverdueError, find_reference
-from imagegen.execute.events import Event, Outcome, ProgressEvent, Started
+from imagegen.execute.events import Arrived, Event, Outcome, ProgressEvent, Started
 from imagegen.plan.output import Output
 from imagegen.project import Project
 
@@ -66,7 +66,7 @@ class InterruptibleWorker:
             event = ProgressEvent(None, "note", {"text": _describe_stopping(len(self._running))})
         elif isinstance(event, Started):
             self._running.add(event.output.task)
-        elif isinstance(event, Outcome):
+        elif isinstance(event, (Arrived, Outcome)):
             self._running.discard(event.output.task)
         self._on_event(event)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 import threading
 from collections import defaultdict
@@ -17,7 +18,7 @@ from rich.text import Text
 from imagegen.errors import printable
 from imagegen.execute.events import Event, Outcome, ProgressEvent
 from imagegen.plan.record import Estimate, total_seconds
-from imagegen.report.console import note_line, shown_line
+from imagegen.report.console import note_line, plural, shown_line
 from imagegen.report.progress import Flight, InFlight, clock
 
 __all__ = ["LiveReport", "Remaining", "flight_lines"]
@@ -82,8 +83,12 @@ class LiveReport:
         with self._mutex:
             flights, now_s = list(self._in_flight.flights.values()), self._in_flight.now_s()
             lines = flight_lines(flights, now_s, width, max(1, min(_MOST, height - 4)))
+            arrived = self._in_flight.arrived.copy()
             bar = _bar(*self.progress, _BAR).append(f" {self._done}/{self._total}")
-            left = self._remaining.seconds({flight.name: now_s - flight.own_s for flight in flights})
+            passed = {flight.name: now_s - flight.own_s for flight in flights}
+            left = self._remaining.seconds({**passed, **dict.fromkeys(arrived, math.inf)})
+        if arrived:
+            lines.append(Text(f"{plural(len(arrived), 'image')} to be put in place", no_wrap=True))
         if left is not None and round(left):  # what takes longer than was expected, takes nobody knows how long
             bar.append(f"  {clock(round(left))} left", "cyan")
         return Group(*lines, bar)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, TextIO
 
 from imagegen.errors import printable
-from imagegen.execute.events import Event, Outcome, ProgressEvent, Started
+from imagegen.execute.events import Arrived, Event, Outcome, ProgressEvent, Started
 from imagegen.report.console import note_line, shown_line
 
 if TYPE_CHECKING:
@@ -172,6 +172,8 @@ class InFlight:
         self.now_s = now_s
         self.flights: dict[str, Flight] = {}
         """By name, in the order in which they began."""
+        self.arrived: set[str] = set()
+        """Tasks of the images that have been generated, and are not in place yet."""
 
     def on_event(self, event: Event) -> Flight | None:
         """Take notice of an event. Returns the flight that it is about, if that is still going on."""
@@ -183,6 +185,10 @@ class InFlight:
             self.flights[output.task] = Flight(output.task, self.now_s(), self.now_s())
             return self.flights[output.task]
         self.flights.pop(output.task, None)
+        if isinstance(event, Arrived):
+            self.arrived.add(output.task)
+        else:
+            self.arrived.discard(output.task)
         return None
 
     def _on_happened(self, event: ProgressEvent) -> Flight | None:

@@ -16,8 +16,9 @@ from typing import Any
 import pytest
 
 from imagegen.backends.base import GeneratedImage, Progress
-from imagegen.execute import generation
+from imagegen.execute import build_image, generation
 from imagegen.execute.events import Event, Outcome
+from imagegen.execute.finishing_room import FinishingRoom
 from imagegen.execute.forecast import forecast
 from imagegen.execute.run import RunResult, run
 from imagegen.images.image_file import verify, verify_file
@@ -26,6 +27,7 @@ from imagegen.state import atomic, store
 from tests.execute.test_executor import Bench, Studio
 from tests.project_folder import ProjectFolder
 from tests.scripted import Script, ScriptedBackend
+from tests.state.waiting import wait_until
 
 ITEMS = [{"name": name, "prompt": f"figure {name}"} for name in ("A", "B", "C")]
 FOUR_CENTS = {"*": "0.04"}
@@ -245,6 +247,20 @@ def test_it_is_in_the_store_before_it_is_verified(paid: Paid, monkeypatch: pytes
     monkeypatch.setattr(generation, "verify_file", looking)
     paid.run()
     assert seen == [1, 2, 3]
+
+
+def test_it_is_in_the_store_though_there_is_no_room_to_finish_it(paid: Paid, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = build_image.encode_output
+
+    def encode(*args: Any) -> bytes:  # of the one that has room
+        wait_until(lambda: len(list(paid.folder.project().store.all_entries())) == len(ITEMS))
+        return real(*args)
+
+    monkeypatch.setattr(generation, "encode_output", encode)
+    monkeypatch.setattr("imagegen.execute.run.FinishingRoom", lambda: FinishingRoom(most_bytes=1))
+    paid.plays(in_flight=len(ITEMS))
+    paid.run()
+    assert paid.states == ["generated"] * 3
 
 
 def test_a_fault_after_it_arrived_loses_nothing(paid: Paid) -> None:

@@ -8,8 +8,9 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from imagegen.execute.events import Event, ProgressEvent
+from imagegen.execute.events import Arrived, Event, ProgressEvent, Started
 from imagegen.execute.worker import InterruptibleWorker
+from tests.report.events import image
 
 __all__ = []
 
@@ -101,6 +102,27 @@ def test_a_request_to_end_that_comes_twice_does_not_cut_short_what_the_first_beg
     assert not received
     pressed.attended.raise_signal()
     assert received == [number]
+
+
+def test_only_images_that_are_being_generated_are_waited_for(received: list[int]) -> None:
+    notes: list[Event] = []
+
+    def log(event: Event) -> None:
+        if isinstance(event, Arrived):
+            signal.raise_signal(signal.SIGINT)
+        notes.append(event)
+
+    attended = InterruptibleWorker(log)
+
+    def work() -> None:
+        for event in (Started(image("a")), Started(image("b")), Arrived(image("a"))):
+            attended.emit(event)
+        assert attended.stop.wait(30)
+
+    attended.run(work)
+    text = next(event.facts["text"] for event in notes if isinstance(event, ProgressEvent))
+    assert text == "stopping when 1 image is done; Ctrl-C again cancels it"
+    assert not received
 
 
 def test_a_signal_that_was_ignored_stays_ignored(received: list[int]) -> None:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from imagegen.config.job import Encoding
-from imagegen.execute.events import Outcome, OutcomeState, ProgressEvent, Started
+from imagegen.execute.events import Arrived, Outcome, OutcomeState, ProgressEvent, Started
 from imagegen.plan.output import Output
 from imagegen.plan.request import Request
 
-__all__ = ["Clock", "happened", "image", "outcome", "prepares", "started"]
+__all__ = ["Clock", "arrived", "happened", "image", "outcome", "prepares", "started"]
 
 
 class Clock:
@@ -29,6 +29,10 @@ def image(name: str, job: str = "j") -> Output:
 
 def started(name: str) -> Started:
     return Started(image(name))
+
+
+def arrived(name: str) -> Arrived:
+    return Arrived(image(name))
 
 
 def happened(of: str, event: str, **facts: Any) -> ProgressEvent:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+import re
 
 import pytest
 from rich.cells import cell_len
@@ -8,9 +9,16 @@ from rich.cells import cell_len
 from imagegen.plan.record import Estimate
 from imagegen.report.live import LiveReport, Remaining, flight_lines
 from imagegen.report.progress import InFlight, clock
-from tests.report.events import Clock, happened, outcome, prepares, started
+from tests.report.events import Clock, arrived, happened, outcome, prepares, started
 
 LONG = "mallsing-of-the-long-and-winding-northern-river-valley"
+
+
+class Terminal(io.StringIO):
+    """Takes control sequences."""
+
+    def isatty(self) -> bool:
+        return True
 
 
 def shown(flights: InFlight, now_s: float = 34.0, width: int = 80, most: int = 16) -> list[str]:
@@ -71,6 +79,28 @@ def test_a_job_is_prepared_until_it_says_so_or_its_first_image_begins() -> None:
     flights.on_event(prepares("k", ""))
     flights.on_event(started("a"))
     assert list(flights.flights) == ["j:a"]
+
+
+def test_what_has_arrived_is_one_line_and_takes_no_more_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in (("TERM", "xterm"), ("COLUMNS", "80"), ("LINES", "24")):
+        monkeypatch.setenv(name, value)
+    stream = Terminal()
+    names = [str(number) for number in range(6)]
+    report = LiveReport(stream, 7, {f"j:{name}": Estimate(3600, "b") for name in [*names, "a"]})
+    try:
+        for name in names:
+            report.on_event(started(name))
+            report.on_event(arrived(name))
+        report.on_event(started("a"))
+        report.on_event(outcome("0"))
+    finally:
+        report.stop()
+    lines = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", stream.getvalue()).rpartition("j:a ")[2].splitlines()
+    assert "5 images to be put in place" in lines[1]
+    assert "1/7" in lines[2]
+    left = re.search(r"(?:(\d+):)?\d+:\d+ left", lines[2])
+    assert left
+    assert left[1] in (None, "1"), "at most an hour"
 
 
 def test_nothing_that_a_backend_says_steers_the_terminal() -> None:

@@ -124,8 +124,8 @@ FAULTS = (
         "execute/test_paid_images.py::test_it_is_in_the_store_before_it_is_verified",
         (
             "execute/generation.py",
-            "        if self.payment.is_due:\n            entry",
-            "        if False:\n            entry",
+            "paid = self._store(made) if self.payment.is_due else None",
+            "paid = None",
         ),
     ),
     _fault(
