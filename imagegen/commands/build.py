@@ -178,7 +178,7 @@ class Build:
 
     def _plan_changes(self, snapshot: Snapshot) -> bool:
         """Plan what changed since the snapshot. Returns whether that is all there is to know."""
-        from imagegen.commands.plan_changed import plan_changed
+        from imagegen.project.plan_changed import plan_changed
 
         if (found := plan_changed(self.project, snapshot)) is None:
             return False

@@ -170,7 +170,7 @@ def take_snapshot(
         OSError: it could not be written.
 
     """
-    from imagegen.commands.job_details import describe_jobs
+    from imagegen.project.job_details import describe_jobs
 
     known = before or Snapshot("", (), SnapshotFiles({}))
     files: dict[str, StatKey | None] = {}

@@ -50,7 +50,8 @@ class WrittenFiles:
         self._root, self._temporary = root, temporary
         self._journal = Journal(memory, _parse, _dump, is_durable=False)
         self._mutex = threading.Lock()
-        self._known: dict[str, WrittenFile] | None = None
+        self._known: dict[bytes, bytes] | None = None
+        """The last line about each path, which is parsed when somebody asks for it."""
         self._is_changed = False
         self._written_now: dict[str, int] = {}
         """When this process wrote files, in nanoseconds, by path: so that nobody need read what it recorded."""
@@ -65,13 +66,16 @@ class WrittenFiles:
     def last(self, path: str) -> WrittenFile | None:
         """Return what was written there last, whatever is there now."""
         with self._mutex:
-            return self._read().get(path)
+            line = self._read().get(path.encode("utf-8", "surrogateescape"))
+        with suppress(ValueError):  # one that a kill cut off
+            return _parse(line)[1] if line else None
+        return None
 
     def record(self, files: Mapping[str, WrittenFile]) -> None:
         """Record that these files were written, by path. Raises OSError."""
         with self._mutex:
             if self._known is not None:
-                self._known.update(files)
+                self._known.update((path.encode(), _dump((path, one))) for path, one in files.items())
             self._is_changed = True
             self._journal.append(*files.items())
             self._written_now.update((path, one.mtime_ns) for path, one in files.items())
@@ -91,8 +95,10 @@ class WrittenFiles:
             if not self._is_long():
                 self._known = None  # seldom asked for after this, and as large as all else that is kept of a file
                 return
-            self._known = {path: one for path, one in self._read().items() if (self._root / path).exists()}
-            self._journal.compact(self._known.items(), self._temporary)
+            files = dict(self._journal.read().entries)
+            kept = {path: one for path, one in files.items() if (self._root / path).exists()}
+            self._journal.compact(kept.items(), self._temporary)
+            self._known = None
 
     def _is_long(self) -> bool:
         """Return whether most lines of the file are about paths that a later line is about too. Parses none."""
@@ -101,13 +107,12 @@ class WrittenFiles:
             return len(lines) > max(_LEAST, 2 * len({line.split(b" ", 5)[-1] for line in lines}))
         return False
 
-    def _read(self) -> dict[str, WrittenFile]:
+    def _read(self) -> dict[bytes, bytes]:
         if self._known is None:
-            try:
-                found = self._journal.read().entries
-            except OSError:
-                found = []
-            self._known = dict(found)
+            self._known = {}
+            with suppress(OSError):
+                lines = self._journal.path.read_bytes().splitlines()
+                self._known = {line.split(b" ", 5)[-1]: line for line in lines}
         return self._known
 
 

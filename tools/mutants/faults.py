@@ -318,13 +318,13 @@ FAULTS = (
     ),
     _fault(
         "an item that changed is taken for fresh",
-        "commands/test_plan_changed.py::test_only_what_changed_is_planned",
-        ("commands/affected.py", "new = [part for text, part in now.items() if text not in before]", "new = []"),
+        "project/test_plan_changed.py::test_only_what_changed_is_planned",
+        ("project/affected.py", "new = [part for text, part in now.items() if text not in before]", "new = []"),
     ),
     _fault(
         "a changed item takes the file of an image that was not planned",
-        "commands/test_plan_changed.py::test_a_file_of_another_job_is_not_taken",
-        ("commands/plan_changed.py", "if any(isinstance(one, Output) for pair", "if False and any(one for pair"),
+        "project/test_plan_changed.py::test_a_file_of_another_job_is_not_taken",
+        ("project/plan_changed.py", "if any(isinstance(one, Output) for pair", "if False and any(one for pair"),
     ),
     _fault(
         "images that are not uploaded yet are pruned",

@@ -1,6 +1,6 @@
 """Plan only what changed since a snapshot was taken.
 
-`commands.affected` finds the parts of jobs that a change reaches. They are planned by the ordinary planner, together
+`project.affected` finds the parts of jobs that a change reaches. They are planned by the ordinary planner, together
 with the outputs that they are made from; everything else is as the snapshot says. What is not sound then, or can't be
 attributed to a part, takes the whole plan.
 """
@@ -13,8 +13,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from imagegen.commands.affected import Affected, NeedsWholePlan
 from imagegen.errors import ImagegenError
+from imagegen.project.affected import Affected, NeedsWholePlan
 from imagegen.state.snapshot import Snapshot
 
 if TYPE_CHECKING:

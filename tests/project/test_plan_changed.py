@@ -12,11 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from imagegen.backends.registry import registry
-from imagegen.commands.plan_changed import plan_changed
 from imagegen.commands.up_to_date import take_snapshot
 from imagegen.config.settings import Settings
 from imagegen.plan.output import Output
 from imagegen.project import JobPlan, Project
+from imagegen.project.plan_changed import plan_changed
 from imagegen.state.snapshot import Snapshot, read_snapshot
 
 OLD = time.time_ns() - 10**12
