@@ -61,12 +61,14 @@ _DONE = frozenset({"fresh", "generated", "derived", "restored"})
 class TaskResult:
     """What a doit task holds of its image: its name, and the outcome once there is one. Pickled by `doit -n`."""
 
+    __slots__ = ("outcome", "task")
+
     def __init__(self, task: str) -> None:
         self.task = task
         self.outcome: Outcome | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class PlannedImage:
     """An output, its verdict when the tasks were created, and the result of its doit task."""
 

@@ -28,6 +28,7 @@ from imagegen.plan.freshness import Verdict
 from imagegen.plan.origins import INDEX, PICTURE
 from imagegen.plan.output import ONE_OFF, Origin, Output
 from imagegen.plan.record import OutputLine, recorded_fields
+from imagegen.plan.request import CanonicalFields
 from imagegen.project import Project
 from imagegen.state.atomic import replace_file
 from imagegen.state.shared_store import SharedEntry
@@ -163,7 +164,9 @@ def make_line(output: Output, record: ImageCopy | SharedEntry, data: bytes) -> O
         output=output.slug,
         fingerprint=output.fingerprint,
         encoding=output.encoding,
-        request=recorded_fields(output.fields),
+        request=recorded_fields(output.fields)
+        if output.is_derived
+        else CanonicalFields(output.request, output.parameters),
         sha256=hashlib.sha256(data).hexdigest(),
         size=len(data),
         model_digest=record.model_digest,

@@ -51,7 +51,7 @@ class ProgressEvent:
     job: str = ""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Outcome:
     """What became of an output in a run."""
 
@@ -74,7 +74,7 @@ class Outcome:
 Event = Started | Arrived | ProgressEvent | Outcome
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class StaleOutput:
     """An output to bring up to date, and why. forced: it is generated even if it could be restored."""
 

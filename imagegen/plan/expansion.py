@@ -164,7 +164,6 @@ def _plan_output(
         encoding=job.output.encoding,
         overwrite=job.output.overwrite,
         timeout_s=item.overrides.get("timeout_s", job.generate.get("timeout_s", DEFAULT_TIMEOUT_S)),
-        fields=fields,
         fingerprint="" if seed is None or backend.model is None or origins else fingerprint(fields),
         has_random_seed=origin == "random",
         has_open_model=backend.has_open_model,

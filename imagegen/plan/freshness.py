@@ -95,7 +95,7 @@ class Reason:
         }[self.kind]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Verdict:
     """state: fresh, stale, kept (left as it is, though not what was asked for) or blocked (must not be replaced).
 

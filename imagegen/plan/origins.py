@@ -114,7 +114,6 @@ def _plan_output(
         encoding=encoding,
         overwrite=job.output.overwrite,
         timeout_s=DEFAULT_TIMEOUT_S,
-        fields={},
         fingerprint="",
         origins=origins,
     )

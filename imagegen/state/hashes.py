@@ -17,6 +17,7 @@ from collections import deque
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -64,7 +65,7 @@ Its lines end as on Windows if git is set up to write them so.
 _CONFLICT = rb"(?m)^<{7}(?: .*)?\r?\n(?:.*\n)*?={7}\r?\n(?:.*\n)*?>{7} ?"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class FileState:
     """What is at a path."""
 
@@ -193,9 +194,7 @@ class Hashes:
         """Keep what was learned for the next run. Raises OSError."""
         with self._mutex:
             remembered = self._load()
-            sure = {
-                path: [*key, *vars(state).values()] for path, (key, state) in self._fresh.items() if is_conclusive(key)
-            }
+            sure = {path: [*key, *_fields(state)] for path, (key, state) in self._fresh.items() if is_conclusive(key)}
             if all(remembered.get(path) == known for path, known in sure.items()):
                 return
             remembered |= sure
@@ -268,4 +267,5 @@ def _load(memory: Path) -> dict[str, list[Any]]:
         return {}
 
 
+_fields = attrgetter(*FileState.__dataclass_fields__)
 _LENGTH = 4 + len(FileState.__dataclass_fields__)

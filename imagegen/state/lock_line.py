@@ -32,7 +32,7 @@ def dump_line(entry: OutputLine | Decision) -> bytes:
         fields |= {} if entry.after is None else {"after": entry.after}
     else:
         fields |= {name: getattr(entry, name) for name in _OUTPUT_FIELDS}
-        fields["encoding"] = vars(entry.encoding)
+        fields |= {"encoding": vars(entry.encoding), "request": dict(entry.request)}
     return _ENCODER.encode(fields).encode("utf-8")
 
 

@@ -193,6 +193,8 @@ def _dump(entry: StoreEntry) -> bytes:
     fields = {name: value for name, value in vars(entry).items() if value != _ABSENT.get(name)}
     if entry.encoding:
         fields["encoding"] = vars(entry.encoding)
+    if entry.request:
+        fields["request"] = dict(entry.request)
     try:
         text = json.dumps(fields, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     except (TypeError, ValueError):  # the image is worth more than what a faulty backend says of it

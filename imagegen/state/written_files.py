@@ -29,7 +29,7 @@ BY_HAND = "-"
 """In place of a backend."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class WrittenFile:
     """A file that was written."""
 

@@ -19,10 +19,8 @@ EDITED = FileOnDisk("ff")
 
 def output(backend: str = "comfyui", overwrite: Overwrite = "own", **fields: Any) -> Output:
     request = Request(backend, "A", **{"prompt": "a figure", "seed": 1, **fields})
-    known = canonical_fields(request, PARAMETERS)
-    return Output(
-        "j", "a", "assets/j/a.png", request, PARAMETERS, Encoding(), overwrite, 600, known, fingerprint(known)
-    )
+    known = fingerprint(canonical_fields(request, PARAMETERS))
+    return Output("j", "a", "assets/j/a.png", request, PARAMETERS, Encoding(), overwrite, 600, known)
 
 
 def line_of(made: Output, **changes: Any) -> OutputLine:

@@ -189,8 +189,8 @@ def chain(length: int, first: str) -> list[Output]:
     for number in range(length):
         origin = Origin("ref", f"j:i{number - 1}" if number else first, where=f"jobs/j.yaml:{number + 1}:1")
         request = Request("scripted", f"i{number}", "p")
-        output = Output("j", f"i{number}", f"a/i{number}.png", request, frozenset(), Encoding(), "own", 9.0, {}, "")
-        outputs.append(Output(**{**vars(output), "origins": (origin,)}))
+        output = Output("j", f"i{number}", f"a/i{number}.png", request, frozenset(), Encoding(), "own", 9.0, "")
+        outputs.append(replace(output, origins=(origin,)))
     return outputs
 
 
@@ -203,8 +203,7 @@ def test_a_long_circle_is_said_in_few_words() -> None:
 
 def test_what_was_likely_meant_is_looked_for_where_somebody_reads_it() -> None:
     outputs = [
-        Output(**{**vars(one), "origins": (Origin("ref", f"j:x{at}", where=f"{at}"),)})
-        for at, one in enumerate(chain(150, ""))
+        replace(one, origins=(Origin("ref", f"j:x{at}", where=f"{at}"),)) for at, one in enumerate(chain(150, ""))
     ]
     _, wrong = link_origins(outputs, ())
     assert len(wrong["j"]) == 150

@@ -34,7 +34,7 @@ def decision(value: Any, time: str, after: tuple[str, ...] | None = (), kind: st
 def output(seed: int = 1, prompt: str = "a figure") -> Output:
     request = Request("comfyui", "A", prompt=prompt, seed=seed)
     fields = canonical_fields(request, PARAMETERS)
-    return Output("j", "a", "a.png", request, PARAMETERS, Encoding(), "own", 600, fields, fingerprint(fields))
+    return Output("j", "a", "a.png", request, PARAMETERS, Encoding(), "own", 600, fingerprint(fields))
 
 
 def line_of(made: Output, sha256: str) -> OutputLine:

@@ -24,7 +24,7 @@ class Clock:
 
 def image(name: str, job: str = "j") -> Output:
     path = f"assets/{job}/{name}.png"
-    return Output(job, name, path, Request("b", name, "p"), frozenset(), Encoding(), "own", 600, {}, "f")
+    return Output(job, name, path, Request("b", name, "p"), frozenset(), Encoding(), "own", 600, "f")
 
 
 def started(name: str) -> Started:
