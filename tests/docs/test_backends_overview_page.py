@@ -26,7 +26,11 @@ FIELDS = ("seed", "negative", "steps", "cfg", "sampler")
 ROWS = table(PAGE, "backend")
 OF_BACKENDS = {row[0].strip("`"): row[1:] for row in ROWS if "`" not in row[1] and len(row) == 10}
 OF_PROGRAMS = {(row[0].strip("`"), row[1]): row[2:] for row in ROWS if len(row) == 11}
-OURS = {name: create() for name, create in registry().items() if create.__module__.startswith("imagegen.")}
+OURS = {
+    name: backend
+    for name, create in registry().items()
+    if type(backend := create()).__module__.startswith(f"imagegen.backends.{name}")
+}
 PROGRAMS = [one for one in vars(programs).values() if isinstance(one, Program) and one is not programs.OTHER]
 
 
