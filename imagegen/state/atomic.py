@@ -6,7 +6,7 @@ import contextlib
 import errno
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
 from typing import Generic, TypeVar
@@ -63,7 +63,7 @@ _syncs = _Folders(GroupSync)
 _making = _Folders(threading.Lock)
 
 
-def write_temporary(folder: Path, data: bytes) -> Path:
+def write_temporary(folder: Path, data: bytes | Iterable[bytes]) -> Path:
     """Write a new file in `folder` that holds the bytes, on disk (fsync) before this returns. Raises OSError."""
     make_folder(folder)
     path = folder / f".{os.urandom(16).hex()}.tmp"
@@ -82,11 +82,13 @@ def write_temporary(folder: Path, data: bytes) -> Path:
     return path
 
 
-def replace_file(path: Path, data: bytes, temporary: Path) -> os.stat_result:
+def replace_file(path: Path, data: bytes | Iterable[bytes], temporary: Path) -> os.stat_result:
     """Put the bytes at `path` in one step, replacing what is there; return the stat of the new file.
 
     They are written to the folder `temporary` first, so that a kill leaves nothing beside `path`; where that is
     another file system, they are written beside it under a hidden name. Raises OSError.
+
+    data: all bytes, or pieces of them, which may be asked for twice.
     """
     make_folder(path.parent)
     try:
@@ -113,10 +115,11 @@ def _rename_into_place(written: Path, path: Path) -> os.stat_result:
     return before
 
 
-def write_all(descriptor: int, data: bytes, *, sync: bool = True) -> None:
+def write_all(descriptor: int, data: bytes | Iterable[bytes], *, sync: bool = True) -> None:
     """Write all of the bytes; with `sync` they are on disk before this returns. Raises OSError."""
-    view = memoryview(data)
-    while view:
-        view = view[os.write(descriptor, view) :]
+    for piece in [data] if isinstance(data, bytes) else data:
+        view = memoryview(piece)
+        while view:
+            view = view[os.write(descriptor, view) :]
     if sync:
         os.fsync(descriptor)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import io
 import os
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import Generic, NoReturn, TypeVar
 
@@ -200,15 +200,26 @@ class Journal(Generic[T]):
             self._replace([entry for entry in self.read().entries if not is_gone(entry)], temporary)
 
     def _replace(self, entries: Iterable[T], temporary: Path) -> os.stat_result | None:
-        buffer = io.BytesIO()  # `join` would make a list of all lines first
-        buffer.writelines(self.dump(entry) + b"\n" for entry in entries)
         written = None
-        if data := buffer.getvalue():
-            written = replace_file(self.path, data, temporary)
+        if kept := list(entries):
+            written = replace_file(self.path, _Dumped(kept, self.dump), temporary)
         else:
             self.path.unlink(missing_ok=True)
         self._tail.unsynced.clear()  # they are on disk in the new file, or not wanted any more
         return written
+
+
+@dataclass(frozen=True)
+class _Dumped(Generic[T]):
+    """The lines of entries, in pieces: of 100,000 images, those of the lock file take 60 MB."""
+
+    entries: Sequence[T]
+    dump: Callable[[T], bytes]
+
+    def __iter__(self) -> Iterator[bytes]:
+        waiting = iter(self.entries)
+        while some := list(islice(waiting, 1000)):
+            yield b"".join(self.dump(entry) + b"\n" for entry in some)
 
 
 def _ends_a_line(descriptor: int) -> bool:

@@ -46,7 +46,10 @@ class _Lines(Mapping[str, list[OutputLine]]):
     def add(self, line: OutputLine | bytes) -> None:
         """Add a line after the others of its output. bytes: one that is sound, and `is_usual`."""
         path = peek(line, "path") if isinstance(line, bytes) else line.path
-        self._kept.setdefault(path, []).append(line)
+        if lines := self._kept.get(path):
+            lines.append(line)
+        else:
+            self._kept[path] = [line]  # takes less than what is appended to an empty list
 
     def as_kept(self) -> Collection[tuple[str, list[OutputLine | bytes]]]:
         """Return the lines of each output, with its path, as they are kept."""

@@ -151,9 +151,11 @@ class Store:
         needed: the sha256 of those that stay, whatever they take. only_look: nothing is removed; the bytes that would
         be.
         """
-        blobs = sorted((stat.st_mtime_ns, stat.st_size, path) for path, stat in self.blobs())
-        excess = max(0, sum(size for _, size, _ in blobs) - bound)
+        excess = sum(stat.st_size for _, stat in self.blobs()) - bound
         freed = 0
+        if excess <= 0:
+            return freed
+        blobs = sorted((stat.st_mtime_ns, stat.st_size, path) for path, stat in self.blobs())
         for _, size, path in blobs:
             if freed >= excess:
                 break

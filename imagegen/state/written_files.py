@@ -102,9 +102,12 @@ class WrittenFiles:
 
     def _is_long(self) -> bool:
         """Return whether most lines of the file are about paths that a later line is about too. Parses none."""
-        with suppress(OSError):
-            lines = self._journal.path.read_bytes().splitlines()
-            return len(lines) > max(_LEAST, 2 * len({line.split(b" ", 5)[-1] for line in lines}))
+        with suppress(OSError), self._journal.path.open("rb") as file:
+            count, paths = 0, set()
+            for line in file:
+                count += 1
+                paths.add(line.split(b" ", 5)[-1])
+            return count > max(_LEAST, 2 * len(paths))
         return False
 
     def _read(self) -> dict[bytes, bytes]:
