@@ -354,10 +354,9 @@ class Build:
         if self.project.has_uploads_due or any(plan.problems for plan in self.plans):
             return
         built = self._built()
-        fresh = {task: one for task, one in self.planned.items() if self._is_in(one, _DONE, built)}
+        notes = {task: one.note for task, one in self.planned.items() if self._is_in(one, _DONE, built)}
         with suppress(OSError):  # it only saves the next run some work
-            self.project.record_fresh_files(one.output for one in fresh.values())
-            notes = {task: one.note for task, one in fresh.items()}
+            self.project.record_fresh_files(self.planned[task].output for task in notes)
             take_snapshot(self.project, self._key, self.plans, notes, self.snapshot)
 
     def _are_all(self, states: Collection[str]) -> bool:
@@ -368,8 +367,10 @@ class Build:
         )
 
     def _built(self) -> set[str]:
-        """Return the tasks of the images that were not fresh in this run."""
-        return {outcome.output.task for outcome in self.outcomes if outcome.state != "fresh"}
+        """Return the tasks of the images that were not fresh in this run, as far as others are made from them."""
+        origins = {origin.task for one in self.planned.values() for origin in one.output.origins}
+        tasks = (outcome.output.task for outcome in self.outcomes if outcome.state != "fresh")
+        return {task for task in tasks if task in origins} if origins else set()
 
     def _is_in(self, one: PlannedImage, states: Collection[str], built: Collection[str]) -> bool:
         """Return whether an image is in one of these states now. built: of `_built`."""

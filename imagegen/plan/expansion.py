@@ -113,6 +113,7 @@ def expand(
             problems += error.problems
     if job.matrix or decided.picked:
         problems += _find_repeated_slugs(job, outputs)
+    make_slug.cache_clear()  # it holds 100 bytes of each image
     derived, wrong = plan_derived(job, outputs)
     outputs += derived
     problems += wrong

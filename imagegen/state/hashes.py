@@ -14,7 +14,7 @@ import stat
 import threading
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from operator import attrgetter
@@ -194,12 +194,18 @@ class Hashes:
         """Keep what was learned for the next run. Raises OSError."""
         with self._mutex:
             remembered = self._load()
-            sure = {path: [*key, *_fields(state)] for path, (key, state) in self._fresh.items() if is_conclusive(key)}
-            if all(remembered.get(path) == known for path, known in sure.items()):
+            if all(remembered.get(path) == known for path, known in self._sure()):
                 return
-            remembered |= sure
-            replace_file(self.memory, json.dumps(remembered, separators=(",", ":")).encode("utf-8"), temporary)
+            remembered |= self._sure()
+            text = json.dumps(remembered, separators=(",", ":"))
+            del remembered  # before there are two copies of the text
             self._remembered = None  # seldom asked for after this
+            replace_file(self.memory, text.encode("utf-8"), temporary)
+
+    def _sure(self) -> Iterator[tuple[str, list[Any]]]:
+        for path, (key, state) in self._fresh.items():
+            if is_conclusive(key):
+                yield path, [*key, *_fields(state)]
 
     def _load(self) -> dict[str, list[Any]]:
         if self._remembered is None:

@@ -103,9 +103,9 @@ def write_snapshot(root: Path, snapshot: Snapshot, environment: Iterable[str], t
         "folders": snapshot.files.packed(),
         "checksum": zlib.crc32(details),
     }
-    data = json.dumps(header, separators=(",", ":")).encode("utf-8") + b"\n" + details
-    with suppress(OSError):
-        if snapshot_file(root).read_bytes() == data:  # as after each run that leaves something as it is
+    first = json.dumps(header, separators=(",", ":")).encode("utf-8") + b"\n"
+    with suppress(OSError), snapshot_file(root).open("rb") as file:
+        if file.readline() == first and file.read() == details:  # as after each run that leaves something as it is
             return True
-    replace_file(snapshot_file(root), data, temporary)
+    replace_file(snapshot_file(root), [first, details], temporary)
     return True
