@@ -134,7 +134,9 @@ class ScriptedBackend(Backend):
         """With the script's digest."""
         digest = self._read(request).digest
         script = request.extra.get("script")
-        return ModelIdentity(request.model, digest, (str(Path(script).absolute()),) if digest and script else ())
+        if not (digest and script):
+            return ModelIdentity(request.model, digest)
+        return ModelIdentity(request.model, digest, (str(Path(script).absolute()),))
 
     def price(self, request: Request) -> Decimal | None:
         """What the script says; 0 if it says nothing."""
