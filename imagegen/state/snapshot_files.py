@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import os
-from array import array
+import struct
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -71,22 +71,24 @@ def _path(folder: str, name: str) -> str:
 
 _ABSENT = (0, -1, 0, -1)
 """In place of the key of a file that is not there."""
+_KEY = struct.Struct("QqQq")
+"""The size, mtime, inode and ctime of a file; an inode may take all 64 bits."""
 
 
 def _pack(keys: Iterable[StatKey | None]) -> str:
-    """Pack the keys of a folder's files: first all sizes and inodes, then all times. Raises OverflowError."""
-    sizes, times = array("Q"), array("q")
-    for size, mtime_ns, inode, ctime_ns in (key or _ABSENT for key in keys):
-        sizes.extend((size, inode))
-        times.extend((mtime_ns, ctime_ns))
-    return base64.b64encode(sizes.tobytes() + times.tobytes()).decode()
+    """Pack the keys of a folder's files. Raises OverflowError: a time that no file system keeps."""
+    try:
+        return base64.b64encode(b"".join(_KEY.pack(*(key or _ABSENT)) for key in keys)).decode()
+    except struct.error as error:
+        raise OverflowError(str(error)) from None
 
 
 def _unpack(packed: str) -> list[StatKey | None]:
+    """Return the keys. Raises ValueError, if they are none."""
     data = base64.b64decode(packed)
-    sizes, times = array("Q", data[: len(data) // 2]), array("q", data[len(data) // 2 :])
-    keys = zip(sizes[::2], times[::2], sizes[1::2], times[1::2], strict=True)
-    return [None if key == _ABSENT else key for key in keys]
+    if len(data) % _KEY.size:
+        raise ValueError("these are not the keys of files")
+    return [None if key == _ABSENT else key for key in _KEY.iter_unpack(data)]
 
 
 def find_changed(root: Path, folders: Mapping[str, Sequence[str]]) -> list[str]:
@@ -115,23 +117,19 @@ def _look(root: Path, folder: str, names: Sequence[str]) -> str:
             return _pack([None] * len(names))
     else:
         prefix = os.path.join(root, folder, "")  # noqa: PTH118 - a text
-    sizes: list[int] = []
-    times: list[int] = []
-    stat = os.stat
+    found: list[bytes] = []
+    stat, pack, add = os.stat, _KEY.pack, found.append
     try:
         for name in names:
             try:
-                found = stat(prefix + name, dir_fd=opened)
+                key = stat(prefix + name, dir_fd=opened)
             except (FileNotFoundError, NotADirectoryError):
-                sizes += (0, 0)
-                times += (-1, -1)
+                add(pack(*_ABSENT))
             else:
-                sizes += (found.st_size, found.st_ino)
-                times += (found.st_mtime_ns, found.st_ctime_ns)
+                add(pack(key.st_size, key.st_mtime_ns, key.st_ino, key.st_ctime_ns))
+    except struct.error:  # a time that no file system keeps
+        return ""
     finally:
         if opened is not None:
             os.close(opened)
-    try:
-        return base64.b64encode(array("Q", sizes).tobytes() + array("q", times).tobytes()).decode()
-    except OverflowError:
-        return ""
+    return base64.b64encode(b"".join(found)).decode()

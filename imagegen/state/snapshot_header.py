@@ -13,7 +13,7 @@ from imagegen.state.snapshot_key import snapshot_key
 
 __all__ = ["VERSION", "count_fresh", "snapshot_file", "take_last_look"]
 
-VERSION = 6
+VERSION = 7
 
 
 def snapshot_file(root: Path) -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import time
 from collections.abc import Callable
@@ -221,3 +222,14 @@ def test_a_file_of_a_server_whose_clock_is_ahead_is_not_trusted(tmp_path: Path, 
     ahead = time.time_ns() + 10**10
     files = SnapshotFiles({}).replaced((), {"a.png": (4, ahead, 7, ahead)})
     assert not write(tmp_path, replace(snapshot, files=files))
+
+
+def test_keys_that_are_damaged_say_nothing(tmp_path: Path, snapshot: Snapshot) -> None:
+    write_current(tmp_path, snapshot)
+    file = tmp_path / ".imagegen/cache/snapshot.json"
+    first, _, rest = file.read_bytes().partition(b"\n")
+    header = json.loads(first)
+    header["folders"][""][1] = header["folders"][""][1][:-4]
+    file.write_bytes(json.dumps(header).encode() + b"\n" + rest)
+    assert count_fresh(tmp_path) is None
+    assert read_snapshot(tmp_path, snapshot_key(tmp_path, {}, ())) is None
