@@ -15,7 +15,7 @@ import tempfile
 from pathlib import Path
 
 HERE = Path(__file__).parent
-SLOW_DISK = ["first.py", "--sync-ms", "10", "--fed", "10", "--lines", "100"]
+SLOW_DISK = ["first.py", "--sync-ms", "10", "--fed", "10"]
 TABLES = (
     ("A run with nothing to do", ["noop.py"], ["noop.py", "--images", "100,1000", "--rounds", "5"]),
     ("Projects of every shape", ["shapes.py"], ["shapes.py", "--images", "1000", "--rounds", "3"]),
@@ -23,7 +23,7 @@ TABLES = (
     ("Commands", ["commands.py"], ["commands.py", "--images", "1000", "--rounds", "1"]),
     ("In git", ["git_growth.py"], ["git_growth.py", "--images", "1000", "--commits", "5"]),
     ("Where its time goes", ["phases.py"], ["phases.py", "--images", "3000"]),
-    ("A first build", ["first.py"], ["first.py", "--lines", "100,1000"]),
+    ("A first build", ["first.py"], ["first.py", "--fed", "20"]),
     ("A first build, each sync of the disk 10 ms longer", SLOW_DISK, SLOW_DISK),
     ("Several servers", ["servers.py"], ["servers.py", "--images", "25", "--rounds", "1"]),
     ("Workers of a Dask cluster", ["workers.py"], ["workers.py", "--images", "25", "--rounds", "1"]),

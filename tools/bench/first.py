@@ -1,7 +1,6 @@
 """Measure what a first build costs per image, compared with a bare loop over the same HTTP calls.
 
-    python tools/bench/first.py [--images 40] [--size 1024] [--fed 100] [--lines 100,1000,10000] [--small 1000]
-                                [--sync-ms 10]
+    python tools/bench/first.py [--images 40] [--size 1024] [--fed 100] [--small 1000] [--sync-ms 10]
 
 The fake ComfyUI server is a process of its own and takes no time for an image. The bare loop posts, waits, downloads,
 decodes the PNG and writes it. imagegen does the same with two prompts in flight, and also stores, records and verifies.
@@ -9,8 +8,8 @@ Waiting for the server is left out of both, and so is the first image of each, f
 in none of the steps (the run's start and end, threads, the websocket, the way between steps) is measured in processor
 time only, because by the clock two images are in progress at once.
 
-Three more tables: one server that takes 0.2 s an image, small images that take their backend no time, and the cost of a
-line of the lock file. With --sync-ms, each sync of the disk takes so much longer.
+Two more tables: one server that takes 0.2 s an image, and small images that take their backend no time. With
+--sync-ms, each sync of the disk takes so much longer.
 """
 
 from __future__ import annotations
@@ -293,18 +292,6 @@ def small(images: int, sync_s: float) -> None:
     print(f"{whole_s / cpu_s:.2f} times as much; {len(syncs) / images:.1f} syncs an image")
 
 
-def lock_line(images: int) -> float:
-    """Seconds for one line of the lock file, in a first build of so many images."""
-    with tempfile.TemporaryDirectory() as folder:
-        job(Path(folder), images, 16, "scripted")
-        project = Project(Path(folder), Settings(), {"scripted": ScriptedBackend})
-        outputs = [output for plan in project.plans() for output in plan.outputs]
-        timed = Timed()
-        with mock.patch.object(LockFile, "append", timed.step("append", LockFile.append)):
-            run(project, outputs, lambda _: None)
-        return timed.seconds["append"] / images
-
-
 def in_a_folder(measured: Callable[..., Timed], *arguments: Any) -> Timed:
     """Measure everything in a temporary folder."""
     with tempfile.TemporaryDirectory() as folder:
@@ -359,23 +346,12 @@ def one_server(images: int, seconds: float) -> None:
         print(f"| {what} | {took_s:.2f} | {against} | {other_s:.2f} | {took_s / other_s:.3f} |")
 
 
-def lock_lines(counts: list[int]) -> None:
-    """Print a table of what a line of the lock file costs with so many images."""
-    print("\n| images | a line of the lock file, ms | of the first row's |\n|---:|---:|---:|")
-    first_s = 0.0
-    for count in counts:
-        line_s = lock_line(count)
-        first_s = first_s or line_s
-        print(f"| {count} | {line_s * 1000:.2f} | {line_s / first_s:.2f} |", flush=True)
-
-
 def main() -> None:
     """Print three tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--images", type=int, default=40)
     parser.add_argument("--size", type=int, default=1024)
     parser.add_argument("--fed", type=int, default=100, help="images for the server of 0.2 s")
-    parser.add_argument("--lines", default="100,1000,10000")
     parser.add_argument("--small", type=int, default=1000, help="images of 64×64 that take no time")
     parser.add_argument("--sync-ms", type=float, default=0, help="milliseconds that each sync takes longer")
     options = parser.parse_args()
@@ -383,7 +359,6 @@ def main() -> None:
     an_image(options.images, options.size, sync_s)
     one_server(options.fed, 0.2)
     small(options.small, sync_s)
-    lock_lines([int(count) for count in options.lines.split(",")])
 
 
 if __name__ == "__main__":
