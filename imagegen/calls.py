@@ -64,7 +64,7 @@ if hasattr(os, "register_at_fork"):  # Windows has no fork
 def _take_calls(inbox: _Inbox) -> None:
     while True:
         answer = inbox.get()()
-        with _mutex:  # first, so that whoever gets the answer finds this thread idle
+        with _mutex:  # first, so that the caller finds this thread idle once it has the answer
             _idle.append(inbox)
         answer()
         del answer  # and with it what the call returned

@@ -57,7 +57,7 @@ class _Tail:
 
 @dataclass(frozen=True)
 class Journal(Generic[T]):
-    """The file `path`, one line per entry. Anybody may read it; only whoever holds the project's mutex writes.
+    """The file `path`, one line per entry. Anybody may read it; only the process with the project's mutex writes.
 
     Several threads may write by the same object.
     """

@@ -79,7 +79,7 @@ class ImagegenReporter(ConsoleReporter):  # type: ignore[misc]  # doit ships no 
             self._say(f"{plan.name}: {note}" for plan in plans for note in plan.notes)
         forced: set[str] = set()
         if build.invocation.always:
-            # a command that builds jobs has nothing else to build: whoever names it names them
+            # a command that builds jobs has nothing else to build: to name it is to name them
             words = [job for word in selected_tasks for job in (tasks[word].task_dep if word in builders else [word])]
             forced.update(build.find(words))
         self._run(build, images, forced)
