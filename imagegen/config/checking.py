@@ -12,8 +12,20 @@ from cerberus import TypeDefinition, Validator, errors
 
 from imagegen.config.acceptance import accept_keys, anchor
 from imagegen.config.document import MAX_PROBLEMS, Ambiguous, Document, clean_text
-from imagegen.config.job import DEFAULT_QUALITY, Derivation, Encoding, Item, Job, OutputRules, SeedRule, SheetRules
+from imagegen.config.job import (
+    DEFAULT_QUALITY,
+    SIZE_KEYS,
+    Derivation,
+    Encoding,
+    Item,
+    Job,
+    OutputRules,
+    SeedRule,
+    SheetRules,
+    Step,
+)
 from imagegen.config.schema import ITEM_SCHEMA, TYPES, Sections, item_schema, job_schema
+from imagegen.config.steps import read_step
 from imagegen.errors import ImagegenError, Problem, did_you_mean
 
 __all__ = [
@@ -168,7 +180,7 @@ def build_job(name: str, document: Document) -> Job:
             encoding=encoding,
             overwrite=rules.get("overwrite", OutputRules.overwrite),
         ),
-        derive=tuple(_build_derivation(name, own, encoding) for name, own in derive.items()),
+        derive=tuple(_build_derivation(document, name, own, encoding) for name, own in derive.items()),
         sheet=None if sheet is None else _build_sheet(sheet),
         sections=sections,
         where={_join_location(location): document.where(location) for location in locations} | {"": document.where(())},
@@ -194,9 +206,14 @@ def _build_encoding(rules: Mapping[str, Any], default: Encoding) -> Encoding:
     )
 
 
-def _build_derivation(name: str, rules: Mapping[str, Any], of_images: Encoding) -> Derivation:
-    own = {key: rules[key] for key in ("width", "height", "crop", "enlarge") if key in rules}
-    return Derivation(name, _build_encoding(rules, of_images), folder=rules.get("dir"), **own)
+def _build_derivation(document: Document, name: str, rules: Mapping[str, Any], of_images: Encoding) -> Derivation:
+    own = {key: rules[key] for key in SIZE_KEYS if key in rules}
+    steps = []
+    for index, written in enumerate(rules.get("steps", ())):
+        step, parameters = read_step(written)
+        location: Path = ("derive", name, "steps", index)
+        steps.append(Step(step, parameters, f"{_join_location(location)}.{step}", document.where(location)))
+    return Derivation(name, _build_encoding(rules, of_images), folder=rules.get("dir"), steps=tuple(steps), **own)
 
 
 def _build_sheet(rules: Mapping[str, Any]) -> SheetRules:
@@ -339,6 +356,8 @@ def _explain(error: Any) -> str:
     if error.code == errors.MIN_LENGTH.code:
         return "is empty"
     if error.code == errors.MAX_LENGTH.code:
+        if isinstance(value, Mapping):
+            return f"has {len(value)} keys, at most {constraint}: make each an entry of its own"
         unit = "characters" if isinstance(value, str) else "entries"
         return f"is too long: {len(value)} {unit}, at most {constraint}"
     return f"breaks the rule {error.rule}: {constraint}"
@@ -399,6 +418,8 @@ def _find_siblings(schema: Mapping[str, Any], path: Path) -> list[str]:
     known: Mapping[str, Any] = schema
     for part in path[:-1]:
         rules = known if isinstance(part, int) else known.get(part, known.get(_ANY, {}))
+        of_mapping = (one for one in rules.get("anyof", ()) if "mapping" in _list_types(one.get("type", ())))
+        rules = next(of_mapping, rules)
         known = rules.get("schema", {_ANY: rules["valuesrules"]} if "valuesrules" in rules else {})
     return list(known)
 

@@ -13,6 +13,7 @@ __all__ = [
     "DEFAULT_TIMEOUT_S",
     "FORMATS",
     "LONGEST_SIDE",
+    "SIZE_KEYS",
     "Derivation",
     "Encoding",
     "Item",
@@ -20,6 +21,7 @@ __all__ = [
     "OutputRules",
     "SeedRule",
     "SheetRules",
+    "Step",
 ]
 
 DEFAULT_TIMEOUT_S = 600.0
@@ -28,6 +30,8 @@ FORMATS: Mapping[str, str] = {"png": ".png", "webp": ".webp", "jpeg": ".jpg"}
 """The file name extension of each format."""
 DEFAULT_QUALITY: Mapping[str, int] = {"webp": 90, "jpeg": 92, "png": 100}
 """The quality of each format if a job gives none."""
+SIZE_KEYS = ("width", "height", "crop", "enlarge")
+"""The keys of a derived file that resize it without steps."""
 LONGEST_SIDE: Mapping[str, int] = {"webp": 16_383, "jpeg": 65_500}
 """Pixels. WebP: RFC 9649; JPEG: libjpeg's JPEG_MAX_DIMENSION."""
 
@@ -93,6 +97,16 @@ class OutputRules:
 
 
 @dataclass(frozen=True)
+class Step:
+    """One step in which a derived file is made."""
+
+    name: str  # of `STEPS`
+    parameters: Mapping[str, Any]  # with our defaults
+    key: str  # where it is in the job: `derive.token.steps[1].mask`
+    where: str  # `file:line:column`
+
+
+@dataclass(frozen=True)
 class Derivation:
     """The rules for a file that is derived from each image: `thumb`, for example."""
 
@@ -103,6 +117,7 @@ class Derivation:
     crop: Crop | None = None  # None: the image is fitted in whole
     enlarge: bool = False
     folder: str | None = None  # None: the image's own
+    steps: tuple[Step, ...] = ()  # instead of a size
 
 
 @dataclass(frozen=True)

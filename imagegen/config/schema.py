@@ -8,7 +8,10 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Any, Literal, NamedTuple, get_args
+from typing import Any, Literal, NamedTuple
+
+from imagegen.config.rules import Schema, list_of, mapping, number, one_of, rules, text, whole
+from imagegen.config.steps import steps_schema
 
 __all__ = [
     "AXIS_FIELDS",
@@ -56,39 +59,8 @@ TYPES: Mapping[str, ValueType] = {
 }
 """By its name in a schema."""
 
-Schema = dict[str, Any]
 Sections = Mapping[str, Mapping[str, Any] | None]
 """Each backend's name → the Cerberus schema of its section; None for a backend that failed to load: anything goes."""
-
-
-def _rules(types: str | list[str], description: str = "", **rules: Any) -> Schema:
-    meta = rules.pop("meta", {}) | ({"description": description} if description else {})
-    return {"type": types, **rules, **({"meta": meta} if meta else {})}
-
-
-def _whole(description: str, least: int, most: int) -> Schema:
-    return _rules("whole", description, min=least, max=most)
-
-
-def _number(description: str, least: float, most: float) -> Schema:
-    return _rules("number", description, min=least, max=most)
-
-
-def _text(description: str, longest: int, shortest: int = 1, **rules: Any) -> Schema:
-    return _rules("text", description, **({"minlength": shortest} if shortest else {}), maxlength=longest, **rules)
-
-
-def _one_of(values: Any, description: str) -> Schema:
-    """Return the rule for a text that is one of a Literal's values."""
-    return _rules("text", description, allowed=list(get_args(values)))
-
-
-def _mapping(description: str, keys: Schema, **rules: Any) -> Schema:
-    return _rules("mapping", description, schema=keys, **rules)
-
-
-def _list(description: str, entry: Schema) -> Schema:
-    return _rules("list", description, minlength=1, schema=entry)
 
 
 _LONGEST_SIDE = 8192
@@ -96,7 +68,7 @@ _LONGEST_PATH = 500
 _LONGEST_PROMPT = 20_000
 _MAX_SEED = 2**64 - 1
 
-SEED = _whole("The seed of this item's images, used as it is.", 0, _MAX_SEED)
+SEED = whole("The seed of this item's images, used as it is.", 0, _MAX_SEED)
 
 
 def _field(default: object, rules: Schema) -> Any:
@@ -111,15 +83,15 @@ class GenerateFields:
     out of fingerprints (`plan.request`), so adding it makes no image stale.
     """
 
-    negative: str = _field("", _text("Negative prompt: what the image should not show.", _LONGEST_PROMPT, shortest=0))
-    width: int = _field(1024, _whole("Width in pixels.", 16, _LONGEST_SIDE))
-    height: int = _field(1024, _whole("Height in pixels.", 16, _LONGEST_SIDE))
-    steps: int = _field(20, _whole("Number of sampling steps.", 1, 10_000))
-    cfg: float = _field(7.0, _number("CFG scale: how closely the image follows the prompt.", 0, 1000))
-    sampler: str = _field("euler", _text("The sampler's name.", 100))
-    scheduler: str = _field("normal", _text("The scheduler's name.", 100))
+    negative: str = _field("", text("Negative prompt: what the image should not show.", _LONGEST_PROMPT, shortest=0))
+    width: int = _field(1024, whole("Width in pixels.", 16, _LONGEST_SIDE))
+    height: int = _field(1024, whole("Height in pixels.", 16, _LONGEST_SIDE))
+    steps: int = _field(20, whole("Number of sampling steps.", 1, 10_000))
+    cfg: float = _field(7.0, number("CFG scale: how closely the image follows the prompt.", 0, 1000))
+    sampler: str = _field("euler", text("The sampler's name.", 100))
+    scheduler: str = _field("normal", text("The scheduler's name.", 100))
     clip_skip: int = _field(
-        1, _whole("Clip skip: 1 uses the last layer of CLIP, 2 the one before it, and so on.", 1, 24)
+        1, whole("Clip skip: 1 uses the last layer of CLIP, 2 the one before it, and so on.", 1, 24)
     )
 
 
@@ -134,13 +106,13 @@ FIELD_TYPES: Mapping[str, tuple[type, ...]] = {
 
 COMMON: Schema = {
     **_RULES,
-    "timeout_s": _number("Time limit for one image, in seconds. Doesn't affect the picture.", 0.01, most=7 * 24 * 3600),
+    "timeout_s": number("Time limit for one image, in seconds. Doesn't affect the picture.", 0.01, most=7 * 24 * 3600),
 }
 """The fields of `generate`, and of an item, except the seed: an item's is a number, a job's may be a rule."""
 
 ITEM_SCHEMA: Schema = {
-    "name": _text("The item's name. Its files are named after it.", 200, required=True, blank=False),
-    "prompt": _text(
+    "name": text("The item's name. Its files are named after it.", 200, required=True, blank=False),
+    "prompt": text(
         "What the image shows. {mood} stands for the text of the matrix axis mood, {red|green} for one of the two, "
         "__hair__ for a line of jobs/wildcards/hair.txt.",
         _LONGEST_PROMPT,
@@ -152,11 +124,11 @@ ITEM_SCHEMA: Schema = {
 }
 """The fields of an item, without its own sections for backends."""
 
-_VALUE = _rules(["text", "whole", "number"])
-_AXIS: Schema = {"anyof": [_list("", _VALUE), _rules("mapping", minlength=1, valuesrules=_VALUE)]}
-_INCLUDED: Schema = {"anyof": [_VALUE, _rules("mapping", minlength=1, maxlength=1, valuesrules=_VALUE)]}
+_VALUE = rules(["text", "whole", "number"])
+_AXIS: Schema = {"anyof": [list_of("", _VALUE), rules("mapping", minlength=1, valuesrules=_VALUE)]}
+_INCLUDED: Schema = {"anyof": [_VALUE, rules("mapping", minlength=1, maxlength=1, valuesrules=_VALUE)]}
 """A value by its name, or a value of its own: {name: text}."""
-_AXIS_NAME = _rules(
+_AXIS_NAME = rules(
     "text",
     regex="^[a-z][a-z0-9_]*$",
     forbidden=["slug", "item", "variant"],
@@ -168,57 +140,58 @@ _NAME: dict[str, Any] = {
     "regex": "^[a-z0-9]+(-[a-z0-9]+)*$",
     "meta": {"expected": "name here: lower-case letters and digits, with single hyphens between them"},
 }
-_BASE = _text("", _LONGEST_PATH)
-_QUALITY = _whole("Quality of WebP (lossless at 100) and JPEG. PNG ignores it.", 1, 100)
+_BASE = text("", _LONGEST_PATH)
+_QUALITY = whole("Quality of WebP (lossless at 100) and JPEG. PNG ignores it.", 1, 100)
 
 
 def _cells(value: Schema, description: str) -> Schema:
     """Entries that name cells of the matrix: axis → value."""
-    return _list(description, _rules("mapping", minlength=1, valuesrules=value))
+    return list_of(description, rules("mapping", minlength=1, valuesrules=value))
 
 
-_SEED_RULE = _rules(
+_SEED_RULE = rules(
     ["whole", "mapping"],
     "How seeds are chosen. A bare number is the base of mode by-name.",
     min=0,
     max=_MAX_SEED,
     schema={
-        "mode": _one_of(SeedMode, "How seeds follow from the base. random picks one for each image and records it."),
-        "base": _whole("The number that the seeds follow from.", 0, _MAX_SEED),
+        "mode": one_of(SeedMode, "How seeds follow from the base. random picks one for each image and records it."),
+        "base": whole("The number that the seeds follow from.", 0, _MAX_SEED),
     },
 )
 _PROMPT: Schema = {
-    "prefix": _text("Goes before every prompt.", _LONGEST_PROMPT, shortest=0),
-    "suffix": _text("Goes after every prompt.", _LONGEST_PROMPT, shortest=0),
+    "prefix": text("Goes before every prompt.", _LONGEST_PROMPT, shortest=0),
+    "suffix": text("Goes after every prompt.", _LONGEST_PROMPT, shortest=0),
 }
 _OUTPUT: Schema = {
-    "dir": _text("The images' folder. By default, assets/ and the job's name.", _LONGEST_PATH),
-    "name": _text("The file name without its extension. It can use {slug}, {item}, {variant} and any axis.", 200),
-    "format": _one_of(Format, "The format of the image files."),
+    "dir": text("The images' folder. By default, assets/ and the job's name.", _LONGEST_PATH),
+    "name": text("The file name without its extension. It can use {slug}, {item}, {variant} and any axis.", 200),
+    "format": one_of(Format, "The format of the image files."),
     "quality": _QUALITY,
-    "overwrite": _one_of(
+    "overwrite": one_of(
         Overwrite,
         "Which existing files a build may replace. own: those that imagegen wrote and nobody changed.",
     ),
-    "metadata": _one_of(Metadata, "Whether each image file records what made it."),
+    "metadata": one_of(Metadata, "Whether each image file records what made it."),
 }
 _DERIVED_FILE: Schema = {
-    "width": _whole("Width in pixels. If height is given too, the maximum (with crop: exact).", 1, _LONGEST_SIDE),
-    "height": _whole("Height in pixels. If width is given too, the maximum (with crop: exact).", 1, _LONGEST_SIDE),
-    "crop": _one_of(Crop, "Cuts to exactly width and height and keeps this side. By default, nothing is cut off."),
-    "enlarge": _rules("boolean", "Whether a smaller image is enlarged. By default, that is an error."),
-    "format": _one_of(Format, "The format of the file. By default, that of the images."),
+    "steps": steps_schema(),
+    "width": whole("Width in pixels. If height is given too, the maximum (with crop: exact).", 1, _LONGEST_SIDE),
+    "height": whole("Height in pixels. If width is given too, the maximum (with crop: exact).", 1, _LONGEST_SIDE),
+    "crop": one_of(Crop, "Cuts to exactly width and height and keeps this side. By default, nothing is cut off."),
+    "enlarge": rules("boolean", "Whether a smaller image is enlarged. By default, that is an error."),
+    "format": one_of(Format, "The format of the file. By default, that of the images."),
     "quality": _QUALITY,
-    "metadata": _one_of(Metadata, "Whether the file records what made its image. By default, as the images do."),
-    "dir": _text("The folder. By default, that of the image.", _LONGEST_PATH),
+    "metadata": one_of(Metadata, "Whether the file records what made its image. By default, as the images do."),
+    "dir": text("The folder. By default, that of the image.", _LONGEST_PATH),
 }
 _SHEET: Schema = {
-    "name": _text("The name of its task, its file and its index. By default, sheet.", **_NAME),
-    "columns": _whole("Cells in a row. By default, as many as make the sheet nearly square.", 1, 1000),
-    "cell": _whole("Width and height of a cell in pixels. By default, 256.", 8, 2048),
-    "format": _one_of(Format, "The format of its file. By default, png."),
+    "name": text("The name of its task, its file and its index. By default, sheet.", **_NAME),
+    "columns": whole("Cells in a row. By default, as many as make the sheet nearly square.", 1, 1000),
+    "cell": whole("Width and height of a cell in pixels. By default, 256.", 8, 2048),
+    "format": one_of(Format, "The format of its file. By default, png."),
     "quality": _QUALITY,
-    "dir": _text("The folder. By default, that of the job's images.", _LONGEST_PATH),
+    "dir": text("The folder. By default, that of the job's images.", _LONGEST_PATH),
 }
 
 
@@ -231,23 +204,23 @@ def job_schema(sections: Sections) -> Schema:
     """Return the schema of a job file."""
     return {
         "extends": {
-            "anyof": [_BASE, _list("", _BASE)],
+            "anyof": [_BASE, list_of("", _BASE)],
             "meta": {"description": "The file, or list of files, that this job starts from. Paths start in jobs/."},
         },
-        "description": _text("Shown by doit list.", 1000, shortest=0),
-        "backend": _rules(
+        "description": text("Shown by doit list.", 1000, shortest=0),
+        "backend": rules(
             "text", "What generates the images. By default, the project's setting.", allowed=sorted(sections)
         ),
-        "generate": _mapping(
+        "generate": mapping(
             "How images are generated. Each item can override any of it.", {**COMMON, "seed": _SEED_RULE}
         ),
-        "prompt": _mapping("Text that all prompts have in common.", _PROMPT),
-        "source": _text("A Markdown or CSV file with prompts. Its path starts in the project's folder.", _LONGEST_PATH),
-        "items": _list(
+        "prompt": mapping("Text that all prompts have in common.", _PROMPT),
+        "source": text("A Markdown or CSV file with prompts. Its path starts in the project's folder.", _LONGEST_PATH),
+        "items": list_of(
             "Named prompts. If there is a source too, its items come after these.",
-            _rules("mapping", schema=item_schema(sections)),
+            rules("mapping", schema=item_schema(sections)),
         ),
-        "matrix": _mapping(
+        "matrix": mapping(
             "Axes whose values multiply the items. An axis is a list, or a mapping of each value's name to its text.",
             {
                 "include": _cells(_INCLUDED, "Extra cells, each with a value for every axis."),
@@ -257,22 +230,22 @@ def job_schema(sections: Sections) -> Schema:
             keysrules=_AXIS_NAME,
             allow_unknown=_AXIS,  # every other key is an axis
         ),
-        "variants": _whole("How many variants of each image to generate. They differ in their seeds.", 1, 1000),
-        "output": _mapping("Where the images go, and in which format.", _OUTPUT),
-        "derive": _rules(
+        "variants": whole("How many variants of each image to generate. They differ in their seeds.", 1, 1000),
+        "output": mapping("Where the images go, and in which format.", _OUTPUT),
+        "derive": rules(
             "mapping",
             "Files made from each image without a backend, by name: thumbnails, other formats.",
             minlength=1,
-            keysrules=_text("", **_NAME),
-            valuesrules=_rules("mapping", schema=_DERIVED_FILE),
+            keysrules=text("", **_NAME),
+            valuesrules=rules("mapping", schema=_DERIVED_FILE),
         ),
-        "sheet": _mapping("One image with all of the job's images in cells, and a JSON index of them.", _SHEET),
+        "sheet": mapping("One image with all of the job's images in cells, and a JSON index of them.", _SHEET),
         **{name: _section(name, options) for name, options in sections.items()},
     }
 
 
 def _section(backend: str, options: Mapping[str, Any] | None) -> Schema:
     if options is None:
-        return _rules("mapping", f"Options of the backend {backend}, which could not be loaded.")
+        return rules("mapping", f"Options of the backend {backend}, which could not be loaded.")
     description = f"Options of the backend {backend}." if options else f"The backend {backend} has no options."
-    return _mapping(description, dict(options))
+    return mapping(description, dict(options))

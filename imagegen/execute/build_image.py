@@ -24,9 +24,10 @@ from imagegen.images.encode import encode
 from imagegen.images.formats import BadImage, format_of
 from imagegen.images.image_file import read_image, verify
 from imagegen.images.provenance import Provenance
+from imagegen.images.steps import list_files
 from imagegen.plan.freshness import Verdict
 from imagegen.plan.origins import INDEX, PICTURE
-from imagegen.plan.output import ONE_OFF, Origin, Output
+from imagegen.plan.output import ONE_OFF, STEPS_FIELD, Origin, Output
 from imagegen.plan.record import OutputLine, recorded_fields
 from imagegen.plan.request import CanonicalFields
 from imagegen.project import Project
@@ -290,7 +291,9 @@ def _derive(project: Project, output: Output) -> bytes:
     try:
         files = {key: read_image(data) for key, data in contents.items()}
         if recipe["kind"] == PICTURE:
-            return picture(files["image"], _shape(recipe), output.encoding)
+            steps = recipe.get(STEPS_FIELD, [])
+            step_files = {sha256: _step_file(project, sha256) for sha256 in list_files(steps)}
+            return picture(files["image"], _shape(recipe), output.encoding, steps, step_files)
         grid = Grid(recipe["columns"], recipe["cell"])
         pictures = [files[place] for place in recipe["order"]]
         if recipe["kind"] != INDEX:
@@ -303,6 +306,16 @@ def _derive(project: Project, output: Output) -> bytes:
         of = f" from {', '.join(broken)}" if broken else ""
         hint = "ask for less, or enlarge: true in the job" if "too small" in error.what else "fix or delete that file"
         raise GenerationError(f"cannot be derived{of}: {error.what}", hint) from None
+
+
+def _step_file(project: Project, sha256: str) -> bytes:
+    """Read a file that a step names as it was when the request was planned. Raises GenerationError."""
+    path = project.files[sha256]
+    data = path.read_bytes()
+    if hashlib.sha256(data).hexdigest() != sha256:
+        what = f"{path.relative_to(project.root)} has changed since this run began"
+        raise GenerationError(what, "run doit again")
+    return data
 
 
 def _can_be_read(data: bytes) -> bool:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from imagegen.config.job import Encoding
 from imagegen.images.encode import encode_picture
@@ -19,6 +19,7 @@ from imagegen.images.provenance import inherit_provenance
 if TYPE_CHECKING:
     from PIL.Image import Image as Picture
 
+_NO_FILES: Mapping[str, bytes] = {}
 __all__ = ["Grid", "Shape", "index", "picture", "sheet"]
 
 
@@ -40,15 +41,31 @@ class Grid:
     cell: int  # pixels, of both sides
 
 
-def picture(file: ImageFile, shape: Shape, encoding: Encoding) -> bytes:
+def picture(
+    file: ImageFile,
+    shape: Shape,
+    encoding: Encoding,
+    steps: Sequence[tuple[str, Mapping[str, Any]]] = (),
+    step_files: Mapping[str, bytes] = _NO_FILES,
+) -> bytes:
     """Return the image file's picture in this shape and encoding; what the file says of its making goes along.
 
+    Args:
+        file: of the image.
+        shape: that the picture gets first.
+        encoding: of the file that is returned.
+        steps: names and parameters; that of a file is its sha256.
+        step_files: the files that steps name, by their sha256.
+
     Raises:
-        BadImage: the file cannot be decoded, is too small, or is too large for the format.
+        BadImage: the file cannot be decoded, is too small, or is too large for the format; or a step is not possible.
 
     """
+    from imagegen.images.steps import apply_steps
+
     made_by = inherit_provenance(file) if encoding.metadata == "full" else None
-    return encode_picture(_reshape(file.upright, shape), encoding, made_by)
+    shaped = _reshape(file.upright, shape)
+    return encode_picture(apply_steps(shaped, steps, step_files), encoding, made_by)
 
 
 def _reshape(image: Picture, shape: Shape) -> Picture:

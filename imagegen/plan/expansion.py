@@ -43,6 +43,7 @@ MAX_TEXT = 100_000_000
 MAX_SEED = SEED["max"]
 MAX_AXES = MAX_SLUG // 2
 """Each gives at least two characters of an output's name."""
+_NO_FILES: Mapping[str, str] = {}
 _FIELD = re.compile(r"\{([a-z][a-z0-9_]*)\}")
 
 
@@ -89,6 +90,7 @@ def expand(
     capabilities: Callable[[Item], BackendCapabilities],
     decided: JobDecisions,
     wildcards: Wildcards = NO_WILDCARDS,
+    step_files: Mapping[str, str] = _NO_FILES,
 ) -> Expansion:
     """Return the outputs of a job.
 
@@ -100,6 +102,7 @@ def expand(
         capabilities: of the backend, for each item; raises ImagegenError.
         decided: the job's decisions so far.
         wildcards: that prompts can name.
+        step_files: the sha256 of each file that a step of a derived file names.
     """
     if too_much := _check_size(job, items):
         return Expansion((), (Problem(job.where.get("", job.file), too_much),))
@@ -114,7 +117,7 @@ def expand(
     if job.matrix or decided.picked:
         problems += _find_repeated_slugs(job, outputs)
     make_slug.cache_clear()  # it holds 100 bytes of each image
-    derived, wrong = plan_derived(job, outputs)
+    derived, wrong = plan_derived(job, outputs, step_files)
     outputs += derived
     problems += wrong
     return Expansion(

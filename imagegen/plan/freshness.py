@@ -5,11 +5,11 @@ The request, its line in the lock file and the file on disk give a verdict. Pure
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-from imagegen.plan.output import DERIVE, Output
+from imagegen.plan.output import DERIVE, STEPS_FIELD, Output
 from imagegen.plan.record import OutputLine, recorded_fields
 from imagegen.plan.request import Request
 
@@ -255,11 +255,22 @@ def _find_differences(old: Mapping[str, Any], new: Mapping[str, Any], above: str
     for key in sorted({*old, *new}, key=lambda key: (_ORDER.get(key, len(_ORDER)), key)):
         one, other = old.get(key), new.get(key)
         is_empty = not above and one in ("", None) and other in ("", None)
+        if key == STEPS_FIELD and not above:
+            key, one, other = "steps", *_compare_steps(one or [], other or [])
         if all(value is None or isinstance(value, Mapping) for value in (one, other)) and one != other:
             reasons += _find_differences(one or {}, other or {}, f"{above}{key}.")
         elif one != other and not is_empty:
             reasons.append(Reason("changed", above + key, one, other))
     return reasons
+
+
+def _compare_steps(old: Sequence[Any], new: Sequence[Any]) -> tuple[Any, Any]:
+    """Return the steps of a derived file so that they can be compared: their parameters, if the steps are the same."""
+    names = [[name for name, _ in steps] for steps in (old, new)]
+    if names[0] != names[1]:
+        return ", ".join(names[0]), ", ".join(names[1])
+    numbered = [{f"{name} ({at})": one for at, (name, one) in enumerate(steps, 1)} for steps in (old, new)]
+    return numbered[0], numbered[1]
 
 
 _SHAPING = frozenset({"images", "loras", "strength"})

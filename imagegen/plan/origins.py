@@ -10,9 +10,19 @@ from dataclasses import replace
 from graphlib import CycleError, TopologicalSorter
 from typing import Any
 
-from imagegen.config.job import DEFAULT_TIMEOUT_S, FORMATS, LONGEST_SIDE, Derivation, Encoding, Job, SheetRules
+from imagegen.config.job import (
+    DEFAULT_TIMEOUT_S,
+    FORMATS,
+    LONGEST_SIDE,
+    SIZE_KEYS,
+    Derivation,
+    Encoding,
+    Job,
+    SheetRules,
+)
+from imagegen.config.steps import STEPS, step_file
 from imagegen.errors import Problem, did_you_mean
-from imagegen.plan.output import DERIVE, Origin, Output
+from imagegen.plan.output import DERIVE, STEPS_FIELD, Origin, Output
 from imagegen.plan.request import Request
 
 __all__ = [
@@ -32,11 +42,17 @@ MAX_SHEET_PIXELS = 8192 * 8192
 """256 MiB as RGBA."""
 
 
-def plan_derived(job: Job, images: Sequence[Output]) -> tuple[list[Output], list[Problem]]:
-    """Return the derived files of each image, then the sheet and its index; and all their problems."""
+def plan_derived(
+    job: Job, images: Sequence[Output], step_files: Mapping[str, str]
+) -> tuple[list[Output], list[Problem]]:
+    """Return the derived files of each image, then the sheet and its index; and all their problems.
+
+    step_files: the sha256 of each file that a step names.
+    """
     if problems := [*_check_derive(job)]:
         return [], problems
-    found = [_plan_picture(job, rules, image) for image in images for rules in job.derive]
+    recipes = [(rules, _write_recipe(rules, step_files)) for rules in job.derive]
+    found = [_plan_picture(job, rules, recipe, image) for image in images for rules, recipe in recipes]
     if job.sheet is not None and images:
         problems = [*_check_sheet(job, job.sheet, images)]
         found += [] if problems else _plan_sheet(job, job.sheet, images)
@@ -48,19 +64,46 @@ def _check_derive(job: Job) -> Iterator[Problem]:
         key = f"derive.{rules.name}"
         if rules.crop and (rules.width is None or rules.height is None):
             yield Problem(job.where[f"{key}.crop"], f"{key}.crop: needs a width and a height to cut to")
+        if rules.steps:
+            yield from _check_steps(job, rules)
 
 
-def _plan_picture(job: Job, rules: Derivation, image: Output) -> Output:
-    stem = posixpath.splitext(image.path)[0]
-    if rules.folder is not None:
-        stem = posixpath.join(rules.folder, posixpath.relpath(stem, job.output.folder))
+def _check_steps(job: Job, rules: Derivation) -> Iterator[Problem]:
+    for size in SIZE_KEYS:
+        if where := job.where.get(f"derive.{rules.name}.{size}"):
+            what = f"derive.{rules.name}.{size}: has no effect beside steps"
+            yield Problem(where, what, "write it as one of the steps: - resize: {width: …, height: …}")
+    has_alpha = job.output.encoding.format != "jpeg"
+    for step in rules.steps:
+        if problem := STEPS[step.name].check(step.parameters):
+            yield Problem(step.where, f"{step.key}: {problem}")
+        if STEPS[step.name].needs_alpha and not has_alpha:
+            what = f"{step.key}: the images are JPEG files, which have no transparency"
+            yield Problem(step.where, what, "put background or mask before it, or use output: {format: png}")
+        has_alpha = has_alpha or STEPS[step.name].gives_alpha
+
+
+def _write_recipe(rules: Derivation, step_files: Mapping[str, str]) -> Mapping[str, Any]:
+    """Return what decides a derived picture, besides its image and its encoding."""
     recipe: dict[str, Any] = {"kind": PICTURE}
     recipe |= {"crop": rules.crop} if rules.crop else {}
     recipe |= {"enlarge": True} if rules.enlarge else {}
-    size = {key: value for key in ("width", "height") if (value := getattr(rules, key)) is not None}
+    recipe |= {key: value for key in ("width", "height") if (value := getattr(rules, key)) is not None}
+    steps = []
+    for step in rules.steps:
+        file = step_file(step.name, step.parameters)
+        found = {file: step_files[step.parameters[file]]} if file else {}
+        steps.append([step.name, {**step.parameters, **found}])
+    return recipe | ({STEPS_FIELD: steps} if steps else {})
+
+
+def _plan_picture(job: Job, rules: Derivation, recipe: Mapping[str, Any], image: Output) -> Output:
+    stem = posixpath.splitext(image.path)[0]
+    if rules.folder is not None:
+        stem = posixpath.join(rules.folder, posixpath.relpath(stem, job.output.folder))
     path = posixpath.normpath(f"{stem}-{rules.name}{FORMATS[rules.encoding.format]}")
     origin = Origin("image", image.task, image.path)
-    return _plan_output(job, f"{image.slug}:{rules.name}", path, {**recipe, **size}, rules.encoding, (origin,))
+    return _plan_output(job, f"{image.slug}:{rules.name}", path, recipe, rules.encoding, (origin,))
 
 
 def _check_sheet(job: Job, rules: SheetRules, images: Sequence[Output]) -> Iterator[Problem]:

@@ -11,10 +11,13 @@ from imagegen.config.schema import Overwrite
 from imagegen.plan.prompt_template import PromptTemplate
 from imagegen.plan.request import Request, canonical_fields, fingerprint
 
-__all__ = ["DERIVE", "ONE_OFF", "Origin", "Output"]
+__all__ = ["DERIVE", "ONE_OFF", "STEPS_FIELD", "Origin", "Output"]
 
 DERIVE = "derive"
 """In place of a backend's name: the output is derived from others, with none."""
+
+STEPS_FIELD = "derive_steps"
+"""The key of a derived picture's steps in its request, where `steps` are those of sampling."""
 
 ONE_OFF = "image"
 """In place of a job's name: one-off images. No job can have it, since the task that makes them has it."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import hashlib
 import json
 import os
 import re
@@ -26,7 +27,9 @@ from imagegen.config.job_files import (
 )
 from imagegen.config.paths import LONGEST_PATH, check_name, check_path, count_path_units
 from imagegen.config.schema import ITEM_SCHEMA, Sections
+from imagegen.config.steps import step_file
 from imagegen.errors import ImagegenError, Problem, printable
+from imagegen.images.formats import BadImage
 from imagegen.plan.expansion import BackendCapabilities, Expansion, expand, find_clashes, find_nested_paths
 from imagegen.plan.naming import fold_path
 from imagegen.plan.origins import link_origins
@@ -256,12 +259,14 @@ class Planner:
         """
         backend = self._backend(job)
         capabilities, problems = self._resolve_capabilities(job, items, backend)
+        step_files, wrong = self._read_step_files(job)
+        problems += wrong
         if problems:
             return Expansion((), tuple(problems))
 
         def planned(instead: Collection[Decision]) -> Expansion:
             decisions = dict(self._project.lock(job.name).decisions) | {(one.kind, one.output): one for one in instead}
-            return expand(job, items, capabilities, collect_decisions(decisions.values()), self.wildcards)
+            return expand(job, items, capabilities, collect_decisions(decisions.values()), self.wildcards, step_files)
 
         merged = self._project.choose_decisions(job.name, lambda decisions: planned(decisions).outputs)
         expansion = planned(instead)
@@ -343,6 +348,29 @@ class Planner:
                 unused=resolved.unused,
             )
         return (lambda item: found[key(item)]), list(dict.fromkeys(problems))
+
+    def _read_step_files(self, job: Job) -> tuple[dict[str, str], list[Problem]]:
+        """Return the sha256 of each file that a step of a derived file names, and what is wrong with these files."""
+        found: dict[str, str] = {}
+        problems: list[Problem] = []
+        for step in (step for rules in job.derive for step in rules.steps):
+            parameter = step_file(step.name, step.parameters)
+            if not parameter or (path := step.parameters[parameter]) in found:
+                continue
+            from imagegen.images.steps import check_file
+
+            self.section_files[job.file].add(path)
+            try:
+                data = self._inputs.read_for_section(path)
+                check_file(data)
+            except ImagegenError as error:
+                problems += [Problem(step.where, f"{step.key}: {path}: {p.what}", p.hint) for p in error.problems]
+            except BadImage as error:
+                problems.append(Problem(step.where, f"{step.key}: {path}: {error.what}"))
+            else:
+                found[path] = hashlib.sha256(data).hexdigest()
+                self._project.files[found[path]] = self._root / path
+        return found, problems
 
     def link(self, plans: list[JobPlan]) -> list[JobPlan]:
         """Link outputs to those that they name as their reference images, which must be among them."""

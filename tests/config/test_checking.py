@@ -120,7 +120,7 @@ def test_whole_and_decimal_numbers_of_a_field_are_one(field: str) -> None:
         ({"matrix": {"include": {"mood": "x"}}}, "matrix.include: expected a list, found a mapping"),
         ({"matrix": {"include": []}}, "matrix.include: is empty"),
         ({"matrix": {"include": [{"mood": True}]}}, "matrix.include[0].mood: expected text or a number or a mapping, found true; put it in quotes"),
-        ({"matrix": {"include": [{"mood": {"a": "x", "b": "y"}}]}}, "matrix.include[0].mood: is too long: 2 entries, at most 1"),
+        ({"matrix": {"include": [{"mood": {"a": "x", "b": "y"}}]}}, "matrix.include[0].mood: has 2 keys, at most 1: make each an entry of its own"),
         ({"matrix": {"include": [{"mood": {"a": ["x"]}}]}}, "matrix.include[0].mood.a: expected text or a number, found a list"),
         ({"matrix": {"exclude": [{"mood": {"a": "x"}}]}}, "matrix.exclude[0].mood: expected text or a number, found a mapping"),
         ({"matrix": {"exclude": [{}]}}, "matrix.exclude[0]: is empty"),
