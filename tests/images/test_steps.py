@@ -20,8 +20,8 @@ def test_each_declared_step_has_a_function_with_its_parameters() -> None:
 
 def test_steps_are_taken_in_order() -> None:
     picture = Image.new("RGB", (64, 32), "red")
-    steps = [("resize", {"width": 20, "height": 20, "mode": "fill"}), ("mask", {"shape": "circle"})]
-    found = apply_steps(picture, [*steps, ("trim", {"padding": 2})], {})
+    steps: list[tuple[str, dict[str, object]]] = [("resize", {"width": 20, "height": 20, "mode": "fill"})]
+    found = apply_steps(picture, [*steps, ("mask", {"shape": "circle"}), ("trim", {"padding": 2})], {})
     assert (found.mode, found.size) == ("RGBA", (24, 24))
 
 
