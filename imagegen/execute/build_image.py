@@ -19,17 +19,19 @@ from imagegen.execute.decisions import record_accepted, timestamp
 from imagegen.execute.events import Outcome, StaleOutput
 from imagegen.execute.paid_images import UnusableImageError, kept_problem
 from imagegen.execute.stored_images import ImageCopy, StoredImage, StoredImages, store_current_file
-from imagegen.images.derive import Grid, Shape, index, picture, sheet
+from imagegen.images.derive import Shape, picture
 from imagegen.images.encode import encode
 from imagegen.images.formats import BadImage, format_of
 from imagegen.images.image_file import read_image, verify
 from imagegen.images.provenance import Provenance
+from imagegen.images.sheet import Grid, index, sheet
 from imagegen.images.steps import list_files
 from imagegen.plan.freshness import Verdict
-from imagegen.plan.origins import INDEX, PICTURE
+from imagegen.plan.origins import PICTURE
 from imagegen.plan.output import ONE_OFF, STEPS_FIELD, Origin, Output
 from imagegen.plan.record import OutputLine, recorded_fields
 from imagegen.plan.request import CanonicalFields
+from imagegen.plan.sheets import INDEX
 from imagegen.project import Project
 from imagegen.state.atomic import replace_file
 from imagegen.state.shared_store import SharedEntry

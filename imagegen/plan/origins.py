@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import posixpath
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -11,35 +10,26 @@ from graphlib import CycleError, TopologicalSorter
 from typing import Any
 
 from imagegen.config.job import (
-    DEFAULT_TIMEOUT_S,
     FORMATS,
-    LONGEST_SIDE,
     SIZE_KEYS,
     Derivation,
-    Encoding,
     Job,
-    SheetRules,
 )
 from imagegen.config.steps import STEPS, step_file
 from imagegen.errors import Problem, did_you_mean
-from imagegen.plan.output import DERIVE, STEPS_FIELD, Origin, Output
-from imagegen.plan.request import Request
+from imagegen.plan.output import STEPS_FIELD, Origin, Output, plan_derived_output
+from imagegen.plan.sheets import check_sheet, plan_sheet
 
 __all__ = [
-    "INDEX",
     "PICTURE",
-    "SHEET",
     "find_circle",
     "link_origins",
     "plan_derived",
     "sort_by_origin",
 ]
 
-
-PICTURE, SHEET, INDEX = "picture", "sheet", "index"
-"""What a derived output is: a picture of one image, a sheet of all of them, or the index of one."""
-MAX_SHEET_PIXELS = 8192 * 8192
-"""256 MiB as RGBA."""
+PICTURE = "picture"
+"""What a derived output is: a picture of one image."""
 
 
 def plan_derived(
@@ -54,8 +44,8 @@ def plan_derived(
     recipes = [(rules, _write_recipe(rules, step_files)) for rules in job.derive]
     found = [_plan_picture(job, rules, recipe, image) for image in images for rules, recipe in recipes]
     if job.sheet is not None and images:
-        problems = [*_check_sheet(job, job.sheet, images)]
-        found += [] if problems else _plan_sheet(job, job.sheet, images)
+        problems = [*check_sheet(job, job.sheet, images)]
+        found += [] if problems else plan_sheet(job, job.sheet, images)
     return found, problems
 
 
@@ -103,64 +93,7 @@ def _plan_picture(job: Job, rules: Derivation, recipe: Mapping[str, Any], image:
         stem = posixpath.join(rules.folder, posixpath.relpath(stem, job.output.folder))
     path = posixpath.normpath(f"{stem}-{rules.name}{FORMATS[rules.encoding.format]}")
     origin = Origin("image", image.task, image.path)
-    return _plan_output(job, f"{image.slug}:{rules.name}", path, recipe, rules.encoding, (origin,))
-
-
-def _check_sheet(job: Job, rules: SheetRules, images: Sequence[Output]) -> Iterator[Problem]:
-    where = job.where.get("sheet", job.file)
-    for image in images:
-        if image.slug == rules.name:
-            what = f"sheet.name: an image of this job has the name '{rules.name}' too"
-            yield Problem(job.where.get("sheet.name", where), what, "give the sheet another: sheet: {name: atlas}")
-    columns, rows = _choose_grid(rules, len(images))
-    width, height = columns * rules.cell, rows * rules.cell
-    longest = LONGEST_SIDE.get(rules.encoding.format, MAX_SHEET_PIXELS)
-    if max(width, height) > longest or width * height > MAX_SHEET_PIXELS:
-        limit = f"{longest} a side" if max(width, height) > longest else f"{MAX_SHEET_PIXELS} in all"
-        what = f"sheet: {len(images)} images make it {width}×{height} pixels; the maximum is {limit}"
-        yield Problem(where, what, "make its cells smaller, or its number of rows closer to that of its columns")
-
-
-def _choose_grid(rules: SheetRules, count: int) -> tuple[int, int]:
-    """Return the number of columns and of rows."""
-    columns = rules.columns or math.isqrt(count - 1) + 1
-    return columns, -(-count // columns)
-
-
-def _plan_sheet(job: Job, rules: SheetRules, images: Sequence[Output]) -> list[Output]:
-    folder = job.output.folder if rules.folder is None else rules.folder
-    stem = posixpath.normpath(f"{folder}/{rules.name}")
-    path = stem + FORMATS[rules.encoding.format]
-    columns, _ = _choose_grid(rules, len(images))
-    recipe = {"columns": columns, "cell": rules.cell, "order": [image.slug for image in images]}
-    origins = tuple(Origin(image.slug, image.task, image.path) for image in images)
-    of_index = {**recipe, "kind": INDEX, "image": posixpath.basename(path)}
-    index = Encoding("json", 100, "none")
-    return [
-        _plan_output(job, rules.name, path, {**recipe, "kind": SHEET}, rules.encoding, origins),
-        _plan_output(job, f"{rules.name}:index", f"{stem}.json", of_index, index, origins),
-    ]
-
-
-def _plan_output(
-    job: Job, slug: str, path: str, recipe: Mapping[str, Any], encoding: Encoding, origins: tuple[Origin, ...]
-) -> Output:
-    """Return a derived output. recipe: what decides the file, besides its encoding and its origins."""
-    extra = {**recipe, "format": encoding.format, "quality": encoding.quality, "metadata": encoding.metadata}
-    size = {key: extra.pop(key) for key in ("width", "height") if key in extra}
-    output = Output(
-        job=job.name,
-        slug=slug,
-        path=path,
-        request=Request(DERIVE, slug, "", extra=extra, **size),
-        parameters=frozenset({*extra, *size, "images"}),
-        encoding=encoding,
-        overwrite=job.output.overwrite,
-        timeout_s=DEFAULT_TIMEOUT_S,
-        fingerprint="",
-        origins=origins,
-    )
-    return output.with_decisions()
+    return plan_derived_output(job, f"{image.slug}:{rules.name}", path, recipe, rules.encoding, (origin,))
 
 
 def link_origins(

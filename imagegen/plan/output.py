@@ -6,12 +6,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from imagegen.config.job import Encoding
+from imagegen.config.job import DEFAULT_TIMEOUT_S, Encoding, Job
 from imagegen.config.schema import Overwrite
 from imagegen.plan.prompt_template import PromptTemplate
 from imagegen.plan.request import Request, canonical_fields, fingerprint
 
-__all__ = ["DERIVE", "ONE_OFF", "STEPS_FIELD", "Origin", "Output"]
+__all__ = ["DERIVE", "ONE_OFF", "STEPS_FIELD", "Origin", "Output", "plan_derived_output"]
 
 DERIVE = "derive"
 """In place of a backend's name: the output is derived from others, with none."""
@@ -115,3 +115,24 @@ class Output:
         if has_seed and (request.model or not self.has_open_model) and decided.has_known_origins:
             return replace(decided, fingerprint=fingerprint(decided.fields))
         return decided
+
+
+def plan_derived_output(
+    job: Job, slug: str, path: str, recipe: Mapping[str, Any], encoding: Encoding, origins: tuple[Origin, ...]
+) -> Output:
+    """Return a derived output. recipe: what decides the file, besides its encoding and its origins."""
+    extra = {**recipe, "format": encoding.format, "quality": encoding.quality, "metadata": encoding.metadata}
+    size = {key: extra.pop(key) for key in ("width", "height") if key in extra}
+    output = Output(
+        job=job.name,
+        slug=slug,
+        path=path,
+        request=Request(DERIVE, slug, "", extra=extra, **size),
+        parameters=frozenset({*extra, *size, "images"}),
+        encoding=encoding,
+        overwrite=job.output.overwrite,
+        timeout_s=DEFAULT_TIMEOUT_S,
+        fingerprint="",
+        origins=origins,
+    )
+    return output.with_decisions()

@@ -132,7 +132,7 @@ def _image(build: Build, planned: PlannedImage) -> dict[str, Any]:
 
 
 def _needed_tasks(output: Output) -> list[str]:
-    from imagegen.plan.origins import INDEX, SHEET
+    from imagegen.plan.sheets import INDEX, SHEET
 
     index = [f"{output.task}:{INDEX}"] if output.fields.get("kind") == SHEET else []
     return [*(origin.task for origin in output.origins), *index]

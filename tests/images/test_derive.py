@@ -1,19 +1,19 @@
-"""Pictures made of pictures: sizes, crops, formats, sheets."""
+"""Pictures made of pictures: sizes, crops, formats."""
 
 from __future__ import annotations
 
 import io
-import json
 
 import pytest
 from PIL import Image, ImageChops, ImageOps
 
 from imagegen.config.job import Encoding
 from imagegen.config.schema import Format
-from imagegen.images.derive import Grid, Shape, index, picture, sheet
+from imagegen.images.derive import Shape, picture
 from imagegen.images.formats import BadImage
 from imagegen.images.image_file import ImageFile, read_image, verify
 from imagegen.images.provenance import Provenance, inherit_provenance
+from imagegen.images.sheet import Grid, sheet
 
 from .pictures import embed, read
 
@@ -131,37 +131,3 @@ def test_an_image_that_says_nothing_has_nothing_to_hand_on() -> None:
 def test_what_no_format_holds_is_refused() -> None:
     with pytest.raises(BadImage, match="webp holds no more than 16383 pixels a side"):
         picture(file(Image.new("L", (16_400, 2))), Shape(), Encoding("webp", 80, "none"))
-
-
-PICTURES = [file(thirds()), file(Image.new("RGB", (20, 40), BLUE)), file(Image.new("L", (200, 200), 128))]
-
-
-def test_a_sheet_has_each_picture_in_the_middle_of_its_cell() -> None:
-    found = opened(sheet(PICTURES, Grid(2, 90), PNG)).convert("RGBA")
-    assert found.size == (180, 180)
-    assert found.getpixel((15, 45)) == (*RED, 255)
-    assert found.getpixel((15, 20)) == (0, 0, 0, 0), "above a picture that is wider than high"
-    assert found.getpixel((90 + 45, 45)) == (*BLUE, 255)
-    assert found.getpixel((90 + 30, 45)) == (0, 0, 0, 0), "a small picture is not enlarged"
-    assert found.getpixel((45, 90 + 45)) == (128, 128, 128, 255)
-    assert found.getpixel((135, 135)) == (0, 0, 0, 0), "there is no fourth"
-
-
-def test_the_index_says_where_each_picture_is() -> None:
-    sizes = {"wide": (300, 100), "small": (20, 40), "grey": (200, 200)}
-    found = json.loads(index(sizes, Grid(2, 90), "sheet.png"))
-    assert list(found["frames"]) == list(sizes)
-    frames = {name: tuple(frame["frame"].values()) for name, frame in found["frames"].items()}
-    assert frames == {"wide": (0, 30, 90, 30), "small": (90 + 35, 25, 20, 40), "grey": (0, 90, 90, 90)}
-    assert found["meta"]["image"] == "sheet.png"
-    assert found["meta"]["size"] == {"w": 180, "h": 180}
-    whole = opened(sheet(PICTURES, Grid(2, 90), PNG))
-    for x, y, width, height in frames.values():
-        part = whole.crop((x, y, x + width, y + height))
-        assert part.getchannel("A").getextrema() == (255, 255), "a frame has its picture and no margin"
-    assert whole.getchannel("A").histogram()[255] == sum(w * h for _, _, w, h in frames.values())
-
-
-def test_a_sheet_is_always_the_same_bytes() -> None:
-    assert sheet(PICTURES, Grid(2, 90), PNG) == sheet(PICTURES, Grid(2, 90), PNG)
-    assert verify(sheet(PICTURES, Grid(2, 90), Encoding("jpeg", 90, "none"))).format == "jpeg"
