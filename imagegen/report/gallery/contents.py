@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import json
+import posixpath
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, get_args
 
 from imagegen.errors import ImagegenError
 from imagegen.plan.freshness import FileOnDisk, Reason, Verdict
 from imagegen.plan.naming import make_slug
 from imagegen.plan.origins import PICTURE
-from imagegen.plan.output import DERIVE, Output
+from imagegen.plan.output import DERIVE, STEPS_FIELD, Output
 from imagegen.plan.record import OutputLine
+from imagegen.plan.sheets import INDEX, SHEET
 from imagegen.project import JobPlan, Project
 from imagegen.state.attempts import Failure, read_failures
 from imagegen.state.store import Store, StoreEntry
@@ -21,7 +23,9 @@ from imagegen.state.store import Store, StoreEntry
 __all__ = [
     "MOST_EARLIER",
     "STATES",
+    "DerivedFile",
     "FieldChange",
+    "Frame",
     "Group",
     "Picture",
     "Provenance",
@@ -77,8 +81,43 @@ class Version:
 
 
 @dataclass(frozen=True)
+class DerivedFile:
+    """An existing file that is derived from one picture alone.
+
+    Attributes:
+        name: of its entry in the job.
+        steps: in which it is made, in words; empty if it has none.
+        sha256: empty if the file cannot be shown.
+        size: in bytes.
+
+    """
+
+    name: str
+    path: str
+    steps: str
+    sha256: str
+    size: int
+
+
+@dataclass(frozen=True)
+class Frame:
+    """Where a picture is on a sheet.
+
+    Attributes:
+        name: as in the sheet's index.
+        task: of the picture.
+        box: left, top, width and height in parts of the sheet's width and height, 0 to 1.
+
+    """
+
+    name: str
+    task: str
+    box: tuple[float, float, float, float]
+
+
+@dataclass(frozen=True)
 class Picture:
-    """One output, as a card of the gallery shows it.
+    """One output, as a card of the gallery shows it: an image, or a sheet of images.
 
     Attributes:
         part: what tells it from the others of its item: matrix cell, variant.
@@ -87,7 +126,8 @@ class Picture:
         size: of the file, in bytes.
         why: reasons and notes in words.
         earlier: newest first.
-        derived: name and path of each existing file that is derived from it alone.
+        derived: the existing files that are derived from it alone.
+        frames: of a sheet: where each image is on it.
         rerolls: whether `doit reroll` gives it another seed.
         pick: what to type after `doit pick`; empty without variants.
 
@@ -107,7 +147,8 @@ class Picture:
     wanted: tuple[FieldChange, ...] = ()
     failure: tuple[str, ...] = ()
     earlier: tuple[Version, ...] = ()
-    derived: tuple[tuple[str, str], ...] = ()
+    derived: tuple[DerivedFile, ...] = ()
+    frames: tuple[Frame, ...] = ()
     rerolls: bool = False
     pick: str = ""
 
@@ -128,6 +169,8 @@ MOST_EARLIER = 8
 _SHOWN_SEPARATELY = frozenset({"backend", "model", "name", "prompt", "negative", "seed"})
 """Fields of a request that `Provenance` has itself, or that say nothing of how the picture was generated."""
 
+_OF_SHEET = frozenset({"layout", "columns", "cell", "padding", "extrude", "trim", "max_size", "power_of_two"})
+"""Fields of a sheet's request that are shown: the others say which images are on it."""
 _POINTER = "only its Git LFS pointer is here: git lfs pull"
 
 
@@ -183,27 +226,63 @@ def _group(project: Project, plan: JobPlan, failures: Mapping[str, Failure], ear
     if not plan.problems:
         derived = _derived(project, plan)
         images = [output for output in plan.outputs if not output.is_derived]
-        pictures = tuple(
-            _planned_picture(project, output, failures, earlier, derived[output.task]) for output in images
-        )
-        return Group(plan.name, plan.doc, plan.file, pictures)
+        pictures = (_planned_picture(project, output, failures, earlier, derived[output.task]) for output in images)
+        return Group(plan.name, plan.doc, plan.file, (*pictures, *_sheets(project, plan, failures, earlier)))
     try:
         lines = project.lock(plan.name).lines
     except ImagegenError:
         lines = {}  # it is among the problems
     paths = [path for path, (*_, line) in lines.items() if line.request.get("backend") != DERIVE]
-    pictures = tuple(_recorded_picture(project, plan, path, earlier) for path in paths)
-    return Group(plan.name, plan.doc, plan.file, pictures, tuple(map(str, plan.problems)))
+    recorded = tuple(_recorded_picture(project, plan, path, earlier) for path in paths)
+    return Group(plan.name, plan.doc, plan.file, recorded, tuple(map(str, plan.problems)))
 
 
-def _derived(project: Project, plan: JobPlan) -> dict[str, list[tuple[str, str]]]:
-    """Return the name and path of what exists and is derived from one image alone, by the task of that image."""
-    found: dict[str, list[tuple[str, str]]] = defaultdict(list)
+def _derived(project: Project, plan: JobPlan) -> dict[str, list[DerivedFile]]:
+    """Return what exists and is derived from one image alone, by the task of that image."""
+    found: dict[str, list[DerivedFile]] = defaultdict(list)
     for output in plan.outputs:
-        if output.fields.get("kind") == PICTURE and output.is_derived and project.hashes.state(output.path):
+        if not output.is_derived or output.request.extra["kind"] != PICTURE:
+            continue
+        if file := project.hashes.state(output.path):
             image = output.origins[0].task
-            found[image].append((output.task.removeprefix(f"{image}:"), output.path))
+            name = output.task.removeprefix(f"{image}:")
+            steps = ", ".join(step for step, _ in output.request.extra.get(STEPS_FIELD, ()))
+            sha256 = "" if file.is_pointer else file.sha256
+            found[image].append(DerivedFile(name, output.path, steps, sha256, file.size))
     return found
+
+
+def _sheets(project: Project, plan: JobPlan, failures: Mapping[str, Failure], earlier: _Earlier) -> Iterator[Picture]:
+    """Yield the job's sheets, each with the frames that its index has."""
+    outputs = {
+        kind: [one for one in plan.outputs if one.is_derived and one.request.extra["kind"] == kind]
+        for kind in (SHEET, INDEX)
+    }
+    frames = {image: found for output in outputs[INDEX] for image, found in _frames(project, output)}
+    for output in outputs[SHEET]:
+        picture = _planned_picture(project, output, failures, earlier, ())
+        found = frames.get(posixpath.basename(output.path), ())
+        made = picture.provenance
+        settings = [(key, _text(value)) for key, value in sorted(output.request.extra.items()) if key in _OF_SHEET]
+        provenance = Provenance("", "", "", "", "", tuple(settings), seconds=made.seconds, time=made.time)
+        yield replace(picture, provenance=provenance, frames=found)
+
+
+def _frames(project: Project, output: Output) -> Iterator[tuple[str, tuple[Frame, ...]]]:
+    """Yield the name of a sheet's file and its frames, as they are in its index; nothing if that cannot be read."""
+    try:
+        said = json.loads((project.root / output.path).read_bytes())
+        width, height = said["meta"]["size"]["w"], said["meta"]["size"]["h"]
+        tasks = {origin.key: origin.task for origin in output.origins}
+        yield (
+            said["meta"]["image"],
+            tuple(
+                Frame(name, tasks.get(name, ""), (at["x"] / width, at["y"] / height, at["w"] / width, at["h"] / height))
+                for name, at in ((name, frame["frame"]) for name, frame in said["frames"].items())
+            ),
+        )
+    except (OSError, ValueError, LookupError, TypeError, ZeroDivisionError):  # it is not ours any more
+        return
 
 
 def _planned_picture(
@@ -211,9 +290,9 @@ def _planned_picture(
     output: Output,
     failures: Mapping[str, Failure],
     earlier: _Earlier,
-    derived: Sequence[tuple[str, str]],
+    derived: Sequence[DerivedFile],
 ) -> Picture:
-    output = project.with_decisions(output)
+    output = project.with_origins(project.with_decisions(output))
     found = project.found(output)
     verdict = project.verdict(output, found=found)
     failure = failures.get(output.task)

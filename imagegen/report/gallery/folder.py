@@ -23,7 +23,7 @@ from imagegen.config.paths import GALLERY
 from imagegen.errors import ImagegenError, Problem
 from imagegen.images.formats import BadImage
 from imagegen.project import JobPlan, Project
-from imagegen.report.gallery.contents import Group, Picture, collect_groups
+from imagegen.report.gallery.contents import DerivedFile, Group, Picture, collect_groups
 from imagegen.report.gallery.page import EARLIER, ORIGINALS, THUMBS, Files, digest, digest_of, page_data, render
 from imagegen.state.atomic import replace_file
 from imagegen.state.mutex import hold
@@ -93,7 +93,8 @@ def _write(
     with contextlib.suppress(OSError):  # it only saves the next run some reading
         project.hashes.save(temporary)
     pictures = [picture for group in groups for picture in group.pictures]
-    shown = {picture.sha256: _reader(project.root / picture.path) for picture in pictures if picture.sha256}
+    files: list[Picture | DerivedFile] = [*pictures, *(one for picture in pictures for one in picture.derived)]
+    shown = {file.sha256: _reader(project.root / file.path) for file in files if file.sha256}
     stored = {version.sha256: _blob(project, version.sha256) for picture in pictures for version in picture.earlier}
     thumbs, made, wrong = create_thumbnails(folder / THUMBS, _THUMB_BOX, shown, temporary, on_progress)
     earlier, more, _ = create_thumbnails(folder / EARLIER, _EARLIER_BOX, stored, temporary, on_progress)

@@ -125,9 +125,14 @@ def _picture_data(picture: Picture, files: Files, folder: str) -> dict[str, Any]
         "thumb": f"{THUMBS}/{thumb.name}" if thumb else "",
         "href": _href(picture, files, folder) if picture.sha256 else "",
         "derived": [
-            {"name": name, "path": path, "href": "" if path.startswith("../") else _address(path, folder)}
-            for name, path in picture.derived
+            {
+                **vars(one),
+                "thumb": f"{THUMBS}/{files.thumbs[one.sha256].name}" if one.sha256 in files.thumbs else "",
+                "href": "" if one.path.startswith("../") else _address(one.path, folder),
+            }
+            for one in picture.derived
         ],
+        "frames": [vars(frame) for frame in picture.frames],
         "earlier": [
             {
                 "image": f"{EARLIER}/{image.name}",

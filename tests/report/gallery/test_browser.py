@@ -338,3 +338,37 @@ def test_it_can_be_read_without_scripts(studio: Studio, chromium: Browser) -> No
 def test_the_gallery_holds_nothing_but_the_page_and_small_images(studio: Studio) -> None:
     kinds = {Path(name).suffix for name in studio.files()}
     assert kinds == {".html", ".webp"}
+
+
+@pytest.fixture(scope="module")
+def signs(tmp_path_factory: pytest.TempPathFactory) -> Studio:
+    """Two images, each with a token, on one sheet."""
+    studio = Studio(tmp_path_factory.mktemp("signs") / "project")
+    items = [{"name": "Raven", "prompt": "a raven"}, {"name": "Wolf", "prompt": "a wolf"}]
+    token = {"steps": [{"mask": "circle"}]}
+    studio.job("signs", backend="placeholder", items=items, derive={"token": token}, sheet={"cell": 32})
+    studio.build()
+    studio.write()
+    return studio
+
+
+def test_the_frames_of_a_sheet_lie_on_it_and_lead_to_their_images(chromium: Browser, signs: Studio) -> None:
+    chromium.open(signs.page, "#signs:sheet")
+    chromium.until("document.querySelectorAll('#marks a').length", 2)
+    chromium.until("document.querySelector('#marks').offsetWidth > 0")
+    raven, wolf = chromium.run("""
+        const image = document.querySelector("#now-image").getBoundingClientRect();
+        return [...document.querySelectorAll("#marks a")].map((mark) => mark.getBoundingClientRect())
+            .map((mark) => [(mark.left - image.left) / image.width, mark.width / image.width]);
+    """)
+    assert wolf == pytest.approx([raven[0] + 0.5, raven[1]], abs=0.01)
+    chromium.run("document.querySelectorAll('#marks a')[1].click()")
+    chromium.until("document.getElementById('detail-name').textContent", "Wolf")
+    assert chromium.run("return document.querySelectorAll('#marks a').length") == 0
+
+
+def test_derived_files_are_shown_small_in_the_view_of_their_image(chromium: Browser, signs: Studio) -> None:
+    chromium.open(signs.page, "#signs:raven")
+    chromium.until("document.querySelector('.files b').textContent", "token")
+    chromium.until("document.querySelector('.files img').naturalWidth > 0")
+    assert chromium.run("return document.querySelector('.files a').href").endswith("/signs/raven-token.png")

@@ -153,14 +153,31 @@ def test_earlier_versions_that_left_the_store_are_not_shown_and_there_is_a_bound
     assert studio.pictures()["portraits:yrr"].earlier == ()
 
 
-def test_derived_files_are_told_with_their_image_and_are_no_pictures(studio: Studio) -> None:
-    studio.items(
-        "mallsing", derive={"thumb": {"width": 16, "format": "webp"}, "face": {"width": 8}}, sheet={"cell": 16}
-    )
+def test_derived_files_are_shown_with_their_image(studio: Studio) -> None:
+    steps = [{"resize": {"width": 8}}, {"mask": "circle"}]
+    studio.items("mallsing", derive={"thumb": {"width": 16, "format": "webp"}, "face": {"steps": steps}, "gone": {}})
     assert studio.pictures()["portraits:mallsing"].derived == ()
     studio.build()
-    studio.image("mallsing-face").unlink()
+    studio.image("mallsing-gone").unlink()
     (picture,) = studio.pictures().values()
-    assert picture.derived == (("thumb", "assets/portraits/mallsing-thumb.webp"),)
-    studio.job(nonsense=1)
-    assert list(studio.pictures()) == ["portraits:mallsing"]
+    assert [(one.name, one.path, one.steps) for one in picture.derived] == [
+        ("thumb", "assets/portraits/mallsing-thumb.webp", ""),
+        ("face", "assets/portraits/mallsing-face.png", "resize, mask"),
+    ]
+    assert picture.derived[1].sha256 == hashlib.sha256(studio.image("mallsing-face").read_bytes()).hexdigest()
+
+
+def test_a_sheet_is_a_picture_with_its_frames(studio: Studio) -> None:
+    studio.items("mallsing", "yrr", sheet={"cell": 16, "columns": 2})
+    assert studio.pictures()["portraits:sheet"].state == "missing"
+    studio.build()
+    sheet = studio.pictures()["portraits:sheet"]
+    assert (sheet.state, sheet.path, sheet.why) == ("fresh", "assets/portraits/sheet.png", ())
+    assert dict(sheet.provenance.parameters) == {"cell": "16", "columns": "2"}
+    assert [(frame.name, frame.task) for frame in sheet.frames] == [
+        ("mallsing", "portraits:mallsing"),
+        ("yrr", "portraits:yrr"),
+    ]
+    assert sheet.frames[1].box == (18 / 32, 0, 12 / 32, 1)  # 48×64 pixels in the middle of 16×16
+    studio.root.joinpath("assets/portraits/sheet.json").write_text("{}")
+    assert studio.pictures()["portraits:sheet"].frames == ()

@@ -136,7 +136,7 @@
       ["backend", [picture.backend, picture.version].filter(Boolean).join(" ")],
       ["model", picture.model],
       ["digest", picture.digest, "code"],
-      ["seed", picture.seed || "drawn when it is made"],
+      ["seed", picture.seed || (picture.backend ? "drawn when it is made" : "")],
       ["size", sizes.size && sizes.has("width") ? `${sizes.get("width")} × ${sizes.get("height")}` : ""],
       ...others,
     ];
@@ -215,6 +215,32 @@
     $("stage").scrollIntoView({ block: "start" });
   };
 
+  const derived = (one) => {
+    const image = element("span", { class: "small" },
+      one.thumb ? element("img", { src: one.thumb, alt: "", loading: "lazy", decoding: "async" }) : null);
+    const said = element("span", {}, element("b", {}, one.name),
+      element("span", { class: "quiet" }, [one.steps, one.size ? bytes(one.size) : ""].filter(Boolean).join(" · ")),
+      element("span", { class: "quiet" }, one.path));
+    return element("li", {}, one.href ? element("a", { href: path(one.href), target: "_blank", rel: "noopener" }, image, said) : element("div", {}, image, said));
+  };
+
+  // the frames of a sheet, over its image wherever that is drawn
+  const marks = $("marks");
+  const place = () => {
+    const image = $("now-image");
+    for (const side of ["Left", "Top", "Width", "Height"]) marks.style[side.toLowerCase()] = `${image[`offset${side}`]}px`;
+  };
+  new ResizeObserver(place).observe($("now-image"));
+  const markFrames = (picture) => {
+    marks.replaceChildren(...picture.frames.map((frame) => {
+      const known = at.has(frame.task);
+      const mark = element(known ? "a" : "span", known ? { href: `#${frame.task}` } : {}, element("span", {}, frame.name));
+      ["left", "top", "width", "height"].forEach((side, index) => { mark.style[side] = `${frame.box[index] * 100}%`; });
+      return mark;
+    }));
+    place();
+  };
+
   const versions = (picture) => element("ul", { class: "versions" }, ...picture.earlier.map((version) => {
     const button = element("button", { type: "button", "aria-pressed": "false" },
       element("img", { src: version.image, alt: "", loading: "lazy", decoding: "async" }),
@@ -242,12 +268,16 @@
     }
     const file = picture.thumb
       ? element("a", { href: path(picture.href), target: "_blank", rel: "noopener" }, picture.path) : picture.path;
+    markFrames(picture);
     $("detail-body").replaceChildren(...[
       ...whatToDo(picture).map(([purpose, command]) => section(purpose,
         element("div", { class: "command" }, element("code", {}, command), copyButton(command, "Copy the command")))),
       picture.prompt ? words("Prompt", picture.prompt) : null,
       picture.negative ? words("Negative prompt", picture.negative) : null,
       picture.wanted.length ? section("The job now asks for", element("div", { class: "changes" }, ...picture.wanted.map(wanted))) : null,
+      picture.derived.length ? section("Made from it", element("ul", { class: "files" }, ...picture.derived.map(derived))) : null,
+      picture.frames.length ? section(`${picture.frames.length} frame${picture.frames.length === 1 ? "" : "s"}`, element("ul", { class: "frames" },
+        ...picture.frames.map((frame) => element("li", {}, at.has(frame.task) ? element("a", { href: `#${frame.task}` }, frame.name) : frame.name)))) : null,
       section("Settings", list(parameters(picture))),
       section("File", list([
         ["made", picture.time ? element("time", { datetime: picture.time }, when(picture.time)) : ""],
@@ -256,8 +286,6 @@
         ["size", picture.size ? bytes(picture.size) : ""],
         ["sha256", picture.sha256, "code"],
       ])),
-      picture.derived.length ? section("Made of it", list(picture.derived.map((one) => [one.name,
-        one.href ? element("a", { href: path(one.href), target: "_blank", rel: "noopener" }, one.path) : one.path]))) : null,
       picture.earlier.length ? section("Earlier versions", versions(picture)) : null,
     ].filter(Boolean));
     compare(picture, null, null);
