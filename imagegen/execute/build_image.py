@@ -16,22 +16,18 @@ from imagegen.backends.base import (
 from imagegen.config.job import Encoding
 from imagegen.errors import ImagegenError, Problem, not_written
 from imagegen.execute.decisions import record_accepted, timestamp
+from imagegen.execute.derivation import derive
 from imagegen.execute.events import Outcome, StaleOutput
 from imagegen.execute.paid_images import UnusableImageError, kept_problem
 from imagegen.execute.stored_images import ImageCopy, StoredImage, StoredImages, store_current_file
-from imagegen.images.derive import Shape, picture
 from imagegen.images.encode import encode
 from imagegen.images.formats import BadImage, format_of
-from imagegen.images.image_file import read_image, verify
+from imagegen.images.image_file import verify
 from imagegen.images.provenance import Provenance
-from imagegen.images.sheet import Grid, index, sheet
-from imagegen.images.steps import list_files
 from imagegen.plan.freshness import Verdict
-from imagegen.plan.origins import PICTURE
-from imagegen.plan.output import ONE_OFF, STEPS_FIELD, Origin, Output
+from imagegen.plan.output import ONE_OFF, Output
 from imagegen.plan.record import OutputLine, recorded_fields
 from imagegen.plan.request import CanonicalFields
-from imagegen.plan.sheets import INDEX
 from imagegen.project import Project
 from imagegen.state.atomic import replace_file
 from imagegen.state.shared_store import SharedEntry
@@ -270,7 +266,7 @@ def derive_image(project: Project, work: StaleOutput) -> Outcome:
     output = work.output
     start = time.monotonic()
     try:
-        data = _derive(project, output)
+        data = derive(project, output)
         seconds = round(time.monotonic() - start, 3)
         sha256 = project.store.put(data)
         version, took, made = f"Pillow {PIL.__version__}", seconds, timestamp()
@@ -285,62 +281,3 @@ def derive_image(project: Project, work: StaleOutput) -> Outcome:
     except Exception as error:
         return failure_outcome(work, error)
     return work.outcome("derived", seconds=seconds)
-
-
-def _derive(project: Project, output: Output) -> bytes:
-    recipe = output.fields
-    contents = {origin.key: _content(project, origin) for origin in output.origins}
-    try:
-        files = {key: read_image(data) for key, data in contents.items()}
-        if recipe["kind"] == PICTURE:
-            steps = recipe.get(STEPS_FIELD, [])
-            step_files = {sha256: _step_file(project, sha256) for sha256 in list_files(steps)}
-            return picture(files["image"], _shape(recipe), output.encoding, steps, step_files)
-        grid = Grid(recipe["columns"], recipe["cell"])
-        pictures = [files[place] for place in recipe["order"]]
-        if recipe["kind"] != INDEX:
-            return sheet(pictures, grid, output.encoding)
-        named = {place: file.upright.size for place, file in zip(recipe["order"], pictures, strict=True)}
-        return index(named, grid, recipe["image"])
-    except BadImage as error:
-        one = recipe["kind"] == PICTURE
-        broken = [origin.path for origin in output.origins if one or not _can_be_read(contents[origin.key])]
-        of = f" from {', '.join(broken)}" if broken else ""
-        hint = "ask for less, or enlarge: true in the job" if "too small" in error.what else "fix or delete that file"
-        raise GenerationError(f"cannot be derived{of}: {error.what}", hint) from None
-
-
-def _step_file(project: Project, sha256: str) -> bytes:
-    """Read a file that a step names as it was when the request was planned. Raises GenerationError."""
-    path = project.files[sha256]
-    data = path.read_bytes()
-    if hashlib.sha256(data).hexdigest() != sha256:
-        what = f"{path.relative_to(project.root)} has changed since this run began"
-        raise GenerationError(what, "run doit again")
-    return data
-
-
-def _can_be_read(data: bytes) -> bool:
-    try:
-        _ = read_image(data).upright
-    except BadImage:
-        return False
-    return True
-
-
-def _shape(recipe: Any) -> Shape:
-    return Shape(**{key: recipe[key] for key in Shape.__dataclass_fields__ if key in recipe})
-
-
-def _content(project: Project, origin: Origin) -> bytes:
-    """Read an origin's file as it was when the request was planned, or from the store. Raises GenerationError."""
-    data = (project.root / origin.path).read_bytes()
-    if hashlib.sha256(data).hexdigest() == origin.sha256:
-        return data
-    stored = project.store.get(origin.sha256)  # the file is a Git LFS pointer, or somebody is editing it
-    if stored is None:
-        state = project.hashes.state(origin.path)
-        if state is not None and state.is_pointer:
-            raise GenerationError(f"{origin.path} is a Git LFS pointer, whose content is not here", "git lfs pull")
-        raise GenerationError(f"{origin.path} changed while this was being derived from it", "run doit again")
-    return stored
