@@ -73,7 +73,7 @@ class BackendContract:
         assert first == second, f"the first time {first}, the second time {second}"
 
     def test_it_generates_a_sound_image_of_the_size_asked_for(self) -> None:
-        """A PNG, WebP or JPEG, with facts that can be kept."""
+        """A PNG, WebP, AVIF or JPEG, with facts that can be kept."""
         request, guarded = self.request(), self._guarded()
         with self._prepared(guarded):
             made = self._generated(guarded, request)

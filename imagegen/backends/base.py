@@ -35,7 +35,7 @@ __all__ = [
 
 @dataclass(frozen=True)
 class GeneratedImage:
-    """What a backend returns: an image file's bytes (PNG, WebP or JPEG), and how they came about."""
+    """What a backend returns: an image file's bytes (PNG, WebP, AVIF or JPEG), and how they came about."""
 
     data: bytes
     facts: Mapping[str, Any] = field(default_factory=dict)

@@ -21,6 +21,7 @@ __all__ = ["FIRST_IMAGE", "encode_image", "read_images", "read_size", "resolve_i
 FIRST_IMAGE = "init"
 """The key of the image to start from."""
 _DEFAULT_STRENGTH = 0.75
+_BRANDS = (b"WEBP", b"avif", b"avis")
 _ORIENTATION = 0x0112
 """The tag of EXIF."""
 
@@ -54,7 +55,7 @@ def _hash_image(context: Context, file: str, reader: str) -> str:
     data = context.read(file)
     if len(data) > MAX_BYTES:  # only so much was read
         raise ImagegenError(Problem(file, f"is larger than {MAX_BYTES // 1024**2} MiB", "make it smaller"))
-    is_usual = data.startswith((b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"GIF8", b"BM")) or data[8:12] == b"WEBP"
+    is_usual = data.startswith((b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"GIF8", b"BM")) or data[8:12] in _BRANDS
     if reader and not is_usual:
         raise ImagegenError(Problem(file, f"it is not an image that {reader} reads", "save it as PNG or JPEG"))
     return hashlib.sha256(data).hexdigest()
@@ -98,7 +99,7 @@ def encode_image(data: bytes, option: str, size: tuple[int, int] | None = None) 
     from PIL import Image, ImageOps
 
     try:
-        image: Image.Image = Image.open(io.BytesIO(data), formats=("PNG", "JPEG", "WEBP", "GIF", "BMP"))
+        image: Image.Image = Image.open(io.BytesIO(data), formats=("PNG", "JPEG", "WEBP", "AVIF", "GIF", "BMP"))
         is_plain = image.format in ("PNG", "JPEG") and image.mode == "RGB" and not image.has_transparency_data
         changed = image if is_plain else _flatten(image)
         if _is_turned(image):
@@ -139,7 +140,7 @@ def read_size(data: bytes) -> str:
     from PIL import Image
 
     try:
-        with Image.open(io.BytesIO(data), formats=("PNG", "JPEG", "WEBP")) as image:
+        with Image.open(io.BytesIO(data), formats=("PNG", "JPEG", "WEBP", "AVIF")) as image:
             return "×".join(map(str, image.size))
     except Exception:  # as above
         return ""

@@ -26,14 +26,14 @@ __all__ = [
 
 DEFAULT_TIMEOUT_S = 600.0
 
-FORMATS: Mapping[str, str] = {"png": ".png", "webp": ".webp", "jpeg": ".jpg"}
+FORMATS: Mapping[str, str] = {"png": ".png", "webp": ".webp", "jpeg": ".jpg", "avif": ".avif"}
 """The file name extension of each format."""
-DEFAULT_QUALITY: Mapping[str, int] = {"webp": 90, "jpeg": 92, "png": 100}
+DEFAULT_QUALITY: Mapping[str, int] = {"webp": 90, "jpeg": 92, "avif": 80, "png": 100}
 """The quality of each format if a job gives none."""
 SIZE_KEYS = ("width", "height", "crop", "enlarge")
 """The keys of a derived file that resize it without steps."""
-LONGEST_SIDE: Mapping[str, int] = {"webp": 16_383, "jpeg": 65_500}
-"""Pixels. WebP: RFC 9649; JPEG: libjpeg's JPEG_MAX_DIMENSION."""
+LONGEST_SIDE: Mapping[str, int] = {"webp": 16_383, "jpeg": 65_500, "avif": 32_768}
+"""Pixels. WebP: RFC 9649; JPEG: libjpeg's JPEG_MAX_DIMENSION; AVIF: the longest that libavif reads by default."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class Encoding:
     @property
     def is_lossless(self) -> bool:
         """Whether a file of this encoding gives back the exact pixels."""
-        return self.format != "jpeg" and self.quality == 100
+        return self.format not in ("jpeg", "avif") and self.quality == 100
 
 
 @dataclass(frozen=True)

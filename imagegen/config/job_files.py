@@ -37,6 +37,7 @@ _NON_JOB_SUFFIXES = (
     ".jpg",
     ".jpeg",
     ".webp",
+    ".avif",
     ".svg",
     ".py",
     ".schema.json",

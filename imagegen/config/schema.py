@@ -33,7 +33,7 @@ __all__ = [
     "job_schema",
 ]
 
-Format = Literal["png", "webp", "jpeg"]
+Format = Literal["png", "webp", "jpeg", "avif"]
 Metadata = Literal["full", "none"]
 Overwrite = Literal["own", "never", "always"]
 SeedMode = Literal["by-name", "sequence", "fixed", "random"]
@@ -141,7 +141,7 @@ _NAME: dict[str, Any] = {
     "meta": {"expected": "name here: lower-case letters and digits, with single hyphens between them"},
 }
 _BASE = text("", _LONGEST_PATH)
-_QUALITY = whole("Quality of WebP (lossless at 100) and JPEG. PNG ignores it.", 1, 100)
+_QUALITY = whole("Quality of WebP (lossless at 100), JPEG and AVIF. PNG ignores it.", 1, 100)
 
 
 def _cells(value: Schema, description: str) -> Schema:

@@ -6,6 +6,7 @@ import io
 from typing import TYPE_CHECKING, Any
 
 from imagegen.config.job import LONGEST_SIDE, Encoding
+from imagegen.images.avif import NO_AVIF
 from imagegen.images.formats import BadImage
 from imagegen.images.image_file import ImageFile
 from imagegen.images.provenance import Provenance, provenance_chunks, provenance_options, rewrite_png
@@ -44,10 +45,11 @@ def encode(file: ImageFile, encoding: Encoding, provenance: Provenance | None) -
 def encode_picture(image: Image, encoding: Encoding, provenance: Provenance | None) -> bytes:
     """Return the picture (L, RGB or RGBA) as a file of this format and quality, with its ICC profile.
 
-    JPEG has no transparency: white is put behind it. WebP of quality 100 is lossless.
+    JPEG has no transparency: white is put behind it. WebP of quality 100 is lossless. AVIF never is, since Pillow has
+    its colours converted to YCbCr.
 
     Raises:
-        BadImage: the format cannot hold an image of this size.
+        BadImage: the format cannot hold an image of this size, or Pillow has no AVIF.
 
     """
     _refuse_too_long(*image.size, encoding)
@@ -61,6 +63,8 @@ def encode_picture(image: Image, encoding: Encoding, provenance: Provenance | No
         options = {"quality": encoding.quality, "lossless": lossless, "exact": lossless}
         options |= provenance_options(provenance, "webp") if provenance else {}
         image = image.convert("RGB") if image.mode == "L" else image
+    elif encoding.format == "avif":
+        options = _avif_options(encoding) | (provenance_options(provenance, "avif") if provenance else {})
     else:
         options = {"quality": encoding.quality, **(provenance_options(provenance, "jpeg") if provenance else {})}
         image = _on_white(image) if image.mode == "RGBA" else image
@@ -69,6 +73,20 @@ def encode_picture(image: Image, encoding: Encoding, provenance: Provenance | No
     file = io.BytesIO()
     image.save(file, encoding.format.upper(), icc_profile=profile if is_same_space else None, **options)
     return file.getvalue()
+
+
+def _avif_options(encoding: Encoding) -> dict[str, Any]:
+    """Return what Pillow's `save` takes, so that equal pictures give equal bytes on every machine.
+
+    By default, it takes as many threads as the machine has cores, and aom writes other bytes with several threads than
+    with one. At quality 100, colours keep the full resolution: then no value is more than a few of 255 off.
+    """
+    from PIL import AvifImagePlugin
+
+    if not AvifImagePlugin.SUPPORTED:
+        raise BadImage(NO_AVIF)
+    options: dict[str, Any] = {"quality": encoding.quality, "speed": 6, "max_threads": 1}
+    return {**options, "subsampling": "4:4:4"} if encoding.quality == 100 else options
 
 
 def _refuse_too_long(width: int, height: int, encoding: Encoding) -> None:

@@ -1,4 +1,4 @@
-"""The three image formats: which one a file is, and its container.
+"""The image formats: which one a file is, and the containers of PNG, JPEG and WebP; `images.avif` has that of AVIF.
 
 A PNG's chunks are read and written here, so that its pixels stay as they are encoded. JPEG and WebP are decoded and
 written by Pillow. But Pillow does not say where a JPEG ends and counts no scans; as soon as it opens a JPEG it parses
@@ -67,25 +67,40 @@ class BadImage(Exception):  # noqa: N818 - it names what is there, as `Cancelled
 
 
 def format_of(data: bytes) -> Format:
-    """Return the format, by the first bytes alone. Raises BadImage if it is none of the three."""
+    """Return the format, by the first bytes alone. Raises BadImage if it is none of these."""
     if data.startswith(b"\x89PNG\r\n\x1a\n"):
         return "png"
     if data.startswith(b"\xff\xd8\xff"):
         return "jpeg"
     if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
         return "webp"
+    if _is_avif(data):
+        return "avif"
     if not data:
         raise BadImage("not an image (it is empty)")
     for name, pattern in _OTHERS.items():
         if pattern.match(data):
-            raise BadImage(f"not a PNG, WebP or JPEG image, but {name}")
+            raise BadImage(f"not a PNG, WebP, AVIF or JPEG image, but {name}")
     # bytes' repr escapes whatever could upset a terminal
-    raise BadImage(f"not a PNG, WebP or JPEG image (it starts with {repr(data[:32])[1:]})")
+    raise BadImage(f"not a PNG, WebP, AVIF or JPEG image (it starts with {repr(data[:32])[1:]})")
 
+
+def _is_avif(data: bytes) -> bool:
+    """Return whether the first box says so: by its main brand, or one that it is compatible with.
+
+    Some programs give the container's own brand, `mif1` or `msf1`, as the main one.
+    """
+    if data[4:8] != b"ftyp":
+        return False
+    brands = data[8 : min(int.from_bytes(data[:4], "big"), 256)]
+    others = {brands[at : at + 4] for at in range(8, len(brands), 4)}
+    return brands[:4] in _AVIF or (brands[:4] in (b"mif1", b"msf1") and bool(others & _AVIF))
+
+
+_AVIF = frozenset({b"avif", b"avis"})  # a picture, and a sequence of them
 
 _OTHERS = {
     "a HEIC image": re.compile(rb"....ftyp(?:hei[cmsx]|hev[cmsx]|mif1|msf1)", re.DOTALL),
-    "an AVIF image": re.compile(rb"....ftypavi[fs]", re.DOTALL),
     "a GIF image": re.compile(rb"GIF8[79]a"),
     "a BMP image": re.compile(rb"BM.{12}[\x0c\x28\x6c\x7c]", re.DOTALL),
     "a TIFF or raw camera image": re.compile(rb"II\*\0|MM\0\*|II\+\0"),

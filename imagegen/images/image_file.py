@@ -9,6 +9,7 @@ from math import ceil
 from typing import TYPE_CHECKING
 
 from imagegen.config.schema import Format
+from imagegen.images.avif import NO_AVIF, avif_orientation, avif_size, hide_exif, read_avif
 from imagegen.images.formats import (
     PNG_ANIMATION,
     PNG_VISUAL_CHUNKS,
@@ -52,7 +53,7 @@ class ImageFile:
     format: Format
     width: int  # pixels, as the header says
     height: int
-    lossless: bool
+    lossless: bool  # an AVIF's container does not say it; then False
     chunks: list[Chunk] = field(repr=False)  # the parts of the container
 
     @cached_property
@@ -74,11 +75,14 @@ class ImageFile:
 
     def _decode(self, draft: tuple[int, int] | None) -> Image:
         from PIL import (
+            AvifImagePlugin,  # both keep Pillow from importing all of its plugins to find this one
             Image,
             UnidentifiedImageError,
-            WebPImagePlugin,  # noqa: F401 - keeps Pillow from importing all of its plugins to find this one
+            WebPImagePlugin,  # noqa: F401
         )
 
+        if self.format == "avif" and not AvifImagePlugin.SUPPORTED:
+            raise BadImage(NO_AVIF)
         try:
             image = Image.open(io.BytesIO(self._without_metadata()), formats=(self.format.upper(),))
             if draft:
@@ -90,6 +94,9 @@ class ImageFile:
             raise BadImage("the image is corrupt: its header cannot be read") from None
         except Exception as error:  # a decoder fails on foreign bytes in more ways than Pillow documents
             raise BadImage(f"the image is corrupt: {error}") from error
+        if draft is None and image.size != (self.width, self.height):
+            found = f"its picture is {_size(image.size)}, its header says {_size((self.width, self.height))}"
+            raise BadImage(f"the image is corrupt: {found}")
         return _plain(image)
 
     def _without_metadata(self) -> bytes:
@@ -107,11 +114,13 @@ class ImageFile:
             return copy_png(self.data, self.chunks, lambda chunk: chunk[0] in _PICTURE)
         if self.format == "webp":
             return self.data
+        if self.format == "avif":
+            return hide_exif(self.data)
         return write_jpeg(chunk for chunk in self.chunks if _affects_appearance(chunk))
 
     @cached_property
     def upright(self) -> Image:
-        """The picture as a viewer shows it: turned as its Exif says. Raises BadImage."""
+        """The picture as a viewer shows it: turned as its Exif says, or of an AVIF its container. Raises BadImage."""
         from PIL.Image import Transpose
 
         turns = {
@@ -123,7 +132,8 @@ class ImageFile:
             7: Transpose.TRANSVERSE,
             8: Transpose.ROTATE_90,
         }
-        turn = turns.get(read_orientation(self.exif))
+        is_avif = self.format == "avif"
+        turn = turns.get(avif_orientation(self.chunks) if is_avif else read_orientation(self.exif))
         return self.picture if turn is None else self.picture.transpose(turn)
 
     @property
@@ -131,7 +141,8 @@ class ImageFile:
         """Its Exif, a TIFF structure; empty if it has none."""
         if self.format == "jpeg":
             return self._segment(_EXIF)
-        return self._first(b"EXIF" if self.format == "webp" else b"eXIf").removeprefix(_EXIF)
+        kind = {"png": b"eXIf", "webp": b"EXIF", "avif": b"Exif"}[self.format]
+        return self._first(kind).removeprefix(_EXIF)
 
     @property
     def xmp(self) -> bytes:
@@ -169,7 +180,7 @@ def read_image(data: bytes, *, may_be_followed: bool = True) -> ImageFile:
         may_be_followed: whether something else may come after the image, as after a phone's photo.
 
     Raises:
-        BadImage: it is not a PNG, WebP or JPEG, or it is cut off, corrupt or followed by something else.
+        BadImage: it is not a PNG, WebP, AVIF or JPEG, or it is cut off, corrupt or followed by something else.
 
     """
     kind = format_of(data)
@@ -179,6 +190,9 @@ def read_image(data: bytes, *, may_be_followed: bool = True) -> ImageFile:
     if kind == "webp":
         chunks = read_webp(data, may_be_followed=may_be_followed)
         return ImageFile(data, kind, *webp_size(chunks), is_lossless_webp(chunks), chunks)
+    if kind == "avif":
+        chunks = read_avif(data, may_be_followed=may_be_followed)
+        return ImageFile(data, kind, *avif_size(chunks), False, chunks)
     chunks = read_jpeg(data, may_be_followed=may_be_followed)
     return ImageFile(data, kind, *jpeg_size(chunks), False, chunks)
 

@@ -4,7 +4,7 @@ It holds no name, path or time. Where it is kept, by format:
 
 - PNG: iTXt `parameters` (the convention of AUTOMATIC1111's web UI), iTXt `imagegen` (JSON), and XMP if the
   image is a trained model's work.
-- WebP and JPEG: Exif UserComment for the parameters, and XMP, which carries the JSON.
+- WebP, AVIF and JPEG: Exif UserComment for the parameters, and XMP, which carries the JSON.
 """
 
 from __future__ import annotations
@@ -119,13 +119,13 @@ def provenance_chunks(provenance: Provenance) -> list[Chunk]:
 
 
 def provenance_options(provenance: Provenance, format_: Format) -> dict[str, bytes]:
-    """Return what Pillow's `save` takes to write it into a WebP or JPEG.
+    """Return what Pillow's `save` takes to write it into a WebP, AVIF or JPEG.
 
     A JPEG segment holds 65,533 bytes. If the XMP is longer, the request's longest fields are left out of it and
     listed under `omitted`; if the Exif is longer, there is none.
     """
     exif = exif_of_comment(parameters_text(provenance))
-    if format_ == "webp":
+    if format_ != "jpeg":
         xmp = xmp_packet(provenance_json(provenance), generated=provenance.generated)
         return {"exif": exif, "xmp": xmp.encode("utf-8")}
     options = {"exif": exif} if len(exif) <= _LONGEST_SEGMENT else {}

@@ -29,6 +29,7 @@ from imagegen.config.paths import LONGEST_PATH, check_name, check_path, count_pa
 from imagegen.config.schema import ITEM_SCHEMA, Sections
 from imagegen.config.steps import step_file
 from imagegen.errors import ImagegenError, Problem, printable
+from imagegen.images.avif import NO_AVIF, has_avif
 from imagegen.images.formats import BadImage
 from imagegen.plan.expansion import BackendCapabilities, Expansion, expand, find_clashes, find_nested_paths
 from imagegen.plan.naming import fold_path
@@ -260,7 +261,7 @@ class Planner:
         backend = self._backend(job)
         capabilities, problems = self._resolve_capabilities(job, items, backend)
         step_files, wrong = self._read_step_files(job)
-        problems += wrong
+        problems += [*wrong, *_check_avif(job)]
         if problems:
             return Expansion((), tuple(problems))
 
@@ -503,6 +504,18 @@ def _folder_key(job: Job, output: Output) -> str:
         if job.sheet and job.sheet.folder is not None and output.slug.partition(":")[0] == job.sheet.name:
             return "sheet.dir"
     return "output.dir"
+
+
+def _check_avif(job: Job) -> list[Problem]:
+    """Return the first place where a job wants AVIF, if Pillow cannot write it here."""
+    encodings = [("output", job.output.encoding), *((f"derive.{rules.name}", rules.encoding) for rules in job.derive)]
+    encodings += [("sheet", job.sheet.encoding)] if job.sheet else []
+    key = next((key for key, encoding in encodings if encoding.format == "avif"), None)
+    if key is None or has_avif():
+        return []
+    where = job.where.get(f"{key}.format") or job.where.get(key, job.file)
+    hint = "pip install --force-reinstall --only-binary :all: pillow; or choose another format, such as webp"
+    return [Problem(where, f"{key}.format: avif: {NO_AVIF}", hint)]
 
 
 def _broken(plan: JobPlan, *problems: Problem) -> JobPlan:

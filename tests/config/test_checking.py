@@ -124,7 +124,7 @@ def test_whole_and_decimal_numbers_of_a_field_are_one(field: str) -> None:
         ({"matrix": {"include": [{"mood": {"a": ["x"]}}]}}, "matrix.include[0].mood.a: expected text or a number, found a list"),
         ({"matrix": {"exclude": [{"mood": {"a": "x"}}]}}, "matrix.exclude[0].mood: expected text or a number, found a mapping"),
         ({"matrix": {"exclude": [{}]}}, "matrix.exclude[0]: is empty"),
-        ({"output": {"format": "jpg"}}, "output.format: 'jpg' is not one of png, webp, jpeg; did you mean 'jpeg'?"),
+        ({"output": {"format": "jpg"}}, "output.format: 'jpg' is not one of png, webp, jpeg, avif; did you mean 'jpeg'?"),
         ({"output": {"overwrite": "yes"}}, "output.overwrite: 'yes' is not one of own, never, always"),
         ({"items": []}, "items: is empty"),
         ({"items": {}}, "items: expected a list, found a mapping"),

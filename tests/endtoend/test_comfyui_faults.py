@@ -64,7 +64,9 @@ def eventually(holds: Callable[[], object]) -> None:
             "verify: what comfyui returned cannot be used: the image is of one flat colour, #000000",
         ),
         long(Fault("truncated", "bird"), "verify: what comfyui returned cannot be used: "),
-        long(Fault("html", "bird"), "verify: what comfyui returned cannot be used: not a PNG, WebP or JPEG image"),
+        long(
+            Fault("html", "bird"), "verify: what comfyui returned cannot be used: not a PNG, WebP, AVIF or JPEG image"
+        ),
         long(Fault("missing file", "bird"), "download: ComfyUI reports success, but its file imagegen/"),
         long(Fault("no outputs", "bird"), "wait: ComfyUI reports success, but no image came from node save"),
         (Fault("node errors", "bird"), "queue: ComfyUI refused the prompt: node "),

@@ -87,7 +87,7 @@ def test_doit_a_makes_it_anew(project: ProjectFolder) -> None:
             ("--prompt", "x", "--save", "jobs/x.yaml", "--out", "x"), "--out: the job decides where a saved image goes"
         ),
         (("--like", "x.png"), "x.png: cannot be read: No such file or directory"),
-        (("--like", "dodo.py"), "dodo.py: not a PNG, WebP or JPEG image"),
+        (("--like", "dodo.py"), "dodo.py: not a PNG, WebP, AVIF or JPEG image"),
         long(("--prompt", "!!!"), "has nothing in it that a file could be named after"),
         long(("--prompt", "x", "--out", "a/x.jpeg"), "the ending of jpeg is .jpg"),
     ],
@@ -130,14 +130,18 @@ GENERATE = {"width": 64, "height": 48, "steps": 9, "cfg": 3.5, "negative": "{han
 
 
 @pytest.mark.parametrize(
-    "kind", ["none", *(pytest.param(kind, marks=pytest.mark.long) for kind in ("png", "webp", "jpeg"))]
+    "kind", ["none", *(pytest.param(kind, marks=pytest.mark.long) for kind in ("png", "webp", "jpeg", "avif"))]
 )
 def test_an_image_is_made_like_another_but_for_what_is_given(project: ProjectFolder, kind: str) -> None:
     output = {"metadata": "none"} if kind == "none" else {"format": kind}
     items = [{"name": "Yrr", "prompt": "a \\{small|tiny\\} figure"}]
     project.build_job(items=items, generate=GENERATE, output=output, scripted={"model": "m2"})
     (before,) = requests(project, "portraits").values()
-    image = str(project.image("yrr", {"webp": ".webp", "jpeg": ".jpg"}.get(kind, ".png")).relative_to(project.root))
+    image = str(
+        project.image("yrr", {"webp": ".webp", "jpeg": ".jpg", "avif": ".avif"}.get(kind, ".png")).relative_to(
+            project.root
+        )
+    )
     if kind != "none":  # the lock line is not needed, and of a copy not there
         moved = Path(image).name
         (project.root / image).rename(project.root / moved)

@@ -10,7 +10,7 @@ from PIL import Image
 from tests.images.pictures import read
 from tests.project_folder import ProjectFolder
 
-SUFFIX = {"png": ".png", "webp": ".webp", "jpeg": ".jpg"}
+SUFFIX = {"png": ".png", "webp": ".webp", "jpeg": ".jpg", "avif": ".avif"}
 SOURCE_TYPE = b"trainedAlgorithmicMedia"
 
 

@@ -133,7 +133,7 @@ def test_one_failure_holds_up_no_other(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("act", "message"),
     [
-        ({"data": "<html>proxy error</html>"}, "not a PNG, WebP or JPEG image"),
+        ({"data": "<html>proxy error</html>"}, "not a PNG, WebP, AVIF or JPEG image"),
         ({"size": [16, 16]}, "16×16, not the 32×32 asked for"),
         ({"cut": 10}, "cannot be used"),
         ({"crash": "oh no"}, "a fault in imagegen or the backend scripted: RuntimeError: oh no"),
@@ -147,7 +147,7 @@ def test_what_is_no_image_of_the_size_asked_for_is_refused(tmp_path: Path, act: 
     assert list(found.project.store.blobs()) == []
 
 
-@pytest.mark.parametrize("kind", ["webp", "jpeg"])
+@pytest.mark.parametrize("kind", ["webp", "jpeg", "avif"])
 def test_a_backend_may_return_other_formats(tmp_path: Path, kind: str) -> None:
     found = bench(tmp_path, "a", acts={"a": [{"format": kind}]})
     assert found.run() == {"j:a": "generated"}

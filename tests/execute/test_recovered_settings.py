@@ -30,7 +30,7 @@ def recorded(kind: str = "png", **changes: Any) -> bytes:
 SETTINGS = {key: value for key, value in FIELDS.items() if key not in ("backend", "model", "prompt")}
 
 
-@pytest.mark.parametrize("kind", ["png", "webp", "jpeg"])
+@pytest.mark.parametrize("kind", ["png", "webp", "jpeg", "avif"])
 def test_a_record_says_all(tmp_path: Path, kind: str) -> None:
     found = of(tmp_path, recorded(kind, loras={"a.pt": [0.8, 0.5]}, vae="v.pt"))
     section = {"checkpoint": FIELDS["model"], "loras": {"a.pt": {"model": 0.8, "clip": 0.5}}, "vae": "v.pt"}
@@ -83,7 +83,7 @@ def test_of_comfyuis_own_image_what_its_sampler_was_given_is_taken(tmp_path: Pat
 @pytest.mark.parametrize(
     ("data", "message"),
     [
-        (b"GIF89a", "not a PNG, WebP or JPEG image"),
+        (b"GIF89a", "not a PNG, WebP, AVIF or JPEG image"),
         (picture("png")[:-20], "is cut off"),
         (picture("webp"), "does not say how it was generated"),
         (recorded(backend=5), "its record names no backend or prompt"),

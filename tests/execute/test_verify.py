@@ -35,7 +35,7 @@ def test_what_is_as_recorded_is_intact(built: ProjectFolder) -> None:
     assert Counter(finding.state for finding in findings(built)) == {"intact": 8}
 
 
-@pytest.mark.parametrize("encoding", [{"format": "webp"}, {"format": "jpeg"}, {"metadata": "none"}])
+@pytest.mark.parametrize("encoding", [{"format": "webp"}, {"format": "avif"}, {"format": "jpeg"}, {"metadata": "none"}])
 def test_every_encoding_is_verified_with_its_own_provenance(folder: ProjectFolder, encoding: dict[str, str]) -> None:
     folder.job(items=ITEMS, output=encoding)
     folder.build()

@@ -46,7 +46,7 @@ def _jobs() -> st.SearchStrategy[dict[str, Any]]:
         optional={"steps": st.lists(WHOLE, min_size=1, max_size=2, unique=True)},
     )
     output = st.fixed_dictionaries(
-        {}, optional={"dir": NAMES.map("a/{}".format), "name": PATTERNS.map("".join), "format": st.sampled_from(["png", "webp", "jpeg"])}
+        {}, optional={"dir": NAMES.map("a/{}".format), "name": PATTERNS.map("".join), "format": st.sampled_from(["png", "webp", "jpeg", "avif"])}
     )  # fmt: skip
     seed = WHOLE | st.fixed_dictionaries({"mode": st.sampled_from(["by-name", "sequence", "fixed", "random"])})
     generate = st.fixed_dictionaries({}, optional={"steps": WHOLE, "seed": seed, "sampler": st.just("euler")})

@@ -218,7 +218,7 @@ ROWS: dict[str, Callable[[], Row]] = {
     "HTML in place of the image": lambda: Row(
         (Trick("/view", page, skip=1),),
         states=ONE,
-        message=r"^portraits:bird: verify: .*not a PNG, WebP or JPEG image \(it starts with '<html>",
+        message=r"^portraits:bird: verify: .*not a PNG, WebP, AVIF or JPEG image \(it starts with '<html>",
         drawn=3,
     ),
     "image of another size": lambda: Row(
@@ -231,7 +231,7 @@ ROWS: dict[str, Callable[[], Row]] = {
     "image of a format unknown": lambda: Row(
         (Trick("/view", other("GIF"), skip=1),),
         states=ONE,
-        message="^portraits:bird: verify: .*not a PNG, WebP or JPEG image",
+        message="^portraits:bird: verify: .*not a PNG, WebP, AVIF or JPEG image",
         drawn=3,
     ),
 }

@@ -15,7 +15,7 @@ from imagegen.images.formats import Chunk
 from imagegen.images.image_file import read_image
 from imagegen.images.provenance import Provenance, read_provenance
 
-FORMATS = ("png", "webp", "jpeg")
+FORMATS = ("png", "webp", "jpeg", "avif")
 
 FIELDS: dict[str, Any] = {
     "backend": "comfyui",

@@ -57,7 +57,7 @@ def test_without_metadata_nothing_is_said(to: Format) -> None:
 def test_quality_is_honoured() -> None:
     raw = saved(gradient(size=(64, 64)), "png")
 
-    for to in ("webp", "jpeg"):
+    for to in ("webp", "jpeg", "avif"):
         assert len(encoded(raw, to, 30, "none")) < len(encoded(raw, to, 90, "none"))
 
 
@@ -155,7 +155,7 @@ def test_the_first_frame_of_an_animation_is_taken() -> None:
         assert colour[0] > 200 > 50 > colour[2]
 
 
-@pytest.mark.parametrize(("to", "longest"), [("webp", 16_383), ("jpeg", 65_500)])
+@pytest.mark.parametrize(("to", "longest"), [("webp", 16_383), ("jpeg", 65_500), ("avif", 32_768)])
 def test_a_side_that_the_format_cannot_hold_is_refused(to: Format, longest: int) -> None:
     fits, too_long = (saved(Image.new("L", (side, 1)), "png") for side in (longest, longest + 1))
 

@@ -32,7 +32,7 @@ def spoilt(data: bytes, words: list[str], dice: random.Random) -> bytes:
 
 
 @pytest.mark.parametrize("times", [3, long(200)])
-@pytest.mark.parametrize("name", ["yaml", "json", "markdown", "csv", "lock", "png", "webp", "jpeg"])
+@pytest.mark.parametrize("name", ["yaml", "json", "markdown", "csv", "lock", "png", "webp", "jpeg", "avif"])
 def test_whatever_comes_is_read_or_refused(readers: Any, name: str, times: int) -> None:
     assert name in readers.READERS
     reader = readers.READERS[name]

@@ -309,5 +309,6 @@ READERS: dict[str, Reader] = {
     ),
     "png": Reader(_image, _saved("png"), lambda: ["IHDR", "iTXt", "zTXt", "tRNS", "PLTE", "acTL", "fdAT", "iCCP"]),
     "webp": Reader(_image, _saved("webp"), lambda: ["VP8X", "VP8L", "VP8 ", "ANMF", "ANIM", "ALPH", "EXIF", "XMP "]),
+    "avif": Reader(_image, _saved("avif"), lambda: ["ftyp", "meta", "iloc", "infe", "ipma", "irot", "Exif", "mdat"]),
     "jpeg": Reader(_image, _saved("jpeg"), lambda: ["Exif\0\0", "ICC_PROFILE\0", "http://ns.adobe.com/xap/1.0/\0"]),
 }
