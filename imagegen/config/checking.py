@@ -177,6 +177,8 @@ def build_job(name: str, document: Document) -> Job:
         output=OutputRules(
             folder=rules.get("dir", f"assets/{name}"),
             name=rules.get("name", OutputRules.name),
+            case=rules.get("case", OutputRules.case),
+            separator=rules.get("separator", OutputRules.separator),
             encoding=encoding,
             overwrite=rules.get("overwrite", OutputRules.overwrite),
         ),
@@ -213,7 +215,14 @@ def _build_derivation(document: Document, name: str, rules: Mapping[str, Any], o
         step, parameters = read_step(written)
         location: Path = ("derive", name, "steps", index)
         steps.append(Step(step, parameters, f"{_join_location(location)}.{step}", document.where(location)))
-    return Derivation(name, _build_encoding(rules, of_images), folder=rules.get("dir"), steps=tuple(steps), **own)
+    return Derivation(
+        name,
+        _build_encoding(rules, of_images),
+        folder=rules.get("dir"),
+        file_name=rules.get("name"),
+        steps=tuple(steps),
+        **own,
+    )
 
 
 def _build_sheet(rules: Mapping[str, Any]) -> SheetRules:
@@ -540,5 +549,5 @@ def _format_keys(location: _Keys) -> str:
 
 
 def _join_phrases(phrases: Sequence[str]) -> str:
-    shown = list(phrases)[:3]
+    shown = list(phrases)[:4]
     return f"{', '.join(shown[:-1])} or {shown[-1]}" if len(shown) > 1 else shown[0]

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from imagegen.config.schema import Crop, Format, Metadata, Overwrite, SeedMode
+from imagegen.config.schema import Case, Crop, Format, Metadata, Overwrite, SeedMode, Separator
 
 __all__ = [
     "DEFAULT_QUALITY",
@@ -92,6 +92,8 @@ class OutputRules:
 
     folder: str
     name: str = "{slug}"  # a pattern
+    case: Case = "lower"
+    separator: Separator = "-"
     encoding: Encoding = field(default_factory=Encoding)
     overwrite: Overwrite = "own"
 
@@ -117,6 +119,7 @@ class Derivation:
     crop: Crop | None = None  # None: the image is fitted in whole
     enlarge: bool = False
     folder: str | None = None  # None: the image's own
+    file_name: str | None = None  # a pattern; None: the image's file name and this one
     steps: tuple[Step, ...] = ()  # instead of a size
 
 

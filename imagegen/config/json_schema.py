@@ -26,6 +26,8 @@ _DEFAULTS = {
     ("generate", "seed", "base"): SeedRule.base,
     ("variants",): Job.variants,
     ("output", "name"): OutputRules.name,
+    ("output", "case"): OutputRules.case,
+    ("output", "separator"): OutputRules.separator,
     ("output", "format"): Encoding.format,
     ("output", "metadata"): Encoding.metadata,
     ("output", "overwrite"): OutputRules.overwrite,

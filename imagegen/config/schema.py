@@ -21,6 +21,7 @@ __all__ = [
     "ITEM_SCHEMA",
     "SEED",
     "TYPES",
+    "Case",
     "Crop",
     "Format",
     "GenerateFields",
@@ -28,6 +29,7 @@ __all__ = [
     "Overwrite",
     "Sections",
     "SeedMode",
+    "Separator",
     "ValueType",
     "item_schema",
     "job_schema",
@@ -36,6 +38,10 @@ __all__ = [
 Format = Literal["png", "webp", "jpeg", "avif"]
 Metadata = Literal["full", "none"]
 Overwrite = Literal["own", "never", "always"]
+Case = Literal["lower", "keep"]
+"""How names of items and axis values are written in file names."""
+Separator = Literal["-", "_"]
+"""What stands between the words of such a name."""
 SeedMode = Literal["by-name", "sequence", "fixed", "random"]
 Crop = Literal["centre", "top", "bottom", "left", "right", "top-left", "top-right", "bottom-left", "bottom-right"]
 """The side of an image that a crop keeps."""
@@ -166,6 +172,8 @@ _PROMPT: Schema = {
 _OUTPUT: Schema = {
     "dir": text("The images' folder. By default, assets/ and the job's name.", _LONGEST_PATH),
     "name": text("The file name without its extension. It can use {slug}, {item}, {variant} and any axis.", 200),
+    "case": one_of(Case, "lower: Old Tom gives old-tom. keep: it gives Old-Tom. By default, lower."),
+    "separator": one_of(Separator, "What stands between the words of names: old-tom or old_tom. By default, -."),
     "format": one_of(Format, "The format of the image files."),
     "quality": _QUALITY,
     "overwrite": one_of(
@@ -184,6 +192,11 @@ _DERIVED_FILE: Schema = {
     "quality": _QUALITY,
     "metadata": one_of(Metadata, "Whether the file records what made its image. By default, as the images do."),
     "dir": text("The folder. By default, that of the image.", _LONGEST_PATH),
+    "name": text(
+        "The file name without its extension. It can use {name} for this entry's name, and all that output.name can. "
+        "By default, the image's name and this entry's.",
+        200,
+    ),
 }
 _SHEET: Schema = {
     "name": text("The name of its task, its file and its index. By default, sheet.", **_NAME),

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import re
 import shutil
 from collections import defaultdict
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -15,6 +16,7 @@ from imagegen.errors import ImagegenError, Problem
 from imagegen.execute.pick import CANDIDATES, PickResult, is_candidate
 from imagegen.execute.stored_images import store_current_file, store_recorded_file
 from imagegen.plan.freshness import CHANGED
+from imagegen.plan.naming import fold_path
 from imagegen.plan.output import ONE_OFF, Output
 from imagegen.plan.record import OutputLine
 from imagegen.project import JobPlan, Project
@@ -166,6 +168,7 @@ def find_orphans(project: Project, plans: Collection[JobPlan], jobs: Collection[
         OSError: A file cannot be read.
     """
     owners = {output.path: output.job for plan in plans for output in plan.outputs}
+    namesakes = functools.cache(lambda: {fold_path(path): path for path in owners})
     broken = {plan.name for plan in plans if plan.problems}
     for file in sorted((project.root / "jobs").glob("*.lock")):
         job = file.stem
@@ -178,8 +181,9 @@ def find_orphans(project: Project, plans: Collection[JobPlan], jobs: Collection[
             is_gone = state is None and line is not None and is_candidate(project, job, line.output)
             if line is None or is_gone:
                 continue
-            if owner := owners.get(path):
-                if owner != job and path in project.lock(owner).lines:
+            here = path if path in owners or state is None else _find_same_file(project, path, namesakes())
+            if owner := owners.get(here):
+                if (owner, here) != (job, path) and here in project.lock(owner).lines:
                     yield Orphan(job, path, line, exists=False, owner=owner)
                 continue
             why = ""
@@ -188,6 +192,15 @@ def find_orphans(project: Project, plans: Collection[JobPlan], jobs: Collection[
             elif state is not None and line.sha256 != state.sha256:
                 why = CHANGED
             yield Orphan(job, path, line, state is not None, why)
+
+
+def _find_same_file(project: Project, path: str, namesakes: Mapping[str, str]) -> str:
+    """Return the output's path that is the same file, where only its case differs and the system ignores that."""
+    other = namesakes.get(fold_path(path), path)
+    with suppress(OSError):  # the other one may not be there
+        if (project.root / path).samefile(project.root / other):
+            return other
+    return path
 
 
 def find_deleted_jobs(project: Project, plans: Collection[JobPlan]) -> list[Problem]:

@@ -17,7 +17,7 @@ from imagegen.config.job_files import JOB_NAME, JOB_SUFFIXES, find_job_files
 from imagegen.config.paths import check_path
 from imagegen.config.schema import GENERATE_FIELDS
 from imagegen.errors import ImagegenError, Problem, not_written
-from imagegen.plan.expansion import find_clashes
+from imagegen.plan.file_names import find_clashes
 from imagegen.plan.output import Output
 from imagegen.plan.prompt_template import escape_prompt, join_prompt
 from imagegen.project import JobPlan, Project

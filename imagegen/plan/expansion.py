@@ -6,16 +6,16 @@ import functools
 import itertools
 import math
 import posixpath
-import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, NamedTuple, Protocol, TypeVar
+from typing import Any, Literal, NamedTuple
 
 from imagegen.config.job import DEFAULT_TIMEOUT_S, FORMATS, Item, Job, OutputRules
 from imagegen.config.schema import AXIS_FIELDS, COMMON, FIELD_TYPES, GENERATE_FIELDS, SEED, TYPES
 from imagegen.errors import ImagegenError, Problem, did_you_mean
-from imagegen.plan.naming import MAX_SLUG, check_slug, compute_seed, fold_path, make_slug
+from imagegen.plan.file_names import collect_words, fill_pattern, find_clashing_names
+from imagegen.plan.naming import MAX_SLUG, check_slug, compute_seed, make_slug
 from imagegen.plan.origins import plan_derived
 from imagegen.plan.output import Origin, Output
 from imagegen.plan.prompt_template import PromptTemplate, Text, join_prompt, parse_prompt
@@ -31,8 +31,6 @@ __all__ = [
     "Expansion",
     "expand",
     "expand_matrix",
-    "find_clashes",
-    "find_nested_paths",
 ]
 
 
@@ -43,8 +41,7 @@ MAX_TEXT = 100_000_000
 MAX_SEED = SEED["max"]
 MAX_AXES = MAX_SLUG // 2
 """Each gives at least two characters of an output's name."""
-_NO_FILES: Mapping[str, str] = {}
-_FIELD = re.compile(r"\{([a-z][a-z0-9_]*)\}")
+_NONE: Mapping[str, str] = {}
 
 
 @dataclass(frozen=True)
@@ -90,7 +87,7 @@ def expand(
     capabilities: Callable[[Item], BackendCapabilities],
     decided: JobDecisions,
     wildcards: Wildcards = NO_WILDCARDS,
-    step_files: Mapping[str, str] = _NO_FILES,
+    step_files: Mapping[str, str] = _NONE,
 ) -> Expansion:
     """Return the outputs of a job.
 
@@ -109,17 +106,19 @@ def expand(
     matrix, wrong = expand_matrix(job)
     problems = [*_find_repeated_names(items), *wrong]
     outputs: list[Output] = []
+    derived_names: dict[tuple[str, str], str] = {}
     for image in _walk_images(job, items, matrix, decided):
         try:
-            outputs.append(_plan_output(job, image, capabilities, decided, wildcards))
+            outputs.append(output := _plan_output(job, image, capabilities, decided, wildcards))
+            derived_names.update(_name_derived(job, image, output.slug))
         except ImagegenError as error:
             problems += error.problems
     if job.matrix or decided.picked:
         problems += _find_repeated_slugs(job, outputs)
     make_slug.cache_clear()  # it holds 100 bytes of each image
-    derived, wrong = plan_derived(job, outputs, step_files)
+    derived, wrong = plan_derived(job, outputs, step_files, derived_names)
     outputs += derived
-    problems += wrong
+    problems += [*wrong, *find_clashing_names(job, outputs)]
     return Expansion(
         tuple(outputs), tuple(dict.fromkeys(problems)), tuple(_find_ignored_fields(job, items, capabilities))
     )
@@ -197,44 +196,6 @@ def _check_size(job: Job, items: Sequence[Item]) -> str:
     if texts * each > MAX_TEXT:
         return f"makes prompts of {texts * each} characters in all, more than {MAX_TEXT}: split it, or shorten them"
     return ""
-
-
-class _HasPath(Protocol):
-    @property
-    def path(self) -> str: ...
-
-
-_WithPath = TypeVar("_WithPath", bound=_HasPath)
-
-
-def find_clashes(outputs: Sequence[_WithPath], folders: Mapping[str, str]) -> list[tuple[_WithPath, _WithPath]]:
-    """Return pairs of outputs with one path. Paths that differ only in case or Unicode normalisation also count as one.
-
-    Args:
-        outputs: of all jobs.
-        folders: the real name of each folder that is a symlink to another.
-    """
-    first: dict[str, _WithPath] = {}
-    others = ((first.setdefault(key, output), output) for key, output in _key_by_path(outputs, folders))
-    return [(other, output) for other, output in others if other is not output]
-
-
-def find_nested_paths(outputs: Sequence[_WithPath], folders: Mapping[str, str]) -> list[tuple[_WithPath, _WithPath]]:
-    """Return pairs of an output and one below it, as if its file were a folder. folders: as for `find_clashes`."""
-    keyed = dict(_key_by_path(outputs, folders))
-    inside = {key.rpartition("/")[0]: output for key, output in keyed.items()}
-    return [
-        (keyed[above], output)
-        for folder, output in inside.items()
-        for above in itertools.accumulate(folder.split("/"), "{}/{}".format)
-        if above in keyed
-    ]
-
-
-def _key_by_path(outputs: Sequence[_WithPath], folders: Mapping[str, str]) -> Iterator[tuple[str, _WithPath]]:
-    for output in outputs:
-        folder, _, name = output.path.rpartition("/")
-        yield fold_path(f"{folders.get(folder, folder)}/{name}"), output
 
 
 def _walk_images(job: Job, items: Sequence[Item], matrix: Sequence[Cell], decided: JobDecisions) -> Iterator[_Image]:
@@ -329,28 +290,28 @@ def _choose_seed(
 
 
 def _resolve_path(job: Job, image: _Image, slug: str) -> str:
-    name = slug if job.output.name == OutputRules.name else _fill_name(job, image, slug)
+    is_plain = (job.output.name, job.output.case, job.output.separator) == _PLAIN
+    name = slug if is_plain else _fill_name(job, image, slug, job.output.name, "output.name")
     # one spelling for one file: from here on, paths are compared as text
     return posixpath.normpath(f"{job.output.folder}/{name}{FORMATS[job.output.encoding.format]}")
 
 
-def _fill_name(job: Job, image: _Image, slug: str) -> str:
-    """Return the output's name without extension, by the job's pattern."""
-    words = {"slug": slug, "item": make_slug(image.item.name), "variant": str(image.variant or 1)}
-    words |= {value.axis: make_slug(value.name) for value in image.cell}
-    where = job.where.get("output.name", image.item.where)
+_PLAIN = (OutputRules.name, OutputRules.case, OutputRules.separator)
 
-    def fill(match: re.Match[str]) -> str:
-        if match[1] not in words:
-            raise _error(where, f"output.name: there is no {{{match[1]}}}{did_you_mean(match[1], words)}")
-        return words[match[1]]
 
-    name = _FIELD.sub(fill, job.output.name)
-    if "{" in name or "}" in name:
-        raise _error(where, f"output.name: there are only {', '.join(f'{{{word}}}' for word in words)}")
-    if name.startswith("/") or ".." in name.split("/"):
-        raise _error(where, "output.name: is not a path within output.dir")
-    return name
+def _name_derived(job: Job, image: _Image, slug: str) -> Iterator[tuple[tuple[str, str], str]]:
+    """Yield the names of the image's derived files that have a pattern of their own, by their slug and their rule."""
+    for rules in job.derive:
+        if rules.file_name is not None:
+            key = f"derive.{rules.name}.name"
+            yield (slug, rules.name), _fill_name(job, image, slug, rules.file_name, key, {"name": rules.name})
+
+
+def _fill_name(job: Job, image: _Image, slug: str, pattern: str, key: str, more: Mapping[str, str] = _NONE) -> str:
+    """Return the name of a file of an image without extension, by a pattern. more: words besides the usual ones."""
+    axes = {value.axis: value.name for value in image.cell}
+    words = collect_words(job.output, image.item.name, axes, image.variant, slug[len(image.base) :])
+    return fill_pattern(pattern, {**more, **words}, key, job.where.get(key, image.item.where))
 
 
 def _find_repeated_names(items: Sequence[Item]) -> Iterator[Problem]:

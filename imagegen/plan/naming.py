@@ -8,7 +8,16 @@ import hashlib
 import re
 import unicodedata
 
-__all__ = ["MAX_SLUG", "check_slug", "compute_seed", "fold_path", "is_output_name", "make_slug", "shorten_slug"]
+__all__ = [
+    "MAX_SLUG",
+    "check_slug",
+    "compute_seed",
+    "fold_path",
+    "is_output_name",
+    "make_slug",
+    "shorten_slug",
+    "write_in_ascii",
+]
 
 MAX_SLUG = 120
 """Characters: with a folder and an extension, well within what every file system takes."""
@@ -28,11 +37,16 @@ def make_slug(name: str) -> str:
     """Return `the-aesir-s-own` for `The Æsir's Own`; empty if nothing of the name can be written so."""
     if _PLAIN.fullmatch(name):
         return name
-    text = unicodedata.normalize("NFKD", _write_in_ascii(name.replace("'", "-"))).lower().replace("'", "")
-    return re.sub(r"[^a-z0-9]+", "-", _COMMA.sub("", text)).strip("-")
+    return write_in_ascii(name).lower()
 
 
-def _write_in_ascii(name: str) -> str:
+def write_in_ascii(name: str) -> str:
+    """Return `The-AEsir-s-Own` for `The Æsir's Own`: a slug that keeps the case of its letters."""
+    text = unicodedata.normalize("NFKD", _replace_letters(name.replace("'", "-"))).replace("'", "")
+    return re.sub(r"[^A-Za-z0-9]+", "-", _COMMA.sub("", text)).strip("-")
+
+
+def _replace_letters(name: str) -> str:
     """Write a name in ASCII letters: `Æsir` as `AEsir`, `&amp;` as `&`.
 
     It uses text-unidecode only, whose one release never changes: file names and seeds depend on it.

@@ -33,16 +33,24 @@ PICTURE = "picture"
 
 
 def plan_derived(
-    job: Job, images: Sequence[Output], step_files: Mapping[str, str]
+    job: Job, images: Sequence[Output], step_files: Mapping[str, str], names: Mapping[tuple[str, str], str]
 ) -> tuple[list[Output], list[Problem]]:
     """Return the derived files of each image, then the sheet and its index; and all their problems.
 
-    step_files: the sha256 of each file that a step names.
+    Args:
+        job: checked.
+        images: of the job.
+        step_files: the sha256 of each file that a step names.
+        names: of derived files that have a pattern of their own, by the image's slug and the name of their rules.
     """
     if problems := [*_check_derive(job)]:
         return [], problems
     recipes = [(rules, _write_recipe(rules, step_files)) for rules in job.derive]
-    found = [_plan_picture(job, rules, recipe, image) for image in images for rules, recipe in recipes]
+    found = [
+        _plan_picture(job, rules, recipe, image, names.get((image.slug, rules.name)))
+        for image in images
+        for rules, recipe in recipes
+    ]
     if job.sheet is not None and images:
         problems = [*check_sheet(job, job.sheet, images)]
         found += [] if problems else plan_sheet(job, job.sheet, images)
@@ -87,11 +95,14 @@ def _write_recipe(rules: Derivation, step_files: Mapping[str, str]) -> Mapping[s
     return recipe | ({STEPS_FIELD: steps} if steps else {})
 
 
-def _plan_picture(job: Job, rules: Derivation, recipe: Mapping[str, Any], image: Output) -> Output:
-    stem = posixpath.splitext(image.path)[0]
-    if rules.folder is not None:
+def _plan_picture(job: Job, rules: Derivation, recipe: Mapping[str, Any], image: Output, name: str | None) -> Output:
+    """Return a derived picture. name: of its file, if it has a pattern of its own."""
+    stem = f"{posixpath.splitext(image.path)[0]}{job.output.separator}{rules.name}"
+    if name is not None:
+        stem = posixpath.join(job.output.folder if rules.folder is None else rules.folder, name)
+    elif rules.folder is not None:
         stem = posixpath.join(rules.folder, posixpath.relpath(stem, job.output.folder))
-    path = posixpath.normpath(f"{stem}-{rules.name}{FORMATS[rules.encoding.format]}")
+    path = posixpath.normpath(stem + FORMATS[rules.encoding.format])
     origin = Origin("image", image.task, image.path)
     return plan_derived_output(job, f"{image.slug}:{rules.name}", path, recipe, rules.encoding, (origin,))
 

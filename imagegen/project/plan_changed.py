@@ -101,7 +101,8 @@ def _leave_out(snapshot: Snapshot, affected: Affected) -> Snapshot:
 
 def _check_apart(root: Path, plans: Sequence[JobPlan], affected: Affected, rest: Snapshot) -> None:
     """Raise NeedsWholePlan if a planned output may have the name or the file of another, or there are too many."""
-    from imagegen.plan.expansion import MAX_OUTPUTS, find_clashes, find_nested_paths
+    from imagegen.plan.expansion import MAX_OUTPUTS
+    from imagegen.plan.file_names import find_clashes, find_nested_paths
     from imagegen.plan.output import Output
 
     counts = {job.details.file: job.count for job in rest.jobs}

@@ -31,7 +31,8 @@ from imagegen.config.steps import step_file
 from imagegen.errors import ImagegenError, Problem, printable
 from imagegen.images.avif import NO_AVIF, has_avif
 from imagegen.images.formats import BadImage
-from imagegen.plan.expansion import BackendCapabilities, Expansion, expand, find_clashes, find_nested_paths
+from imagegen.plan.expansion import BackendCapabilities, Expansion, expand
+from imagegen.plan.file_names import find_clashes, find_nested_paths
 from imagegen.plan.naming import fold_path
 from imagegen.plan.origins import link_origins
 from imagegen.plan.output import ONE_OFF, Output

@@ -190,7 +190,7 @@ def test_every_field_of_generate_is_told_so_at_the_top(key: str) -> None:
         (("items", 3, "checkpoint"), "a", "; it belongs under comfyui: in the item"),
         (("comfyui", "url"), "a", "; it belongs under comfyui: server:"),
         (("dir",), "a", "; it belongs under output:, under derive: NAME: or under sheet:"),
-        (("name",), "a", "; it belongs under output:, under sheet: or in an item"),
+        (("name",), "a", "; it belongs under output:, under derive: NAME:, under sheet: or in an item"),
         (("generate", "prompt"), "a", "; it belongs in an item"),
         (("generate", "prompt"), {}, "; it belongs at the top of the job"),
         (("items", 0, "variants"), 2, "; it belongs at the top of the job"),

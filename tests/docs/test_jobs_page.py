@@ -32,6 +32,8 @@ DEFAULTS: dict[str, Any] = {
     "variants": JOB.variants,
     "output.dir": JOB.output.folder,
     "output.name": JOB.output.name,
+    "output.case": JOB.output.case,
+    "output.separator": JOB.output.separator,
     "output.format": JOB.output.encoding.format,
     "output.overwrite": JOB.output.overwrite,
     "output.metadata": JOB.output.encoding.metadata,

@@ -306,3 +306,14 @@ def test_items_with_a_name_that_goes_on_like_the_picked_one_are_left_alone(folde
     pick(folder, 1)
     names = {f"mallsing-{end}-v{number}-thumb.png" for end in ("v", "vale") for number in (1, 2)}
     assert names < derived(folder)
+
+
+def test_a_file_whose_name_only_changed_in_case_stays_where_the_system_ignores_case(built: ProjectFolder) -> None:
+    built.job(items=ITEMS, output={"case": "keep"})
+    assert set(built.build().values()) == {"restored"}
+    built.image("a").unlink()
+    built.image("a").hardlink_to(built.image("A"))  # as such a system shows it: one file by both names
+    there = {Path(orphan.path).stem: orphan.exists for orphan in pruned(built).orphans}
+    assert there == {"a": False, "b": True, "c": True, "d": True}
+    assert built.image("A").exists()
+    assert (built.build(), bool(pruned(built))) == ({}, False)

@@ -12,7 +12,8 @@ from imagegen.config.checking import check_job
 from imagegen.config.document import read_document
 from imagegen.config.job import Encoding, Item, Job, OutputRules, SeedRule
 from imagegen.errors import ImagegenError
-from imagegen.plan.expansion import BackendCapabilities, Expansion, expand, expand_matrix, find_clashes
+from imagegen.plan.expansion import BackendCapabilities, Expansion, expand, expand_matrix
+from imagegen.plan.file_names import find_clashes
 from imagegen.plan.naming import compute_seed, make_slug
 from imagegen.plan.record import JobDecisions
 
@@ -111,7 +112,7 @@ def test_random_seeds_are_those_that_were_drawn() -> None:
 
 
 def test_names_of_outputs_can_be_a_pattern() -> None:
-    rules = OutputRules("assets/x/", "{item}/{mood}-{variant}", Encoding("webp", 90, "full"))
+    rules = OutputRules("assets/x/", "{item}/{mood}-{variant}", encoding=Encoding("webp", 90, "full"))
     of = job(item("Mallsing", "{mood}"), matrix={"mood": {"Very Calm": "calm"}}, variants=1, output=rules)
     assert paths(of) == ["assets/x/mallsing/very-calm-1.webp"]
 
@@ -131,7 +132,7 @@ def test_names_of_outputs_can_be_a_pattern() -> None:
         (job(item("A", "{m}"), matrix={"m": {"?": "1"}}), "matrix.m: '?' has nothing in it that a file could be named after: use letters or digits"),
         (job(item("A"), output=OutputRules("x", "{nam}")), "output.name: there is no {nam}"),
         (job(item("A"), output=OutputRules("x", "{Slug}")), "output.name: there are only {slug}, {item}, {variant}"),
-        (job(item("A"), output=OutputRules("x", "../{slug}")), "output.name: is not a path within output.dir"),
+        (job(item("A"), output=OutputRules("x", "../{slug}")), "output.name: is not a path within its folder"),
         (job(item("A", seed=3), variants=2), "seed: 3 for all variants of 'A' makes them alike"),
         (job(item("A"), matrix={"width": {"1": 1}}), "matrix.width: expected a whole number from 16 to 8192, found '1'"),
         (job(*(item(f"A{n}") for n in range(300)), variants=1000), "makes 300000 images, more than the 200000 that one job may have: split it"),
