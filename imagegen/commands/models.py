@@ -60,10 +60,14 @@ def _download(build: Build, names: list[str]) -> list[Problem]:
     """Download those that are missing. Returns what went wrong with any of them."""
     from imagegen.backends.model_downloads import download_models
     from imagegen.backends.models import describe_download, find_obstacles, inspect_model, select_models
+    from imagegen.config.cutout_models import CUTOUT_MODELS
     from imagegen.report.console import plural
 
     root, settings = build.root, build.settings
-    wanted = [inspect_model(root, settings, model) for model in select_models(settings.models, names)]
+    # a model of the step cutout need not be listed
+    known = list({**CUTOUT_MODELS, **{model.key: model for model in settings.models}}.values()) if names else []
+    chosen = select_models(known or settings.models, names)
+    wanted = [inspect_model(root, settings, model) for model in chosen]
     if problems := list(find_obstacles(root, wanted)):
         return problems
     missing = [one for one in wanted if one.state != "there"]

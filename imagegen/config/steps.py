@@ -9,9 +9,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from imagegen.config.cutout_models import CUTOUT_MODELS
 from imagegen.config.rules import Schema, list_of, mapping, one_of, rules, text, whole
 
-__all__ = ["STEPS", "StepRules", "read_step", "step_file", "steps_schema"]
+__all__ = ["STEPS", "StepRules", "model_key", "read_step", "step_file", "step_model", "steps_schema"]
 
 Mode = Literal["fit", "fill", "exact"]
 Place = Literal["over", "under"]
@@ -33,6 +34,7 @@ class StepRules:
     defaults: Mapping[str, Any]  # of the parameters that have one
     main: str = ""  # the parameter that can be written in place of all: `mask: circle`
     file: str = ""  # the parameter that is the path of a file, which can be written in place of all too
+    model: str = ""  # the parameter that is the name of a model file
     check: Callable[[Mapping[str, Any]], str] = _accept  # says what is wrong with the parameters; empty: nothing
     needs_alpha: bool = False  # an image that can't be transparent is refused
     gives_alpha: bool = False
@@ -63,6 +65,25 @@ STEPS: Mapping[str, StepRules] = {
         {"padding": 0},
         main="padding",
         needs_alpha=True,
+    ),
+    "cutout": StepRules(
+        "Cuts the subject out: a model finds it, and everything else becomes transparent. Needs the extra cutout.",
+        {
+            "model": text(
+                f"A model: {', '.join(CUTOUT_MODELS)}, or one that the project lists. By default, u2net.",
+                100,
+            ),
+            "like": rules(
+                "text",
+                "For a model that the project lists: the known one that it works like, in size and colours of its "
+                "input. By default, the one of its name.",
+                allowed=list(CUTOUT_MODELS),
+            ),
+        },
+        {"model": "u2net"},
+        main="model",
+        model="model",
+        gives_alpha=True,
     ),
     "mask": StepRules(
         "Makes everything outside a shape transparent.",
@@ -139,3 +160,14 @@ def step_file(name: str, parameters: Mapping[str, Any]) -> str:
     """Return which of a step's parameters is a file; empty if none is."""
     file = STEPS[name].file
     return file if file in parameters else ""
+
+
+def step_model(name: str, parameters: Mapping[str, Any]) -> str:
+    """Return which of a step's parameters is a model file; empty if none is."""
+    model = STEPS[name].model
+    return model if model in parameters else ""
+
+
+def model_key(name: str) -> str:
+    """Return what a model of this name is called among the files that steps name: no path is like it."""
+    return f"model {name}:"

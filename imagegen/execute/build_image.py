@@ -15,6 +15,7 @@ from imagegen.backends.base import (
 )
 from imagegen.config.job import Encoding
 from imagegen.errors import ImagegenError, Problem, not_written
+from imagegen.execute.cutouts import Cutouts
 from imagegen.execute.decisions import record_accepted, timestamp
 from imagegen.execute.derivation import derive
 from imagegen.execute.events import Outcome, StaleOutput
@@ -259,14 +260,14 @@ def _location(error: BaseException) -> str:
     return f"{os.path.basename(trace.tb_frame.f_code.co_filename)}:{trace.tb_lineno}"  # noqa: PTH119 - a name only
 
 
-def derive_image(project: Project, work: StaleOutput) -> Outcome:
+def derive_image(project: Project, work: StaleOutput, cutouts: Cutouts) -> Outcome:
     """Derive the output from its origins, which are finished, and put it in place."""
     import PIL
 
     output = work.output
     start = time.monotonic()
     try:
-        data = derive(project, output)
+        data = derive(project, output, cutouts)
         seconds = round(time.monotonic() - start, 3)
         sha256 = project.store.put(data)
         version, took, made = f"Pillow {PIL.__version__}", seconds, timestamp()

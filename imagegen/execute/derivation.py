@@ -6,6 +6,7 @@ import hashlib
 from typing import Any
 
 from imagegen.backends.base import GenerationError
+from imagegen.execute.cutouts import Cutouts
 from imagegen.images.derive import Shape, picture
 from imagegen.images.formats import BadImage
 from imagegen.images.image_file import read_image
@@ -19,7 +20,7 @@ from imagegen.project import Project
 __all__ = ["derive"]
 
 
-def derive(project: Project, output: Output) -> bytes:
+def derive(project: Project, output: Output, cutouts: Cutouts) -> bytes:
     """Return the bytes of a derived output, whose origins are finished. Raises GenerationError, OSError."""
     recipe = output.fields
     contents = {origin.key: _content(project, origin) for origin in output.origins}
@@ -28,7 +29,7 @@ def derive(project: Project, output: Output) -> bytes:
         if recipe["kind"] == PICTURE:
             steps = recipe.get(STEPS_FIELD, [])
             step_files = {sha256: _step_file(project, sha256) for sha256 in list_files(steps)}
-            return picture(files["image"], _shape(recipe), output.encoding, steps, step_files)
+            return picture(files["image"], _shape(recipe), output.encoding, steps, step_files, cutouts.find_with(steps))
         grid = Grid(recipe["columns"], recipe["cell"])
         pictures = [files[place] for place in recipe["order"]]
         if recipe["kind"] != INDEX:

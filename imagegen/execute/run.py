@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from imagegen.errors import ImagegenError, Problem, not_written
 from imagegen.execute.budget import Budget, Costs
 from imagegen.execute.build_image import blocked_problem, derive_image, failure_outcome, restore_image
+from imagegen.execute.cutouts import Cutouts, refuse_without_models
 from imagegen.execute.events import Event, Outcome, StaleOutput
 from imagegen.execute.executor import Executor
 from imagegen.execute.finishing_room import FinishingRoom
@@ -125,6 +126,7 @@ def _build_stale(
     """Build those that are stale still: another build may have built some before this one got the mutex."""
     with project.asking_for_models_once():
         stale = _check_freshness(project, outputs, forced, on_event)
+    stale = refuse_without_models(project, stale, on_event)
     shutil.rmtree(project.temporary, ignore_errors=True)
     shared = None
     if project.settings.store:
@@ -224,6 +226,7 @@ class BuildScheduler:
         self._project, self._on_event, self._stop, self._cancel = project, on_event, stop, cancel
         self._shared, self._budget = shared, budget or Budget()
         self._room = FinishingRoom()
+        self._cutouts = Cutouts(project, on_event)
         self._images = StoredImages(project, shared.find) if shared else StoredImages(project)
         self._unfinished = {work.output.task: work for work in works}
         self._awaited = {
@@ -323,7 +326,7 @@ class BuildScheduler:
         if outcome is None and is_blocked:
             outcome = work.outcome("failed", problem=blocked_problem(output, verdict))
         if outcome is None and output.is_derived:
-            outcome = derive_image(self._project, work)
+            outcome = derive_image(self._project, work, self._cutouts)
         return outcome or work
 
     def _lacks_accepted(self, work: StaleOutput) -> bool:

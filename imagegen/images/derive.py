@@ -18,7 +18,10 @@ from imagegen.images.provenance import inherit_provenance
 if TYPE_CHECKING:
     from PIL.Image import Image as Picture
 
+    from imagegen.images.steps.cutout import FindAlpha
+
 _NO_FILES: Mapping[str, bytes] = {}
+_NO_MODELS: Mapping[str, FindAlpha] = {}
 __all__ = ["Shape", "picture"]
 
 
@@ -38,6 +41,7 @@ def picture(
     encoding: Encoding,
     steps: Sequence[tuple[str, Mapping[str, Any]]] = (),
     step_files: Mapping[str, bytes] = _NO_FILES,
+    models: Mapping[str, FindAlpha] = _NO_MODELS,
 ) -> bytes:
     """Return the image file's picture in this shape and encoding; what the file says of its making goes along.
 
@@ -45,8 +49,9 @@ def picture(
         file: of the image.
         shape: that the picture gets first.
         encoding: of the file that is returned.
-        steps: names and parameters; that of a file is its sha256.
+        steps: names and parameters; that of a file is its sha256, that of a model has its name and sha256.
         step_files: the files that steps name, by their sha256.
+        models: what finds with each model that steps name, by its name.
 
     Raises:
         BadImage: the file cannot be decoded, is too small, or is too large for the format; or a step is not possible.
@@ -56,7 +61,7 @@ def picture(
 
     made_by = inherit_provenance(file) if encoding.metadata == "full" else None
     shaped = _reshape(file.upright, shape)
-    return encode_picture(apply_steps(shaped, steps, step_files), encoding, made_by)
+    return encode_picture(apply_steps(shaped, steps, step_files, models), encoding, made_by)
 
 
 def _reshape(image: Picture, shape: Shape) -> Picture:

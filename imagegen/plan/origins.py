@@ -15,7 +15,7 @@ from imagegen.config.job import (
     Derivation,
     Job,
 )
-from imagegen.config.steps import STEPS, step_file
+from imagegen.config.steps import STEPS, model_key, step_file, step_model
 from imagegen.errors import Problem, did_you_mean
 from imagegen.plan.output import STEPS_FIELD, Origin, Output, plan_derived_output
 from imagegen.plan.sheets import check_sheet, plan_sheet
@@ -40,7 +40,7 @@ def plan_derived(
     Args:
         job: checked.
         images: of the job.
-        step_files: the sha256 of each file that a step names.
+        step_files: the sha256 of each file that a step names, and of each model by its `model_key`.
         names: of derived files that have a pattern of their own, by the image's slug and the name of their rules.
     """
     if problems := [*_check_derive(job)]:
@@ -90,7 +90,10 @@ def _write_recipe(rules: Derivation, step_files: Mapping[str, str]) -> Mapping[s
     steps = []
     for step in rules.steps:
         file = step_file(step.name, step.parameters)
-        found = {file: step_files[step.parameters[file]]} if file else {}
+        found: dict[str, Any] = {file: step_files[step.parameters[file]]} if file else {}
+        if model := step_model(step.name, step.parameters):
+            name = step.parameters[model]
+            found[model] = {"name": name, "sha256": step_files[model_key(name)]}
         steps.append([step.name, {**step.parameters, **found}])
     return recipe | ({STEPS_FIELD: steps} if steps else {})
 

@@ -39,6 +39,7 @@ from imagegen.plan.output import ONE_OFF, Output
 from imagegen.plan.record import MODEL_DECISION, Decision, collect_decisions
 from imagegen.plan.wildcards import Wildcards
 from imagegen.project.job_parts import NO_PARTS, JobParts, split_job
+from imagegen.project.step_models import find_step_models
 from imagegen.prompts import SourceItem
 
 if TYPE_CHECKING:
@@ -90,6 +91,8 @@ class Planner:
         self.section_files: dict[str, set[str]] = defaultdict(set)
         """By job file, the files that its sections for backends name."""
         inputs = project.inputs
+        self.step_places: dict[tuple[str, str], str] = {}
+        """By job and model, `file:line:column` and key of the first step that names the model."""
         self.wildcards = Wildcards(
             functools.lru_cache(inputs.wildcard_names), inputs.read_wildcard, unread=inputs.unread_wildcards
         )
@@ -263,6 +266,9 @@ class Planner:
         capabilities, problems = self._resolve_capabilities(job, items, backend)
         step_files, wrong = self._read_step_files(job)
         problems += [*wrong, *_check_avif(job)]
+        models, wrong = find_step_models(job, self._project.settings.models, self.step_places)
+        step_files |= models
+        problems += wrong
         if problems:
             return Expansion((), tuple(problems))
 

@@ -1,0 +1,146 @@
+"""Cutting out in a run: checks that the models are there, loads each once, and looks at each picture once."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import io
+import json
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from imagegen.backends.base import GenerationError
+from imagegen.backends.models import display_path, inspect_model
+from imagegen.backends.text import one_line, size_text
+from imagegen.config.cutout_models import list_cutout_models
+from imagegen.config.job import Encoding
+from imagegen.errors import Problem
+from imagegen.execute.decisions import timestamp
+from imagegen.execute.events import Event, ProgressEvent, StaleOutput
+from imagegen.images.image_file import read_image
+from imagegen.images.steps import list_models
+from imagegen.images.steps.cutout import INSTALL, FindAlpha, is_installed, load_model
+from imagegen.plan.output import STEPS_FIELD, Output
+from imagegen.project import Project
+from imagegen.state.store import StoreEntry
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+__all__ = ["Cutouts", "refuse_without_models"]
+
+_SLOW_S = 3.0
+"""Seconds after which a run says that a model is being loaded."""
+_AS_PNG = Encoding("png", 100, "none")
+
+
+def refuse_without_models(
+    project: Project, works: Sequence[StaleOutput], on_event: Callable[[Event], None]
+) -> list[StaleOutput]:
+    """Fail all works of each job that cuts out with a model that isn't there, and return the works of the others."""
+    needed: dict[str, dict[str, None]] = defaultdict(dict)
+    for work in works:
+        needed[work.output.job].update(dict.fromkeys(_list_needed(project, work.output)))
+    wrong = {job: found for job, names in needed.items() if (found := [*_check(project, job, names)])}
+    for work in works:
+        if problems := wrong.get(work.output.job):
+            first, *others = problems
+            on_event(work.outcome("failed", problem=first, also=tuple(others)))
+    return [work for work in works if work.output.job not in wrong]
+
+
+def _list_needed(project: Project, output: Output) -> Iterator[str]:
+    """Yield the names of the models that deriving the output takes, if it can't be restored."""
+    steps = output.request.extra.get(STEPS_FIELD, []) if output.is_derived else []
+    names = [model["name"] for model in list_models(steps)]
+    if names and not any(project.store.has(entry.sha256) for entry in project.store.entries(output.fingerprint)):
+        yield from names
+
+
+def _check(project: Project, job: str, names: Collection[str]) -> Iterator[Problem]:
+    """Yield what is missing of these models, with the step that takes it."""
+    models = list_cutout_models(project.settings.models)
+    for name in names:
+        place = project.planner.step_places.get((job, name), job)
+        if not is_installed():
+            yield Problem("", f"{place} needs the extra cutout, which is not installed", INSTALL)
+            return
+        one = inspect_model(project.root, project.settings, models[name])
+        if one.state == "other":
+            what = f"{place}: {display_path(project.root, one.path)} is not the model {name}"
+            yield Problem("", what, f"move it away, then doit models:pull {name}")
+        elif one.state != "there":
+            hint = f"doit models:pull {name}  ({size_text(one.model.size)}, licence: {one.model.page or 'unknown'})"
+            yield Problem("", f"{place}: the model {name} is not here", hint)
+
+
+class Cutouts:
+    """Finds what to cut out of pictures, one after another: a model takes all cores, and gigabytes for some.
+
+    What a model found in a picture is kept in the store, as any image there: it is removed if the store is full and
+    nothing has used it for long.
+    """
+
+    def __init__(self, project: Project, on_event: Callable[[Event], None] = lambda _: None) -> None:
+        self._project, self._on_event = project, on_event
+        self._mutex = threading.Lock()
+        self._loaded: dict[tuple[str, str], Callable[[Image], Image]] = {}
+        """By sha256 and what it works like."""
+
+    def find_with(self, steps: Sequence[tuple[str, Mapping[str, Any]]]) -> dict[str, FindAlpha]:
+        """Return what finds with each model that steps name, by its name."""
+        found = {model["name"]: model["sha256"] for model in list_models(steps)}
+        return {name: functools.partial(self._find, name, sha256) for name, sha256 in found.items()}
+
+    def _find(self, name: str, sha256: str, picture: Image, like: str) -> Image:
+        like = like or name
+        pixels = hashlib.sha256(picture.tobytes()).hexdigest()
+        subject = {"cutout": sha256, "like": like, "mode": picture.mode, "size": picture.size, "pixels": pixels}
+        key = hashlib.sha256(json.dumps(subject, sort_keys=True).encode()).hexdigest()
+        if (stored := self._restore(key)) is not None:
+            return stored
+        with self._mutex:
+            if (stored := self._restore(key)) is not None:  # another file of this image has waited with this one
+                return stored
+            start = time.monotonic()
+            try:
+                found = self._load(name, sha256, like)(picture)
+            except Exception as error:  # whatever onnxruntime has to say of a file of somebody's own
+                what = f"the model {name} cannot cut out like {like}: {one_line(f'{type(error).__name__}: {error}')}"
+                raise GenerationError(what, "correct like; or use another model") from None
+            self._keep(key, sha256, found, round(time.monotonic() - start, 3))
+            return found
+
+    def _restore(self, key: str) -> Image | None:
+        for entry in self._project.store.entries(key):
+            if data := self._project.store.get(entry.sha256):
+                return read_image(data).upright.convert("L")
+        return None
+
+    def _keep(self, key: str, sha256: str, found: Image, seconds: float) -> None:
+        from importlib.metadata import version
+
+        data = io.BytesIO()
+        found.save(data, "PNG")
+        blob = self._project.store.put(data.getvalue())
+        self._project.store.add(
+            StoreEntry(key, blob, sha256, f"rembg {version('rembg')}", seconds, timestamp(), _AS_PNG)
+        )
+
+    def _load(self, name: str, sha256: str, like: str) -> Callable[[Image], Image]:
+        if (sha256, like) not in self._loaded:
+            project = self._project
+            model = list_cutout_models(project.settings.models)[name]
+            one = inspect_model(project.root, project.settings, model)
+            text = f"loading the model {name}; the first time, this takes up to a minute"
+            note = threading.Timer(_SLOW_S, self._on_event, [ProgressEvent(None, "note", {"text": text})])
+            note.daemon = True
+            note.start()
+            try:
+                self._loaded[sha256, like] = load_model(one.path, like)
+            finally:
+                note.cancel()
+        return self._loaded[sha256, like]
