@@ -30,7 +30,7 @@ from imagegen.state.store import StoreEntry
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-__all__ = ["Cutouts", "refuse_without_models"]
+__all__ = ["Cutouts", "check_models", "list_needed", "refuse_without_models"]
 
 _SLOW_S = 3.0
 """Seconds after which a run says that a model is being loaded."""
@@ -41,10 +41,7 @@ def refuse_without_models(
     project: Project, works: Sequence[StaleOutput], on_event: Callable[[Event], None]
 ) -> list[StaleOutput]:
     """Fail all works of each job that cuts out with a model that isn't there, and return the works of the others."""
-    needed: dict[str, dict[str, None]] = defaultdict(dict)
-    for work in works:
-        needed[work.output.job].update(dict.fromkeys(_list_needed(project, work.output)))
-    wrong = {job: found for job, names in needed.items() if (found := [*_check(project, job, names)])}
+    wrong = check_models(project, [work.output for work in works])
     for work in works:
         if problems := wrong.get(work.output.job):
             first, *others = problems
@@ -52,15 +49,26 @@ def refuse_without_models(
     return [work for work in works if work.output.job not in wrong]
 
 
-def _list_needed(project: Project, output: Output) -> Iterator[str]:
-    """Yield the names of the models that deriving the output takes, if it can't be restored."""
+def check_models(project: Project, outputs: Sequence[Output]) -> dict[str, list[Problem]]:
+    """Return by job what is missing of the models that these outputs take, unless they can be restored."""
+    needed: dict[str, dict[str, None]] = defaultdict(dict)
+    for output in outputs:
+        if (names := list_needed(output)) and not _can_be_restored(project, output):
+            needed[output.job].update(dict.fromkeys(names))
+    return {job: found for job, names in needed.items() if (found := [*_find_missing(project, job, names)])}
+
+
+def list_needed(output: Output) -> list[str]:
+    """Return the names of the models that deriving the output takes."""
     steps = output.request.extra.get(STEPS_FIELD, []) if output.is_derived else []
-    names = [model["name"] for model in list_models(steps)]
-    if names and not any(project.store.has(entry.sha256) for entry in project.store.entries(output.fingerprint)):
-        yield from names
+    return [model["name"] for model in list_models(steps)]
 
 
-def _check(project: Project, job: str, names: Collection[str]) -> Iterator[Problem]:
+def _can_be_restored(project: Project, output: Output) -> bool:
+    return any(project.store.has(entry.sha256) for entry in project.store.entries(output.fingerprint))
+
+
+def _find_missing(project: Project, job: str, names: Collection[str]) -> Iterator[Problem]:
     """Yield what is missing of these models, with the step that takes it."""
     models = list_cutout_models(project.settings.models)
     for name in names:

@@ -28,6 +28,7 @@ from imagegen.config.job_files import find_stray_files
 from imagegen.errors import ImagegenError, Problem
 from imagegen.execute.budget import check_prices
 from imagegen.execute.build_image import blocked_problem
+from imagegen.execute.cutouts import check_models, list_needed
 from imagegen.execute.prune import find_deleted_jobs
 from imagegen.execute.shared_store import Timeouts, describe_error
 from imagegen.plan.freshness import Verdict
@@ -77,6 +78,7 @@ def examine(case: Case) -> list[Diagnosis]:
         *check_machine(list_requirements()),
         *check_jobs(case),
         *check_backends(case),
+        *check_cutouts(case),
         *check_folders(case),
         *check_locks(case),
         *check_store(case),
@@ -258,6 +260,17 @@ def _diagnose(backend: Backend, requests: Sequence[Request]) -> Sequence[Diagnos
     except Exception as error:  # a plug-in can fail in any way
         found = f"the backend failed: {type(error).__name__}: {error}"
         return [Diagnosis(False, "", found, "report it to the maintainer of its package")]
+
+
+def check_cutouts(case: Case) -> Iterator[Diagnosis]:
+    """Yield rows for the models that the step `cutout` takes, if any does."""
+    names = dict.fromkeys(name for output, _ in case.verdicts for name in list_needed(output))
+    stale = [output for output, verdict in case.verdicts if verdict.state == "stale"]
+    problems = [one for found in check_models(case.project, stale).values() for one in found]
+    yield from (Diagnosis(False, "cutout", one.what, one.hint) for one in dict.fromkeys(problems))
+    if names and not problems:
+        needed = "what is to be derived with them" if stale else "nothing is to be derived"
+        yield Diagnosis(True, "cutout", f"{', '.join(names)}: {needed}")
 
 
 def check_folders(case: Case) -> Iterator[Diagnosis]:
