@@ -24,6 +24,7 @@ from imagegen.config.job import (
     SheetRules,
     Step,
 )
+from imagegen.config.presets import check_preset, list_steps, with_preset
 from imagegen.config.schema import ITEM_SCHEMA, TYPES, Sections, item_schema, job_schema
 from imagegen.config.steps import read_step
 from imagegen.errors import ImagegenError, Problem, did_you_mean
@@ -89,11 +90,19 @@ def check_job(name: str, document: Document, sections: Sections) -> Job:
         Problem(document.where(location), f"{_join_location(location)}: {what}", hint)
         for location, what, hint in _grammar(sections).job.check(values)
     ]
+    problems += _check_presets(document)
     if not {"items", "source", "extends"} & values.keys():
         problems.append(Problem(document.where(()), "no items: give 'items', or a 'source' that has them, or both"))
     if problems:
         raise ImagegenError(*problems)
     return build_job(name, document)
+
+
+def _check_presets(document: Document) -> Iterator[Problem]:
+    derive = document.values.get("derive")
+    for name, rules in derive.items() if isinstance(derive, dict) else ():
+        for key, what, hint in check_preset(rules) if isinstance(rules, dict) else ():
+            yield Problem(document.where(("derive", name, key)), f"derive.{name}.{key}: {what}", hint)
 
 
 def check_item(
@@ -209,20 +218,32 @@ def _build_encoding(rules: Mapping[str, Any], default: Encoding) -> Encoding:
 
 
 def _build_derivation(document: Document, name: str, rules: Mapping[str, Any], of_images: Encoding) -> Derivation:
+    steps = tuple(_build_steps(document, name, rules))
+    rules = with_preset("derive", rules)
     own = {key: rules[key] for key in SIZE_KEYS if key in rules}
-    steps = []
-    for index, written in enumerate(rules.get("steps", ())):
-        step, parameters = read_step(written)
-        location: Path = ("derive", name, "steps", index)
-        steps.append(Step(step, parameters, f"{_join_location(location)}.{step}", document.where(location)))
     return Derivation(
         name,
         _build_encoding(rules, of_images),
         folder=rules.get("dir"),
         file_name=rules.get("name"),
-        steps=tuple(steps),
+        steps=steps,
         **own,
     )
+
+
+def _build_steps(document: Document, name: str, rules: Mapping[str, Any]) -> Iterator[Step]:
+    location: Path
+    if "preset" in rules:
+        for written, key in list_steps(rules):
+            step, parameters = read_step(written)
+            location = ("derive", name, key)
+            shown = f"{_join_location(location)}{f': its step {step}' if key == 'preset' else ''}"
+            yield Step(step, parameters, shown, document.where(location))
+        return
+    for index, written in enumerate(rules.get("steps", ())):
+        step, parameters = read_step(written)
+        location = ("derive", name, "steps", index)
+        yield Step(step, parameters, f"{_join_location(location)}.{step}", document.where(location))
 
 
 def _build_sheet(rules: Mapping[str, Any]) -> SheetRules:

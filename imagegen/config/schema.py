@@ -10,8 +10,9 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any, Literal, NamedTuple
 
+from imagegen.config.presets import Use, list_presets
 from imagegen.config.rules import Schema, list_of, mapping, number, one_of, rules, text, whole
-from imagegen.config.steps import steps_schema
+from imagegen.config.steps import step_schemas, steps_schema
 
 __all__ = [
     "AXIS_FIELDS",
@@ -182,7 +183,15 @@ _OUTPUT: Schema = {
     ),
     "metadata": one_of(Metadata, "Whether each image file records what made it."),
 }
+
+
+def _preset(use: Use, description: str) -> Schema:
+    return rules("text", description, allowed=list_presets(use))
+
+
 _DERIVED_FILE: Schema = {
+    "preset": _preset("derive", "A preset: steps and a format. Other keys here win. doit presets shows them."),
+    **step_schemas(),
     "steps": steps_schema(),
     "width": whole("Width in pixels. If height is given too, the maximum (with crop: exact).", 1, _LONGEST_SIDE),
     "height": whole("Height in pixels. If width is given too, the maximum (with crop: exact).", 1, _LONGEST_SIDE),

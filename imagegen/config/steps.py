@@ -12,7 +12,16 @@ from typing import Any, Literal
 from imagegen.config.cutout_models import CUTOUT_MODELS
 from imagegen.config.rules import Schema, list_of, mapping, one_of, rules, text, whole
 
-__all__ = ["STEPS", "StepRules", "model_key", "read_step", "step_file", "step_model", "steps_schema"]
+__all__ = [
+    "STEPS",
+    "StepRules",
+    "model_key",
+    "read_step",
+    "step_file",
+    "step_model",
+    "step_schemas",
+    "steps_schema",
+]
 
 Mode = Literal["fit", "fill", "exact"]
 Place = Literal["over", "under"]
@@ -130,20 +139,22 @@ all files with this step would become stale."""
 def steps_schema() -> Schema:
     """Return the rules of a list of steps."""
     names = [name for name, step in STEPS.items() if not any(one.get("required") for one in step.parameters.values())]
-    keys = {name: _step_schema(step) for name, step in STEPS.items()}
-    step = {"anyof": [rules("text", allowed=names), rules("mapping", minlength=1, maxlength=1, schema=keys)]}
+    step = {"anyof": [rules("text", allowed=names), rules("mapping", minlength=1, maxlength=1, schema=step_schemas())]}
     return list_of("What is done to the image, in this order. Each entry is one step.", step)
 
 
+def step_schemas() -> Schema:
+    """Return the rules of what a step's name stands before, by name."""
+    return {name: _step_schema(step) for name, step in STEPS.items()}
+
+
 def _step_schema(step: StepRules) -> Schema:
-    whole_mapping = mapping("", step.parameters)
-    meta = {"meta": {"description": step.description}}
     short = [
         {key: value for key, value in step.parameters[name].items() if key != "required"}
         for name in dict.fromkeys((step.main, step.file))
         if name
     ]
-    return {"anyof": [*short, whole_mapping], **meta} if short else {**whole_mapping, **meta}
+    return {"anyof": [*short, mapping("", step.parameters)], "meta": {"description": step.description}}
 
 
 def read_step(written: str | Mapping[str, Any]) -> tuple[str, dict[str, Any]]:

@@ -69,8 +69,10 @@ def _check_derive(job: Job) -> Iterator[Problem]:
 def _check_steps(job: Job, rules: Derivation) -> Iterator[Problem]:
     for size in SIZE_KEYS:
         if where := job.where.get(f"derive.{rules.name}.{size}"):
-            what = f"derive.{rules.name}.{size}: has no effect beside steps"
-            yield Problem(where, what, "write it as one of the steps: - resize: {width: …, height: …}")
+            has_preset = f"derive.{rules.name}.preset" in job.where
+            what = f"derive.{rules.name}.{size}: has no effect beside {'preset' if has_preset else 'steps'}"
+            one = "write it as its step" if has_preset else "write it as one of the steps: -"
+            yield Problem(where, what, f"{one} resize: {{width: …, height: …}}")
     has_alpha = job.output.encoding.format != "jpeg"
     for step in rules.steps:
         if problem := STEPS[step.name].check(step.parameters):

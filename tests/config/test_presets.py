@@ -1,0 +1,83 @@
+"""Presets: valid as job files have them, changed by the keys beside them, and refused where they are not valid."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import yaml
+
+from imagegen.config.checking import check_job
+from imagegen.config.document import read_document
+from imagegen.config.job import Derivation
+from imagegen.config.presets import list_presets, load_preset
+from imagegen.config.schema import job_schema
+from imagegen.config.steps import STEPS
+from imagegen.errors import ImagegenError
+
+
+def derivation(**rules: Any) -> Derivation:
+    job = {"items": [{"name": "A", "prompt": "a"}], "derive": {"token": rules}}
+    (found,) = check_job("j", read_document("j.yaml", yaml.safe_dump(job, sort_keys=False).encode()), {}).derive
+    return found
+
+
+def steps(**rules: Any) -> dict[str, Any]:
+    return {step.name: dict(step.parameters) for step in derivation(**rules).steps}
+
+
+@pytest.mark.parametrize("name", list_presets("derive"))
+def test_each_preset_is_valid_alone_and_with_its_example(name: str) -> None:
+    preset = load_preset("derive", name)
+    assert set(steps(preset=name)) == set(preset.steps) - preset.optional
+    example = dict(preset.example or {})
+    assert set(steps(preset=name, **example)) == set(preset.steps) - preset.optional | (example.keys() & STEPS.keys())
+    assert preset.optional <= set(preset.steps) <= set(STEPS)
+    assert len(preset.steps) == len(set(preset.steps)), "a key beside the preset could mean either"
+    assert preset.description.endswith(".")
+
+
+def test_no_step_is_called_like_another_key_of_a_derived_file() -> None:
+    keys = job_schema({})["derive"]["valuesrules"]["schema"]
+    others = {"preset", "steps", "width", "height", "crop", "enlarge", "format", "quality", "metadata", "dir", "name"}
+    assert set(keys) == set(STEPS) | others
+    assert not set(STEPS) & others
+
+
+def test_keys_beside_a_preset_win() -> None:
+    plain = derivation(preset="token-foundry")
+    assert (plain.encoding.format, [step.name for step in plain.steps]) == ("webp", ["resize", "mask"])
+    found = derivation(
+        preset="token-foundry", frame="art/ring.png", mask="rounded", format="png", dir="x", name="{slug}"
+    )
+    assert (found.encoding.format, found.folder, found.file_name) == ("png", "x", "{slug}")
+    assert [step.name for step in found.steps] == ["resize", "mask", "frame"]
+    assert found.steps[1].parameters == {"shape": "rounded"}
+    assert found.steps[2].parameters == {"image": "art/ring.png", "place": "over"}
+    assert found.steps[0].parameters == plain.steps[0].parameters
+
+
+def test_a_step_is_located_where_the_job_gives_it() -> None:
+    resize, _, frame = derivation(preset="token-foundry", frame="art/ring.png").steps
+    assert (resize.key, resize.where) == ("derive.token.preset: its step resize", "j.yaml:6:5")
+    assert (frame.key, frame.where) == ("derive.token.frame", "j.yaml:7:5")
+
+
+@pytest.mark.parametrize(
+    ("rules", "what", "hint"),
+    [
+        ({"preset": "token-foundri"}, "preset: 'token-foundri' is not one of ", ""),
+        ({"preset": "token-foundry", "trim": 2}, "trim: the preset token-foundry has no step trim", "its steps are resize, mask, frame; to have others, write them all under steps, without a preset"),
+        ({"preset": "token-foundry", "steps": ["trim"]}, "steps: has no effect beside preset", "change a step of token-foundry by its name (resize, mask, frame), or leave preset out"),
+        ({"frame": "art/ring.png"}, "frame: is a step, and there is no preset whose step it could be", "write it under steps: - frame: …"),
+        ({"preset": "token-foundry", "mask": "sqare"}, "mask: 'sqare' is not one of circle, rounded", ""),
+        ({"preset": "token-foundry", "frmae": "x.png"}, "frmae: unknown key; did you mean 'frame'?", ""),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_beside_a_preset_is_said_where_it_is(rules: dict[str, Any], what: str, hint: str) -> None:
+    with pytest.raises(ImagegenError) as caught:
+        derivation(**rules)
+    (problem,) = caught.value.problems
+    assert problem.what.startswith(f"derive.token.{what}")
+    assert problem.hint == hint
+    assert problem.where == f"j.yaml:{5 + len(rules)}:5"
