@@ -12,7 +12,7 @@ from typing import Any, Literal, NamedTuple
 
 from imagegen.config.presets import Use, list_presets
 from imagegen.config.rules import Schema, list_of, mapping, number, one_of, rules, text, whole
-from imagegen.config.steps import step_schemas, steps_schema
+from imagegen.config.steps import Side, step_schemas, steps_schema
 
 __all__ = [
     "AXIS_FIELDS",
@@ -44,7 +44,7 @@ Case = Literal["lower", "keep"]
 Separator = Literal["-", "_"]
 """What stands between the words of such a name."""
 SeedMode = Literal["by-name", "sequence", "fixed", "random"]
-Crop = Literal["centre", "top", "bottom", "left", "right", "top-left", "top-right", "bottom-left", "bottom-right"]
+Crop = Side
 """The side of an image that a crop keeps."""
 
 

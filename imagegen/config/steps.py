@@ -5,16 +5,20 @@ A step is written as `- trim`, as `- mask: circle` with its main parameter, or a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from imagegen.config.cutout_models import CUTOUT_MODELS
-from imagegen.config.rules import Schema, list_of, mapping, one_of, rules, text, whole
+from imagegen.config.rules import Schema, list_of, mapping, number, one_of, rules, text, whole
+from imagegen.errors import did_you_mean
 
 __all__ = [
     "STEPS",
+    "Side",
     "StepRules",
+    "check_step",
+    "find_lack_of_alpha",
     "model_key",
     "read_step",
     "step_file",
@@ -26,8 +30,14 @@ __all__ = [
 Mode = Literal["fit", "fill", "exact"]
 Place = Literal["over", "under"]
 Shape = Literal["circle", "rounded"]
+Filter = Literal["smooth", "nearest"]
+Canvas = Literal["square", "power-of-two"]
+Direction = Literal["horizontal", "vertical"]
+Side = Literal["centre", "top", "bottom", "left", "right", "top-left", "top-right", "bottom-left", "bottom-right"]
 _LONGEST_SIDE = 8192
 _LONGEST_PATH = 500
+_WORDS = ("corners", "transparent")
+"""What some steps take in place of a colour."""
 
 
 def _accept(_: Mapping[str, Any]) -> str:
@@ -46,12 +56,25 @@ class StepRules:
     model: str = ""  # the parameter that is the name of a model file
     check: Callable[[Mapping[str, Any]], str] = _accept  # says what is wrong with the parameters; empty: nothing
     needs_alpha: bool = False  # an image that can't be transparent is refused
-    gives_alpha: bool = False
+    gives_alpha: bool = False  # what comes out of it may be transparent, whatever goes in
 
 
-def _file(description: str, **others: Any) -> Schema:
-    meta = {"expected": "path of a file, such as art/ring.png"}
+def _file(description: str, example: str, **others: Any) -> Schema:
+    meta = {"expected": f"path of a file, such as {example}"}
     return text(description, _LONGEST_PATH, regex=r".*\.[A-Za-z0-9]+", meta=meta, **others)
+
+
+def _colour(description: str, word: str = "") -> Schema:
+    expected = f"colour: write it as '#2f4f4f', by its name in CSS{f', or {word}' if word else ''}"
+    pattern = "#([0-9A-Fa-f]{3,4}|[0-9A-Fa-f]{6}|[0-9A-Fa-f]{8})|[A-Za-z]+"
+    return text(description, 40, regex=pattern, meta={"expected": expected})
+
+
+_FILTER = one_of(Filter, "smooth, or nearest, which keeps the hard edges of pixel art. By default, smooth.")
+
+
+def _check_background(parameters: Mapping[str, Any]) -> str:
+    return "a background can't be transparent" if parameters["colour"] == "transparent" else ""
 
 
 def _check_mask(parameters: Mapping[str, Any]) -> str:
@@ -63,8 +86,26 @@ def _check_mask(parameters: Mapping[str, Any]) -> str:
 def _check_resize(parameters: Mapping[str, Any]) -> str:
     if "width" not in parameters and "height" not in parameters:
         return "needs a width or a height"
-    is_whole = "width" in parameters and "height" in parameters
-    return "" if is_whole or parameters["mode"] == "fit" else f"mode {parameters['mode']} needs a width and a height"
+    mode = parameters["mode"]
+    if mode != "fit" and not ("width" in parameters and "height" in parameters):
+        return f"mode {mode} needs a width and a height"
+    return "keep is for the mode fill" if "keep" in parameters and mode != "fill" else ""
+
+
+def _check_pad(parameters: Mapping[str, Any]) -> str:
+    ways = ["to" in parameters, "margin" in parameters, bool({"width", "height"} & parameters.keys())]
+    if sum(ways) != 1:
+        return "needs one of these: to; margin; or width and height"
+    return "position has no effect beside margin" if "margin" in parameters and "position" in parameters else ""
+
+
+def _check_quantise(parameters: Mapping[str, Any]) -> str:
+    is_one = ("colours" in parameters) != ("palette" in parameters)
+    return "" if is_one else "needs a number of colours or a palette, and not both"
+
+
+def _check_shadow(parameters: Mapping[str, Any]) -> str:
+    return "the opacity 0 shows nothing: leave the step out" if parameters["opacity"] == 0 else ""
 
 
 STEPS: Mapping[str, StepRules] = {
@@ -74,6 +115,25 @@ STEPS: Mapping[str, StepRules] = {
         {"padding": 0},
         main="padding",
         needs_alpha=True,
+    ),
+    "background": StepRules(
+        "Makes a background of one colour transparent.",
+        {
+            "colour": _colour(
+                "The background's colour. By default, corners: that of the picture's corners.", "corners"
+            ),
+            "tolerance": whole("How far red, green and blue may each be from that colour. By default, 32.", 0, 255),
+            "feather": whole("Pixels over which edges fade. With 0, they are hard. By default, 1.", 0, 64),
+            "everywhere": rules(
+                "boolean",
+                "Whether the colour goes everywhere, as for a chroma key, or only where it is connected with the "
+                "picture's edges. By default, only there.",
+            ),
+        },
+        {"colour": "corners", "tolerance": 32, "feather": 1, "everywhere": False},
+        main="colour",
+        check=_check_background,
+        gives_alpha=True,
     ),
     "cutout": StepRules(
         "Cuts the subject out: a model finds it, and everything else becomes transparent. Needs the extra cutout.",
@@ -98,7 +158,10 @@ STEPS: Mapping[str, StepRules] = {
         "Makes everything outside a shape transparent.",
         {
             "shape": one_of(Shape, "circle: as large as fits in the middle; rounded: the picture with round corners."),
-            "image": _file("An image file instead of a shape: its transparency, or else its brightness, is the mask."),
+            "image": _file(
+                "An image file instead of a shape: its transparency, or else its brightness, is the mask.",
+                "art/mask.png",
+            ),
             "radius": whole("Of round corners, in pixels. By default, an eighth of the shorter side.", 1, 4096),
         },
         {},
@@ -110,7 +173,7 @@ STEPS: Mapping[str, StepRules] = {
     "frame": StepRules(
         "Puts an image file, resized to the picture's size, over or under the picture.",
         {
-            "image": _file("The image file. Its path starts in the project's folder.", required=True),
+            "image": _file("The image file. Its path starts in the project's folder.", "art/ring.png", required=True),
             "place": one_of(Place, "Whether it goes over the picture or under it. By default, over."),
         },
         {"place": "over"},
@@ -127,9 +190,90 @@ STEPS: Mapping[str, StepRules] = {
                 "With both sides: fit keeps the whole picture within them, fill cuts off what is outside, exact "
                 "distorts it. By default, fit.",
             ),
+            "keep": one_of(Side, "The side that the mode fill keeps. By default, centre."),
+            "enlarge": rules("boolean", "Whether a smaller picture is enlarged. By default, that is an error."),
+            "filter": _FILTER,
         },
-        {"mode": "fit"},
+        {"mode": "fit", "enlarge": False, "filter": "smooth"},
         check=_check_resize,
+    ),
+    "pad": StepRules(
+        "Adds room around the picture.",
+        {
+            "to": one_of(Canvas, "square, or power-of-two: each side becomes the next of 1, 2, 4, 8, …"),
+            "width": whole("Width in pixels.", 1, _LONGEST_SIDE),
+            "height": whole("Height in pixels.", 1, _LONGEST_SIDE),
+            "margin": whole("Pixels to add on each side.", 1, 4096),
+            "position": one_of(Side, "Where in it the picture goes. By default, centre."),
+            "colour": _colour("The colour of the room. By default, transparent.", "transparent"),
+        },
+        {"colour": "transparent"},
+        main="to",
+        check=_check_pad,
+        gives_alpha=True,
+    ),
+    "quantise": StepRules(
+        "Reduces the picture to a few colours. Its transparency stays as it is.",
+        {
+            "colours": whole("How many colours; they are chosen from the picture.", 2, 256),
+            "palette": _file(
+                "A file with the colours: .gpl of GIMP, .hex of Lospec, .pal of JASC, or an image.", "art/palette.gpl"
+            ),
+            "dither": rules("boolean", "Whether dots of two colours stand for those between them. By default, false."),
+        },
+        {"dither": False},
+        main="colours",
+        file="palette",
+        check=_check_quantise,
+    ),
+    "outline": StepRules(
+        "Draws a line around what isn't transparent. The picture grows by the line's width on each side.",
+        {
+            "width": whole("Width of the line in pixels. By default, 2.", 1, 128),
+            "colour": _colour("The line's colour. By default, black."),
+            "smooth": rules(
+                "boolean", "Whether its edges are smooth. With false, they are hard, as in pixel art. By default, true."
+            ),
+        },
+        {"width": 2, "colour": "black", "smooth": True},
+        main="width",
+        needs_alpha=True,
+    ),
+    "shadow": StepRules(
+        "Puts a shadow under what isn't transparent. The picture grows so that the shadow isn't cut off.",
+        {
+            "x": whole("Pixels by which the shadow is moved to the right. By default, 4.", -1024, 1024),
+            "y": whole("Pixels by which the shadow is moved down. By default, 4.", -1024, 1024),
+            "blur": whole("Pixels over which its edges fade. By default, 8.", 0, 512),
+            "colour": _colour("The shadow's colour. By default, black."),
+            "opacity": number("From 0, not visible, to 1. By default, 0.5.", 0, 1),
+        },
+        {"x": 4, "y": 4, "blur": 8, "colour": "black", "opacity": 0.5},
+        check=_check_shadow,
+        needs_alpha=True,
+    ),
+    "tile": StepRules(
+        "Makes a texture seamless: opposite edges are blended, and the picture gets smaller by the overlap.",
+        {
+            "overlap": whole(
+                "Pixels over which opposite edges are blended. By default, an eighth of the shorter side.", 1, 4096
+            )
+        },
+        {},
+        main="overlap",
+    ),
+    "flip": StepRules(
+        "Mirrors the picture.",
+        {"direction": one_of(Direction, "horizontal swaps left and right, vertical top and bottom.", required=True)},
+        {},
+        main="direction",
+    ),
+    "rotate": StepRules(
+        "Turns the picture clockwise. Quarter turns are exact; for any other angle, it grows.",
+        {"angle": number("Degrees.", -360, 360, required=True), "filter": _FILTER},
+        {"filter": "smooth"},
+        main="angle",
+        gives_alpha=True,
     ),
 }
 """By name. A parameter that a later release adds must do nothing while it is not given, and have no default here: else
@@ -158,13 +302,25 @@ def _step_schema(step: StepRules) -> Schema:
 
 
 def read_step(written: str | Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
-    """Return a valid step's name, and its parameters with our defaults."""
+    """Return a valid step's name, and its parameters with our defaults. `rotate: 45` and `rotate: 45.0` are one."""
     name, value = (written, {}) if isinstance(written, str) else next(iter(written.items()))
     step = STEPS[name]
-    if isinstance(value, Mapping):
-        return name, {**step.defaults, **value}
-    is_file = step.file and isinstance(value, str) and value not in step.parameters[step.main].get("allowed", ())
-    return name, {**step.defaults, step.file if is_file else step.main: value}
+    if not isinstance(value, Mapping):
+        is_file = step.file and isinstance(value, str) and value not in step.parameters[step.main].get("allowed", ())
+        value = {step.file if is_file else step.main: value}
+    numbers = {key: float(one) for key, one in value.items() if step.parameters[key].get("type") == "number"}
+    return name, {**step.defaults, **value, **numbers}
+
+
+def check_step(name: str, parameters: Mapping[str, Any]) -> str:
+    """Return what is wrong with the parameters of a step, each of which is valid by itself; empty if nothing is."""
+    colour = parameters.get("colour", "black")
+    if colour[0] != "#" and colour not in _WORDS:
+        from PIL.ImageColor import colormap
+
+        if colour.lower() not in colormap:
+            return f"'{colour}' is not a colour{did_you_mean(colour.lower(), colormap)}"
+    return STEPS[name].check(parameters)
 
 
 def step_file(name: str, parameters: Mapping[str, Any]) -> str:
@@ -182,3 +338,13 @@ def step_model(name: str, parameters: Mapping[str, Any]) -> str:
 def model_key(name: str) -> str:
     """Return what a model of this name is called among the files that steps name: no path is like it."""
     return f"model {name}:"
+
+
+def find_lack_of_alpha(steps: Sequence[tuple[str, Mapping[str, Any]]]) -> int | None:
+    """Return which step is not possible with an image that can't be transparent; None if all are."""
+    for index, (name, parameters) in enumerate(steps):
+        if STEPS[name].needs_alpha or (name == "frame" and parameters["place"] == "under"):
+            return index
+        if STEPS[name].gives_alpha:
+            return None
+    return None

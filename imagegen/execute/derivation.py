@@ -7,9 +7,10 @@ from typing import Any
 
 from imagegen.backends.base import GenerationError
 from imagegen.execute.cutouts import Cutouts
-from imagegen.images.derive import Shape, picture
+from imagegen.images.derive import picture
 from imagegen.images.formats import BadImage
 from imagegen.images.image_file import read_image
+from imagegen.images.reshape import Shape
 from imagegen.images.sheet import Grid, index, sheet
 from imagegen.images.steps import list_files
 from imagegen.plan.origins import PICTURE
@@ -41,7 +42,7 @@ def derive(project: Project, output: Output, cutouts: Cutouts) -> bytes:
         broken = [origin.path for origin in output.origins if one or not _can_be_read(contents[origin.key])]
         of = f" from {', '.join(broken)}" if broken else ""
         hint = "ask for less, or enlarge: true in the job" if "too small" in error.what else "fix or delete that file"
-        raise GenerationError(f"cannot be derived{of}: {error.what}", hint) from None
+        raise GenerationError(f"cannot be derived{of}: {error.what}", error.hint or hint) from None
 
 
 def _step_file(project: Project, sha256: str) -> bytes:

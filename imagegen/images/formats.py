@@ -58,12 +58,13 @@ class BadImage(Exception):  # noqa: N818 - it names what is there, as `Cancelled
 
     Args:
         what: one sentence without a full stop.
+        hint: what to do about it, if that is known.
 
     """
 
-    def __init__(self, what: str) -> None:
+    def __init__(self, what: str, hint: str = "") -> None:
         super().__init__(what)
-        self.what = what
+        self.what, self.hint = what, hint
 
 
 def format_of(data: bytes) -> Format:

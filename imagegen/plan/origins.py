@@ -15,7 +15,7 @@ from imagegen.config.job import (
     Derivation,
     Job,
 )
-from imagegen.config.steps import STEPS, model_key, step_file, step_model
+from imagegen.config.steps import check_step, find_lack_of_alpha, model_key, step_file, step_model
 from imagegen.errors import Problem, did_you_mean
 from imagegen.plan.output import STEPS_FIELD, Origin, Output, plan_derived_output
 from imagegen.plan.sheets import check_sheet, plan_sheet
@@ -73,14 +73,14 @@ def _check_steps(job: Job, rules: Derivation) -> Iterator[Problem]:
             what = f"derive.{rules.name}.{size}: has no effect beside {'preset' if has_preset else 'steps'}"
             one = "write it as its step" if has_preset else "write it as one of the steps: -"
             yield Problem(where, what, f"{one} resize: {{width: …, height: …}}")
-    has_alpha = job.output.encoding.format != "jpeg"
     for step in rules.steps:
-        if problem := STEPS[step.name].check(step.parameters):
+        if problem := check_step(step.name, step.parameters):
             yield Problem(step.where, f"{step.key}: {problem}")
-        if STEPS[step.name].needs_alpha and not has_alpha:
-            what = f"{step.key}: the images are JPEG files, which have no transparency"
-            yield Problem(step.where, what, "put background or mask before it, or use output: {format: png}")
-        has_alpha = has_alpha or STEPS[step.name].gives_alpha
+    lack = find_lack_of_alpha([(step.name, step.parameters) for step in rules.steps])
+    if lack is not None and job.output.encoding.format == "jpeg":
+        step = rules.steps[lack]
+        what = f"{step.key}: the images are JPEG files, which have no transparency"
+        yield Problem(step.where, what, "put background, cutout or mask before it, or use output: {format: png}")
 
 
 def _write_recipe(rules: Derivation, step_files: Mapping[str, str]) -> Mapping[str, Any]:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from imagegen.backends.base import Backend, Context, Resolved
 from imagegen.config.checking import build_job, check_item, check_job, is_valid_item
-from imagegen.config.document import Document, read_document
+from imagegen.config.document import MAX_BYTES, Document, read_document
 from imagegen.config.job import Item, Job
 from imagegen.config.job_files import (
     JOB_NAME,
@@ -363,18 +363,21 @@ class Planner:
         problems: list[Problem] = []
         for step in (step for rules in job.derive for step in rules.steps):
             parameter = step_file(step.name, step.parameters)
-            if not parameter or (path := step.parameters[parameter]) in found:
+            if not parameter:
                 continue
             from imagegen.images.steps import check_file
 
+            path = step.parameters[parameter]
             self.section_files[job.file].add(path)
             try:
                 data = self._inputs.read_for_section(path)
-                check_file(data)
+                if len(data) > MAX_BYTES:  # only so much was read
+                    raise BadImage(f"is larger than {MAX_BYTES // 1024**2} MiB", "make it smaller")
+                check_file(step.name, step.parameters, data)
             except ImagegenError as error:
                 problems += [Problem(step.where, f"{step.key}: {path}: {p.what}", p.hint) for p in error.problems]
             except BadImage as error:
-                problems.append(Problem(step.where, f"{step.key}: {path}: {error.what}"))
+                problems.append(Problem(step.where, f"{step.key}: {path}: {error.what}", error.hint))
             else:
                 found[path] = hashlib.sha256(data).hexdigest()
                 self._project.files[found[path]] = self._root / path

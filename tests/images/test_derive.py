@@ -9,10 +9,11 @@ from PIL import Image, ImageChops, ImageOps
 
 from imagegen.config.job import Encoding
 from imagegen.config.schema import Format
-from imagegen.images.derive import Shape, picture
+from imagegen.images.derive import picture
 from imagegen.images.formats import BadImage
 from imagegen.images.image_file import ImageFile, read_image, verify
 from imagegen.images.provenance import Provenance, inherit_provenance
+from imagegen.images.reshape import Shape
 from imagegen.images.sheet import Grid, sheet
 
 from .pictures import embed, read

@@ -10,11 +10,15 @@ from typing import TYPE_CHECKING, Any
 
 from imagegen.config.steps import step_file, step_model
 from imagegen.images.formats import BadImage
-from imagegen.images.image_file import verify
-from imagegen.images.steps.arrange import resize
+from imagegen.images.steps.arrange import flip, resize, rotate
+from imagegen.images.steps.background import background
+from imagegen.images.steps.canvas import pad, trim
 from imagegen.images.steps.cutout import FindAlpha, cutout
-from imagegen.images.steps.frame import frame
-from imagegen.images.steps.transparency import mask, trim
+from imagegen.images.steps.effects import outline, shadow
+from imagegen.images.steps.overlay import check_frame, check_mask, frame, mask
+from imagegen.images.steps.palette import read_palette
+from imagegen.images.steps.quantise import quantise
+from imagegen.images.steps.tile import tile
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -23,10 +27,18 @@ __all__ = ["STEP_FUNCTIONS", "apply_steps", "check_file", "list_files", "list_mo
 
 STEP_FUNCTIONS: Mapping[str, Callable[..., Image]] = {
     "trim": trim,
+    "background": background,
     "cutout": cutout,
     "mask": mask,
     "frame": frame,
     "resize": resize,
+    "pad": pad,
+    "quantise": quantise,
+    "outline": outline,
+    "shadow": shadow,
+    "tile": tile,
+    "flip": flip,
+    "rotate": rotate,
 }
 """By the name of the step. Their parameters are those of `config.steps.STEPS`; that of a file is what it holds, and
 that of a model what finds with it."""
@@ -38,7 +50,7 @@ _NO_MODELS: Mapping[str, FindAlpha] = {}
 def apply_steps(
     picture: Image, steps: _Steps, files: Mapping[str, bytes], models: Mapping[str, FindAlpha] = _NO_MODELS
 ) -> Image:
-    """Return the picture after these steps.
+    """Return the picture after these steps, with its ICC profile.
 
     Args:
         picture: L, RGB or RGBA.
@@ -49,6 +61,9 @@ def apply_steps(
     Raises:
         BadImage: a step is not possible with this picture.
     """
+    if not steps:
+        return picture
+    info = picture.info
     for number, (name, parameters) in enumerate(steps, 1):
         file = step_file(name, parameters)
         loaded: dict[str, Any] = {file: files[parameters[file]]} if file else {}
@@ -57,13 +72,21 @@ def apply_steps(
         try:
             picture = STEP_FUNCTIONS[name](picture, **{**parameters, **loaded})
         except BadImage as error:
-            raise BadImage(f"step {number}, {name}: {error.what}") from None
+            raise BadImage(f"step {number}, {name}: {error.what}", error.hint) from None
+    if picture.info != info:
+        picture = picture.copy()  # it may be the origin's own
+        picture.info = info
     return picture
 
 
-def check_file(data: bytes) -> None:
-    """Check that this can be the file of a step. Raises BadImage."""
-    verify(data, may_be_followed=True)
+def check_file(name: str, parameters: Mapping[str, Any], data: bytes) -> None:
+    """Check that this can be the file of a step with these parameters. Raises BadImage."""
+    if name == "mask":
+        check_mask(data)
+    elif name == "frame":
+        check_frame(data, parameters["place"])
+    else:
+        read_palette(data)
 
 
 def list_files(steps: _Steps) -> Iterator[str]:
