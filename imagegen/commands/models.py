@@ -33,8 +33,14 @@ _NONE = (
 def models(build: Build) -> None:
     """Print a line for each model."""
     from imagegen.backends.models import inspect_model
+    from imagegen.config.cutout_models import CUTOUT_MODELS
 
     listed = [inspect_model(build.root, build.settings, model) for model in build.settings.models]
+    names = {model.key for model in build.settings.models}
+    known = [
+        inspect_model(build.root, build.settings, model) for name, model in CUTOUT_MODELS.items() if name not in names
+    ]
+    listed += [one for one in known if one.state != "missing"]
     print("\n".join(_model_lines(build.root, listed)))
 
 

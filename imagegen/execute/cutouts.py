@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from imagegen.backends.base import GenerationError
 from imagegen.backends.models import display_path, inspect_model
 from imagegen.backends.text import one_line, size_text
-from imagegen.config.cutout_models import list_cutout_models
+from imagegen.config.cutout_models import describe_licence, list_cutout_models
 from imagegen.config.job import Encoding
 from imagegen.errors import Problem
 from imagegen.execute.decisions import timestamp
@@ -61,7 +61,7 @@ def check_models(project: Project, outputs: Sequence[Output]) -> dict[str, list[
 def list_needed(output: Output) -> list[str]:
     """Return the names of the models that deriving the output takes."""
     steps = output.request.extra.get(STEPS_FIELD, []) if output.is_derived else []
-    return [model["name"] for model in list_models(steps)]
+    return [name for name, _ in list_models(steps)]
 
 
 def _can_be_restored(project: Project, output: Output) -> bool:
@@ -81,7 +81,8 @@ def _find_missing(project: Project, job: str, names: Collection[str]) -> Iterato
             what = f"{place}: {display_path(project.root, one.path)} is not the model {name}"
             yield Problem("", what, f"move it away, then doit models:pull {name}")
         elif one.state != "there":
-            hint = f"doit models:pull {name}  ({size_text(one.model.size)}, licence: {one.model.page or 'unknown'})"
+            licence = describe_licence(one.model)
+            hint = f"doit models:pull {name}  ({size_text(one.model.size)}, licence: {licence})"
             yield Problem("", f"{place}: the model {name} is not here", hint)
 
 
@@ -100,8 +101,7 @@ class Cutouts:
 
     def find_with(self, steps: Sequence[tuple[str, Mapping[str, Any]]]) -> dict[str, FindAlpha]:
         """Return what finds with each model that steps name, by its name."""
-        found = {model["name"]: model["sha256"] for model in list_models(steps)}
-        return {name: functools.partial(self._find, name, sha256) for name, sha256 in found.items()}
+        return {name: functools.partial(self._find, name, sha256) for name, sha256 in list_models(steps)}
 
     def _find(self, name: str, sha256: str, picture: Image, like: str) -> Image:
         like = like or name
@@ -114,11 +114,11 @@ class Cutouts:
             if (stored := self._restore(key)) is not None:  # another file of this image has waited with this one
                 return stored
             start = time.monotonic()
+            find = self._load(name, sha256, like)
             try:
-                found = self._load(name, sha256, like)(picture)
-            except Exception as error:  # whatever onnxruntime has to say of a file of somebody's own
-                what = f"the model {name} cannot cut out like {like}: {one_line(f'{type(error).__name__}: {error}')}"
-                raise GenerationError(what, "correct like; or use another model") from None
+                found = find(picture)
+            except Exception as error:  # whatever onnxruntime says of a model that takes another input
+                raise _failure(f"the model {name} does not work like {like}", error, "correct like") from None
             self._keep(key, sha256, found, round(time.monotonic() - start, 3))
             return found
 
@@ -149,6 +149,15 @@ class Cutouts:
             note.start()
             try:
                 self._loaded[sha256, like] = load_model(one.path, like)
+            except ImportError as error:
+                raise _failure("rembg cannot be loaded", error, f"install it again: {INSTALL}") from None
+            except Exception as error:  # whatever onnxruntime says of a file
+                what = f"{display_path(project.root, one.path)} cannot be loaded"
+                raise _failure(what, error, "use another model") from None
             finally:
                 note.cancel()
         return self._loaded[sha256, like]
+
+
+def _failure(what: str, error: Exception, hint: str) -> GenerationError:
+    return GenerationError(f"{what}: {one_line(f'{type(error).__name__}: {error}')}", hint)

@@ -37,7 +37,7 @@ def picture(
         file: of the image.
         shape: that the picture gets first.
         encoding: of the file that is returned.
-        steps: names and parameters; that of a file is its sha256, that of a model has its name and sha256.
+        steps: names and parameters; that of a file is its sha256, beside that of a model is one.
         step_files: the files that steps name, by their sha256.
         models: what finds with each model that steps name, by its name.
 

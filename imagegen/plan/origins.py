@@ -94,8 +94,7 @@ def _write_recipe(rules: Derivation, step_files: Mapping[str, str]) -> Mapping[s
         file = step_file(step.name, step.parameters)
         found: dict[str, Any] = {file: step_files[step.parameters[file]]} if file else {}
         if model := step_model(step.name, step.parameters):
-            name = step.parameters[model]
-            found[model] = {"name": name, "sha256": step_files[model_key(name)]}
+            found["sha256"] = step_files[model_key(step.parameters[model])]
         steps.append([step.name, {**step.parameters, **found}])
     return recipe | ({STEPS_FIELD: steps} if steps else {})
 

@@ -269,8 +269,8 @@ def check_cutouts(case: Case) -> Iterator[Diagnosis]:
     problems = [one for found in check_models(case.project, stale).values() for one in found]
     yield from (Diagnosis(False, "cutout", one.what, one.hint) for one in dict.fromkeys(problems))
     if names and not problems:
-        needed = "what is to be derived with them" if stale else "nothing is to be derived"
-        yield Diagnosis(True, "cutout", f"{', '.join(names)}: {needed}")
+        is_needed = any(map(list_needed, stale))
+        yield Diagnosis(True, "cutout", f"{', '.join(names)}{'' if is_needed else ': not needed, as all is cut out'}")
 
 
 def check_folders(case: Case) -> Iterator[Diagnosis]:

@@ -69,9 +69,9 @@ def test_a_model_is_loaded_once_and_looks_at_each_image_once(studio: ProjectFold
     with Image.open(studio.image("yrr-token")) as token, Image.open(studio.image("yrr-thumb")) as thumb:
         assert (token.mode, token.size, thumb.size) == ("RGBA", (48, 32), (64, 64))
         assert (token.getchannel("A").getpixel((24, 16)), token.getchannel("A").getpixel((0, 0))) == (255, 0)
-    recipe = {"name": "own", "sha256": hashlib.sha256(DATA).hexdigest()}
+    recipe = {"model": "own", "sha256": hashlib.sha256(DATA).hexdigest(), "like": "isnet-anime"}
     (line,) = (line for line in studio.lines() if line["output"] == "yrr:token")
-    assert line["request"]["derive_steps"][0] == ["cutout", {"model": recipe, "like": "isnet-anime"}]
+    assert line["request"]["derive_steps"][0] == ["cutout", recipe]
     assert "9 fresh, nothing to do" in studio.doit().closing
 
     steps = [{"cutout": {"model": "own", "like": "isnet-anime"}}, {"resize": {"width": 8}}]
@@ -86,7 +86,7 @@ def test_another_model_makes_it_stale_and_says_which(studio: ProjectFolder, serv
     studio.build_job(derive=derive())
     list_model(studio, server, "0" * 64)
     out = studio.doit("why", "portraits:yrr:token").out
-    assert "steps.cutout (1).model.sha256" in out
+    assert "steps.cutout (1).sha256" in out
     run = studio.doit()
     assert "tools/models/cutout/own.onnx is not the model own" in run.out
     assert len(studio.files()) == 9

@@ -54,7 +54,7 @@ def apply_steps(
 
     Args:
         picture: L, RGB or RGBA.
-        steps: names and parameters, in order; that of a file is its sha256, that of a model has its name and sha256.
+        steps: names and parameters, in order; that of a file is its sha256, beside that of a model is one.
         files: the files, by their sha256.
         models: what finds with each model, by its name.
 
@@ -68,7 +68,8 @@ def apply_steps(
         file = step_file(name, parameters)
         loaded: dict[str, Any] = {file: files[parameters[file]]} if file else {}
         if model := step_model(name, parameters):
-            loaded[model] = models[parameters[model]["name"]]
+            parameters = {key: value for key, value in parameters.items() if key != "sha256"}
+            loaded[model] = models[parameters[model]]
         try:
             picture = STEP_FUNCTIONS[name](picture, **{**parameters, **loaded})
         except BadImage as error:
@@ -96,8 +97,8 @@ def list_files(steps: _Steps) -> Iterator[str]:
             yield parameters[file]
 
 
-def list_models(steps: _Steps) -> Iterator[Mapping[str, str]]:
+def list_models(steps: _Steps) -> Iterator[tuple[str, str]]:
     """Yield the name and the sha256 of each model that steps name."""
     for name, parameters in steps:
         if model := step_model(name, parameters):
-            yield parameters[model]
+            yield parameters[model], parameters["sha256"]
