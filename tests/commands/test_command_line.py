@@ -43,7 +43,7 @@ def test_an_option_has_its_value_whatever_is_in_it(line: list[str], options: dic
         (["image", "--width", "١٢"], "expected a whole number"),
         (["image", "--cfg=high"], "--cfg=high: expected a number"),
         (["image", "--cfg=nan"], "--cfg=nan: expected a number"),
-        (["image", "--format=jpg"], "expected one of png, webp, jpeg; did you mean 'jpeg'?"),
+        (["image", "--format=jpg"], "expected one of png, webp, jpeg, avif; did you mean 'jpeg'?"),
         (["image", "--", "a=b"], "did you mean --prompt=a=b?"),
         (["comfyui:setup", "--torch=CUDA"], "did you mean 'cuda'?"),
         (["why", "icons", "--jsn"], "doit why: unknown option --jsn; did you mean --json?"),

@@ -1,0 +1,75 @@
+"""`doit disclosure`: state which images were generated, by which models, and which were touched by hand."""
+
+from __future__ import annotations
+
+from imagegen.commands.build import Build
+from imagegen.commands.command import command, option
+from imagegen.errors import ImagegenError, Problem, not_written
+
+__all__ = ["disclosure"]
+
+_FORMATS = ("markdown", "json", "csv")
+
+
+@command(
+    "disclosure",
+    "State which images were generated, by which models under which licences, and which were touched by hand: "
+    "facts from the lock files, for a store's survey or a law's questions.",
+    {
+        "doit disclosure": "prints it as Markdown, with texts for Steam and the EU's AI Act",
+        "doit disclosure portraits --out=AI.md": "of one job, into a file",
+        "doit disclosure --format=csv --out=ai.csv": "a row for each image",
+    },
+    [
+        option("format", str, "markdown", "what is written", choices=_FORMATS),
+        option("out", str, "", "the file to write, relative to the project [default: print it]"),
+    ],
+    words="[JOB...]",
+    needs_jobs=False,
+)
+def disclosure(build: Build, words: list[str], *, format: str, out: str) -> None:  # noqa: A002 - as its option is called
+    """Print or write it."""
+    from imagegen.execute.disclosure import disclose, find_licence, read_records
+    from imagegen.report.disclosure import to_csv, to_json
+    from imagegen.report.disclosure_page import to_markdown
+
+    project = build.project
+
+    def is_generator(name: str) -> bool:
+        try:
+            return project.backends[name].is_generator
+        except ImagegenError:  # it is not installed any more: then it counts as one
+            return True
+
+    records, jobs = read_records(project, words)
+    write = {"markdown": to_markdown, "json": to_json, "csv": to_csv}[format]
+    text = write(disclose(records, find_licence(build.settings.models), is_generator, jobs))
+    if not out:
+        print(text, end="", flush=True)
+        return
+    print(f"{out}: {_write(build, out, text, format)}")
+
+
+def _write(build: Build, out: str, text: str, kind: str) -> str:
+    """Write the file, and return what became of it. Raises ImagegenError if it must not be written."""
+    from imagegen.config.job_files import JOB_SUFFIXES
+    from imagegen.state.atomic import replace_file
+
+    path = build.root / out
+    if path.suffix in JOB_SUFFIXES and path.parent.resolve() == (build.root / "jobs").resolve():
+        raise ImagegenError(Problem(out, "would be read as a job", "choose another path"))
+    data = text.encode("utf-8-sig" if kind == "csv" else "utf-8")  # without the mark, Excel takes it for another code
+    try:
+        there = path.read_bytes() if path.exists() else b""
+        if there == data:
+            return "up to date"
+        if there and not there.startswith(data[:_OURS]):
+            raise ImagegenError(Problem(out, "was not written by doit disclosure", "move it, or choose another --out"))
+        replace_file(path, data, build.project.temporary)
+    except OSError as error:
+        raise ImagegenError(not_written(error, path=out)) from None
+    return "written"
+
+
+_OURS = 24
+"""Bytes that each format begins with, whatever is in it."""

@@ -1,0 +1,67 @@
+"""`doit disclosure`, by the real doit."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+
+from tests.project_folder import ProjectFolder, picture
+
+
+def test_a_project_without_images_says_that_nothing_was_generated(project: ProjectFolder) -> None:
+    project.job()
+    run = project.doit("disclosure")
+    assert (run.code, run.out.splitlines()[-1]) == (0, "Nothing has been generated yet: no image is recorded.")
+    assert not (project.root / ".imagegen/store").exists()
+
+
+def test_it_states_what_was_made_and_what_was_touched(project: ProjectFolder) -> None:
+    project.script(digest="abcd")
+    project.job(derive={"thumb": {"width": 16}}, scripted={"model": "m2", "script": "script.json"})
+    assert project.doit().code == 0
+    project.doit("image", "--prompt", "a raven", "--backend", "placeholder", "--width", "32", "--height", "32")
+    project.image("yrr").write_bytes(picture("blue"))
+    (project.root / "jobs/portraits.yaml").unlink()  # what was made stays recorded
+    run = project.doit("disclosure", "--format", "json")
+    found = json.loads(run.out)
+    assert run.code == 0
+    assert found["jobs"] == ["image", "portraits"]
+    assert {key: count for key, count in found["summary"].items() if count} == {
+        "images": 7, "generated": 3, "derived_from_generated": 3, "without_ai": 1, "by_ai": 6, "by_hand": 1,
+        "marked": 5, "mark_unknown": 1, "licence_unknown": 3,
+    }  # fmt: skip
+    (model,) = found["models"]
+    assert (model["model"], model["digest"], model["licence"], model["images"]) == ("m2", "abcd", None, 3)
+    assert "`assets/portraits/yrr.png`: generated, then changed or replaced\n" in project.doit("disclosure").out
+    assert "Nothing" not in project.doit("disclosure", "portraits").out
+
+
+def test_it_is_written_into_a_file_and_into_no_other(project: ProjectFolder) -> None:
+    project.build_job()
+    words = ("disclosure", "--format=csv", "--out=ai.csv")
+    assert project.doit(*words).out == "ai.csv: written\n"
+    assert project.doit(*words).out == "ai.csv: up to date\n"
+    text = (project.root / "ai.csv").read_bytes()
+    assert text.startswith(b"\xef\xbb\xbfimage,path,")
+    assert len(list(csv.reader(io.StringIO(text.decode("utf-8-sig"))))) == 4
+    project.write("notes.md", "# mine\n")
+    run = project.doit("disclosure", "--out=notes.md")
+    assert run.code != 0
+    assert "notes.md: was not written by doit disclosure" in run.out
+    assert (project.root / "notes.md").read_text() == "# mine\n"
+    run = project.doit("disclosure", "--format=json", "--out=jobs/ai.json")
+    assert "jobs/ai.json: would be read as a job" in run.out
+
+
+def test_what_it_cannot_say_is_an_error_with_its_place(project: ProjectFolder) -> None:
+    project.build_job()
+    run = project.doit("disclosure", "portrait")
+    assert (run.code != 0, "'portrait' is not a job; did you mean 'portraits'?" in run.out) == (True, True)
+    lock = project.root / "jobs/portraits.lock"
+    lock.write_text("{}\n" + lock.read_text())
+    run = project.doit("disclosure", "--out=AI.md")
+    assert run.code != 0
+    assert "jobs/portraits.lock:1" in run.out
+    assert "Traceback" not in run.out + run.err
+    assert not (project.root / "AI.md").exists()
