@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import struct
 from pathlib import Path
 
@@ -36,6 +37,15 @@ def test_a_step_hands_on_what_the_model_works_like() -> None:
     steps: list[tuple[str, dict[str, object]]] = [("cutout", parameters), ("trim", {"padding": 0})]
     found = apply_steps(Image.new("RGB", (64, 48)), steps, {}, {"own": find})
     assert (found.mode, found.size, asked) == ("RGBA", (48, 32), [((64, 48), "u2net")])
+
+
+def test_what_is_found_faintly_is_background_and_the_rest_stays_smooth() -> None:
+    ramp = Image.linear_gradient("L")
+    alpha = cutout(ramp.convert("RGB"), model=lambda *_: ramp).getchannel("A")
+    found = [alpha.getpixel((0, y)) for y in range(256)]
+    assert found[:27] == [0] * 27
+    assert found[-1] == 255
+    assert {one - other for one, other in itertools.pairwise(found)} <= {0, -1, -2}  # type: ignore[operator]
 
 
 def test_finding_nothing_is_an_error() -> None:

@@ -16,6 +16,9 @@ __all__ = ["INSTALL", "FindAlpha", "cutout", "is_installed", "load_model"]
 
 FindAlpha = Callable[["Image", str], "Image"]
 """Returns the transparency (L) of what a model finds in a picture. The text: the known model that it works like."""
+_FAINT = 26
+"""Of 255: what a model finds with less than this counts as background. Models find a little everywhere, which nobody
+sees, but `trim` would leave it there."""
 INSTALL = "pip install 'doit-imagegen[cutout]'"
 
 
@@ -27,7 +30,7 @@ def cutout(picture: Image, *, model: FindAlpha, like: str = "") -> Image:
     """
     from PIL import ImageChops
 
-    alpha = model(picture, like)
+    alpha = model(picture, like).point([max(0, value - _FAINT) * 255 // (255 - _FAINT) for value in range(256)])
     if alpha.getbbox() is None:
         raise BadImage("the model finds nothing in the image")
     result = picture.convert("RGBA")
