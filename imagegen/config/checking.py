@@ -247,8 +247,12 @@ def _build_steps(document: Document, name: str, rules: Mapping[str, Any]) -> Ite
 
 
 def _build_sheet(rules: Mapping[str, Any]) -> SheetRules:
-    own = {key: rules[key] for key in ("name", "columns", "cell") if key in rules}
-    return SheetRules(_build_encoding(rules, Encoding(metadata="none")), folder=rules.get("dir"), **own)
+    own = {key: value for key, value in rules.items() if key in SheetRules.__dataclass_fields__}
+    own |= {"fps": float(rules["fps"])} if "fps" in rules else {}
+    index = rules.get("index", ())
+    indexes = (index,) if isinstance(index, str) else tuple(dict.fromkeys(index))
+    encoding = _build_encoding(rules, Encoding(metadata="none"))
+    return SheetRules(encoding, folder=rules.get("dir"), indexes=indexes, **own)
 
 
 _OWN_KEYS = frozenset(job_schema({}))

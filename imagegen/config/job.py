@@ -6,12 +6,23 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from imagegen.config.schema import Case, Crop, Format, Metadata, Overwrite, SeedMode, Separator
+from imagegen.config.schema import (
+    Case,
+    Crop,
+    Format,
+    Layout,
+    Metadata,
+    Overwrite,
+    SeedMode,
+    Separator,
+    SheetIndex,
+)
 
 __all__ = [
     "DEFAULT_QUALITY",
     "DEFAULT_TIMEOUT_S",
     "FORMATS",
+    "INDEX_FILES",
     "LONGEST_SIDE",
     "SIZE_KEYS",
     "Derivation",
@@ -30,6 +41,16 @@ FORMATS: Mapping[str, str] = {"png": ".png", "webp": ".webp", "jpeg": ".jpg", "a
 """The file name extension of each format."""
 DEFAULT_QUALITY: Mapping[str, int] = {"webp": 90, "jpeg": 92, "avif": 80, "png": 100}
 """The quality of each format if a job gives none."""
+INDEX_FILES: Mapping[SheetIndex, str] = {
+    "texturepacker": ".json",
+    "texturepacker-array": "-array.json",
+    "phaser": "-phaser.json",
+    "libgdx": ".atlas",
+    "godot": ".tres",
+    "unity": "-unity.json",
+    "css": ".css",
+}
+"""What the names of a sheet's indexes end in."""
 SIZE_KEYS = ("width", "height", "crop", "enlarge")
 """The keys of a derived file that resize it without steps."""
 LONGEST_SIDE: Mapping[str, int] = {"webp": 16_383, "jpeg": 65_500, "avif": 32_768}
@@ -40,9 +61,14 @@ LONGEST_SIDE: Mapping[str, int] = {"webp": 16_383, "jpeg": 65_500, "avif": 32_76
 class Encoding:
     """How an output's file is written, given its pixels; resolved. It needs no backend."""
 
-    format: Format | Literal["json"] = "png"  # json: a sheet's index
+    format: Format | Literal["json", "text"] = "png"  # the last two: a sheet's index
     quality: int = 100  # 1 to 100; of PNG, which has none, always 100; WebP is lossless at 100
     metadata: Metadata = "full"  # full: the file says what made it; none: it has no metadata at all
+
+    @property
+    def is_image(self) -> bool:
+        """Whether the file is an image, and not a sheet's index."""
+        return self.format in FORMATS
 
     @property
     def is_lossless(self) -> bool:
@@ -125,13 +151,24 @@ class Derivation:
 
 @dataclass(frozen=True)
 class SheetRules:
-    """The rules for one image with all of a job's images in cells, and its index."""
+    """The rules for pictures with all of a job's images on them, and their indexes."""
 
     encoding: Encoding
     name: str = "sheet"  # of its task and its files
+    layout: Layout = "grid"
+    of: str | None = None  # the derived files that it shows; None: the images
+    folder: str | None = None  # None: the job's own
     columns: int | None = None  # None: as many as make it nearly square
     cell: int = 256  # pixels, of both sides
-    folder: str | None = None  # None: the job's own
+    padding: int = 2  # pixels, between packed images
+    extrude: int = 0  # pixels, around each
+    trim: bool = True
+    power_of_two: bool = False
+    max_size: int = 2048  # pixels, of both sides
+    pages: int = 1
+    animations: str | None = None  # a pattern
+    fps: float = 12.0
+    indexes: tuple[SheetIndex, ...] = ()  # besides the one that each sheet has
 
 
 @dataclass(frozen=True)

@@ -21,16 +21,19 @@ __all__ = [
     "GENERATE_FIELDS",
     "ITEM_SCHEMA",
     "SEED",
+    "SHEET_KEYS",
     "TYPES",
     "Case",
     "Crop",
     "Format",
     "GenerateFields",
+    "Layout",
     "Metadata",
     "Overwrite",
     "Sections",
     "SeedMode",
     "Separator",
+    "SheetIndex",
     "ValueType",
     "item_schema",
     "job_schema",
@@ -44,6 +47,8 @@ Case = Literal["lower", "keep"]
 Separator = Literal["-", "_"]
 """What stands between the words of such a name."""
 SeedMode = Literal["by-name", "sequence", "fixed", "random"]
+Layout = Literal["grid", "packed"]
+SheetIndex = Literal["texturepacker", "texturepacker-array", "phaser", "libgdx", "godot", "unity", "css"]
 Crop = Side
 """The side of an image that a crop keeps."""
 
@@ -207,14 +212,40 @@ _DERIVED_FILE: Schema = {
         200,
     ),
 }
+_INDEX = one_of(SheetIndex, "")
 _SHEET: Schema = {
     "name": text("The name of its task, its file and its index. By default, sheet.", **_NAME),
-    "columns": whole("Cells in a row. By default, as many as make the sheet nearly square.", 1, 1000),
-    "cell": whole("Width and height of a cell in pixels. By default, 256.", 8, 2048),
+    "layout": one_of(Layout, "grid: each image in the middle of a cell. packed: trimmed, and as close as they fit."),
+    "of": text("The derived files that it shows, by their name in derive. By default, the images.", **_NAME),
+    "columns": whole("Cells in a row of a grid. By default, as many as make the sheet nearly square.", 1, 1000),
+    "cell": whole("Width and height of a grid's cell in pixels. By default, 256.", 8, 2048),
+    "padding": whole("Transparent pixels between packed images. By default, 2.", 0, 64),
+    "extrude": whole("How often the pixels at a packed image's edges are repeated around it. By default, 0.", 0, 16),
+    "trim": rules("boolean", "Whether transparent edges are left out of a packed sheet. By default, they are."),
+    "power_of_two": rules("boolean", "Whether the sides of a packed sheet are powers of two. By default, they aren't."),
+    "max_size": whole("Longest side of a packed sheet in pixels. By default, 2048.", 16, _LONGEST_SIDE),
+    "pages": whole("How many files a packed sheet may need. By default, 1.", 1, 100),
+    "animations": text(
+        "The animation that an image belongs to, such as {item}. It can use {job}, {item}, {variant} and any axis.",
+        200,
+        regex=r"^[\w ./{}-]*$",
+        meta={"expected": "pattern here: letters, digits, blanks, _ . / - and words in {}"},
+    ),
+    "fps": number("Frames a second of its animations. By default, 12.", 0.1, 240),
+    "index": {
+        "anyof": [_INDEX, list_of("", _INDEX)],
+        "meta": {"description": "What else to write besides its JSON index: a format, or a list of them."},
+    },
     "format": one_of(Format, "The format of its file. By default, png."),
     "quality": _QUALITY,
     "dir": text("The folder. By default, that of the job's images.", _LONGEST_PATH),
 }
+
+SHEET_KEYS: Mapping[Layout, tuple[str, ...]] = {
+    "grid": ("columns", "cell"),
+    "packed": ("padding", "extrude", "trim", "power_of_two", "max_size", "pages"),
+}
+"""The keys of a sheet that only one layout has."""
 
 
 def item_schema(sections: Sections) -> Schema:

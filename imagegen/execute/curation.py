@@ -80,7 +80,7 @@ def accept(project: Project, output: Output) -> AcceptResult:
 
 def _check_image(output: Output, data: bytes) -> str:
     """Return what there is to say about the image. Raises ImagegenError if it is damaged or of another format."""
-    if output.encoding.format == "json":
+    if not output.encoding.is_image:
         return ""  # a sheet's index is for other programs to read
     try:
         file = verify(data, may_be_followed=True)

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from imagegen.backends.base import GenerationError
 from imagegen.execute.cutouts import Cutouts
+from imagegen.images.atlas import convert_index
 from imagegen.images.derive import picture
 from imagegen.images.formats import BadImage
-from imagegen.images.image_file import read_image
+from imagegen.images.image_file import ImageFile, read_image
+from imagegen.images.packed_sheet import DoesNotFit, draw_page, measure, packed_index, page_index
+from imagegen.images.packing import Packing
 from imagegen.images.reshape import Shape
 from imagegen.images.sheet import Grid, index, sheet
 from imagegen.images.steps import list_files
 from imagegen.plan.origins import PICTURE
 from imagegen.plan.output import STEPS_FIELD, Origin, Output
-from imagegen.plan.sheets import INDEX
+from imagegen.plan.sheets import CONVERTED_INDEX, INDEX, PACKED, name_page
 from imagegen.project import Project
 
 __all__ = ["derive"]
@@ -24,25 +28,76 @@ __all__ = ["derive"]
 def derive(project: Project, output: Output, cutouts: Cutouts) -> bytes:
     """Return the bytes of a derived output, whose origins are finished. Raises GenerationError, OSError."""
     recipe = output.fields
-    contents = {origin.key: _content(project, origin) for origin in output.origins}
+    if recipe["kind"] == PICTURE:
+        return _derive_picture(project, output, cutouts)
+    if recipe["kind"] == CONVERTED_INDEX:
+        return convert_index(recipe["index"], _content(project, output.origins[0]), recipe["job"])
+    if recipe["kind"] == INDEX:
+        return _derive_index(project, output)
+    return _derive_sheet(project, output)
+
+
+def _derive_picture(project: Project, output: Output, cutouts: Cutouts) -> bytes:
+    recipe, (origin,) = output.fields, output.origins
+    data = _content(project, origin)
     try:
-        files = {key: read_image(data) for key, data in contents.items()}
-        if recipe["kind"] == PICTURE:
-            steps = recipe.get(STEPS_FIELD, [])
-            step_files = {sha256: _step_file(project, sha256) for sha256 in list_files(steps)}
-            return picture(files["image"], _shape(recipe), output.encoding, steps, step_files, cutouts.find_with(steps))
-        grid = Grid(recipe["columns"], recipe["cell"])
-        pictures = [files[place] for place in recipe["order"]]
-        if recipe["kind"] != INDEX:
-            return sheet(pictures, grid, output.encoding)
-        named = {place: file.upright.size for place, file in zip(recipe["order"], pictures, strict=True)}
-        return index(named, grid, recipe["image"])
+        steps = recipe.get(STEPS_FIELD, [])
+        step_files = {sha256: _step_file(project, sha256) for sha256 in list_files(steps)}
+        return picture(read_image(data), _shape(recipe), output.encoding, steps, step_files, cutouts.find_with(steps))
     except BadImage as error:
-        one = recipe["kind"] == PICTURE
-        broken = [origin.path for origin in output.origins if one or not _can_be_read(contents[origin.key])]
-        of = f" from {', '.join(broken)}" if broken else ""
-        hint = "ask for less, or enlarge: true in the job" if "too small" in error.what else "fix or delete that file"
-        raise GenerationError(f"cannot be derived{of}: {error.what}", error.hint or hint) from None
+        raise _cannot_be_derived(origin, error) from None
+
+
+def _cannot_be_derived(origin: Origin, error: BadImage) -> GenerationError:
+    hint = "ask for less, or enlarge: true in the job" if "too small" in error.what else "fix or delete that file"
+    return GenerationError(f"cannot be derived from {origin.path}: {error.what}", error.hint or hint)
+
+
+def _derive_index(project: Project, output: Output) -> bytes:
+    """Make a sheet's JSON index, or that of one of its pages."""
+    recipe = output.fields
+    if "page" in recipe:
+        return page_index(_content(project, output.origins[0]), recipe["page"])
+    read = _reader(project, output)
+    animated = {key: recipe[key] for key in ("animations", "fps") if key in recipe}
+    if recipe.get("layout") != PACKED:
+        sizes = {name: read(name).upright.size for name in recipe["order"]}
+        return index(sizes, _grid(recipe), recipe["image"], **animated)
+    trim = recipe["trim"]
+    parts = {name: measure(read(name), trim=trim) for name in recipe["order"]}
+    rules = Packing(**{key: recipe[key] for key in Packing.__dataclass_fields__})
+    try:
+        images = [name_page(recipe["image"], page) for page in range(1, recipe["pages"] + 1)]
+        return packed_index(parts, rules, images, **animated)
+    except DoesNotFit as error:
+        raise GenerationError(error.what, error.hint) from None
+
+
+def _derive_sheet(project: Project, output: Output) -> bytes:
+    """Make a sheet, or a page of one."""
+    recipe, read = output.fields, _reader(project, output)
+    if recipe.get("layout") != PACKED:
+        return sheet(map(read, recipe["order"]), len(recipe["order"]), _grid(recipe), output.encoding)
+    return draw_page(_content(project, output.origins[0]), recipe["page"], read, output.encoding)
+
+
+def _reader(project: Project, output: Output) -> Callable[[str], ImageFile]:
+    """Return what reads an origin, by its key, so that not all of them are in memory. It raises GenerationError."""
+    origins = {origin.key: origin for origin in output.origins}
+
+    def read(key: str) -> ImageFile:
+        file = read_image(_content(project, origins[key]))
+        try:
+            _ = file.upright
+        except BadImage as error:
+            raise _cannot_be_derived(origins[key], error) from None
+        return file
+
+    return read
+
+
+def _grid(recipe: Mapping[str, Any]) -> Grid:
+    return Grid(recipe["columns"], recipe["cell"])
 
 
 def _step_file(project: Project, sha256: str) -> bytes:
@@ -53,14 +108,6 @@ def _step_file(project: Project, sha256: str) -> bytes:
         what = f"{path.relative_to(project.root)} has changed since this run began"
         raise GenerationError(what, "run doit again")
     return data
-
-
-def _can_be_read(data: bytes) -> bool:
-    try:
-        _ = read_image(data).upright
-    except BadImage:
-        return False
-    return True
 
 
 def _shape(recipe: Any) -> Shape:

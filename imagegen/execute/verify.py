@@ -149,7 +149,7 @@ def _check_bytes(project: Project, output: Output, data: bytes, sha256: str, lin
     is_recorded = line is not None and line.sha256 == sha256
     file = None
     try:
-        if output.encoding.format != "json":  # a sheet's index is no image: that its bytes are those recorded is all
+        if output.encoding.is_image:  # of a sheet's index, that its bytes are those recorded is all
             # whatever is recorded was decoded before
             check = read_image if is_recorded else verify
             file = check(data, may_be_followed=is_accepted)

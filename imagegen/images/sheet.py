@@ -6,14 +6,17 @@ Equal inputs give equal bytes.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from imagegen.config.job import Encoding
 from imagegen.images.encode import encode_picture
 from imagegen.images.image_file import ImageFile
 
-__all__ = ["Grid", "index", "sheet"]
+__all__ = ["NO_ANIMATIONS", "Grid", "add_animations", "index", "sheet", "write_index"]
+
+NO_ANIMATIONS: Mapping[str, Sequence[str]] = {}
 
 
 @dataclass(frozen=True)
@@ -24,29 +27,44 @@ class Grid:
     cell: int  # pixels, of both sides
 
 
-def sheet(files: Sequence[ImageFile], grid: Grid, encoding: Encoding) -> bytes:
+def sheet(files: Iterable[ImageFile], count: int, grid: Grid, encoding: Encoding) -> bytes:
     """Return a sheet of the pictures, row by row, each fitted into the middle of its cell, never enlarged.
 
     What no picture covers is transparent, or white in a JPEG. Raises BadImage for a file that cannot be read.
+
+    Args:
+        files: of the pictures, of which one at a time is held in memory.
+        count: how many there are.
+        grid: of the sheet.
+        encoding: of the sheet.
+
     """
     from PIL import Image
 
-    rows = -(-len(files) // grid.columns)
+    rows = -(-count // grid.columns)
     whole = Image.new("RGBA", (grid.columns * grid.cell, rows * grid.cell))
-    for file, (left, top) in zip(files, _cells(len(files), grid), strict=True):
+    for file, (left, top) in zip(files, _cells(count, grid), strict=True):
         position = _position(file.upright.size, grid.cell)
         fitted = file.upright.convert("RGBA").resize(position[2:], Image.Resampling.LANCZOS)
         whole.paste(fitted, (left + position[0], top + position[1]))
     return encode_picture(whole, encoding, None)
 
 
-def index(sizes: Mapping[str, tuple[int, int]], grid: Grid, image: str) -> bytes:
+def index(
+    sizes: Mapping[str, tuple[int, int]],
+    grid: Grid,
+    image: str,
+    animations: Mapping[str, Sequence[str]] = NO_ANIMATIONS,
+    fps: float = 0,
+) -> bytes:
     """Return where each picture is on a sheet: JSON, as TexturePacker writes it ("hash") and game engines read it.
 
     Args:
         sizes: of the images in pixels, by name, in their order.
         grid: of the sheet.
         image: the name of the sheet's file.
+        animations: the pictures of each, in order.
+        fps: frames a second.
 
     """
     frames = {}
@@ -61,7 +79,22 @@ def index(sizes: Mapping[str, tuple[int, int]], grid: Grid, image: str) -> bytes
     rows = -(-len(sizes) // grid.columns)
     size_of_all = {"w": grid.columns * grid.cell, "h": rows * grid.cell}
     meta = {"image": image, "size": size_of_all, "scale": "1", "columns": grid.columns, "cell": grid.cell}
-    return (json.dumps({"frames": frames, "meta": meta}, indent=1, ensure_ascii=False) + "\n").encode("utf-8")
+    found = {"frames": frames, "meta": meta}
+    add_animations(found, animations, fps)
+    return write_index(found)
+
+
+def add_animations(index: dict[str, Any], animations: Mapping[str, Sequence[str]], fps: float) -> None:
+    """Add to an index the animations whose frames it has, with their frames a second."""
+    own = {name: [*frames] for name, frames in animations.items() if frames[0] in index["frames"]}
+    if own:
+        index["animations"] = own
+        index["meta"]["fps"] = int(fps) if fps == int(fps) else fps
+
+
+def write_index(index: Mapping[str, Any]) -> bytes:
+    """Return an index as JSON."""
+    return (json.dumps(index, indent=1, ensure_ascii=False) + "\n").encode("utf-8")
 
 
 def _cells(count: int, grid: Grid) -> Iterator[tuple[int, int]]:

@@ -107,16 +107,18 @@ def expand(
     problems = [*_find_repeated_names(items), *wrong]
     outputs: list[Output] = []
     derived_names: dict[tuple[str, str], str] = {}
+    animations: dict[str, str] = {}
     for image in _walk_images(job, items, matrix, decided):
         try:
             outputs.append(output := _plan_output(job, image, capabilities, decided, wildcards))
             derived_names.update(_name_derived(job, image, output.slug))
+            animations |= _name_animation(job, image, output.slug)
         except ImagegenError as error:
             problems += error.problems
     if job.matrix or decided.picked:
         problems += _find_repeated_slugs(job, outputs)
     make_slug.cache_clear()  # it holds 100 bytes of each image
-    derived, wrong = plan_derived(job, outputs, step_files, derived_names)
+    derived, wrong = plan_derived(job, outputs, step_files, derived_names, animations)
     outputs += derived
     problems += [*wrong, *find_clashing_names(job, outputs)]
     return Expansion(
@@ -312,6 +314,14 @@ def _fill_name(job: Job, image: _Image, slug: str, pattern: str, key: str, more:
     axes = {value.axis: value.name for value in image.cell}
     words = collect_words(job.output, image.item.name, axes, image.variant, slug[len(image.base) :])
     return fill_pattern(pattern, {**more, **words}, key, job.where.get(key, image.item.where))
+
+
+def _name_animation(job: Job, image: _Image, slug: str) -> dict[str, str]:
+    """Return the name of the animation that the image belongs to on the job's sheet, by its slug; none without them."""
+    if job.sheet is None or job.sheet.animations is None:
+        return {}
+    name = _fill_name(job, image, slug, job.sheet.animations, "sheet.animations", {"job": job.name})
+    return {slug: name}
 
 
 def _find_repeated_names(items: Sequence[Item]) -> Iterator[Problem]:

@@ -18,7 +18,7 @@ from imagegen.config.job import (
 from imagegen.config.steps import check_step, find_lack_of_alpha, model_key, step_file, step_model
 from imagegen.errors import Problem, did_you_mean
 from imagegen.plan.output import STEPS_FIELD, Origin, Output, plan_derived_output
-from imagegen.plan.sheets import check_sheet, plan_sheet
+from imagegen.plan.sheets import NO_ANIMATIONS, check_sheet, plan_sheet
 
 __all__ = [
     "PICTURE",
@@ -33,15 +33,20 @@ PICTURE = "picture"
 
 
 def plan_derived(
-    job: Job, images: Sequence[Output], step_files: Mapping[str, str], names: Mapping[tuple[str, str], str]
+    job: Job,
+    images: Sequence[Output],
+    step_files: Mapping[str, str],
+    names: Mapping[tuple[str, str], str],
+    animations: Mapping[str, str] = NO_ANIMATIONS,
 ) -> tuple[list[Output], list[Problem]]:
-    """Return the derived files of each image, then the sheet and its index; and all their problems.
+    """Return the derived files of each image, then the sheet and its indexes; and all their problems.
 
     Args:
         job: checked.
         images: of the job.
         step_files: the sha256 of each file that a step names, and of each model by its `model_key`.
         names: of derived files that have a pattern of their own, by the image's slug and the name of their rules.
+        animations: of the sheet: their names, by the slug of the image.
     """
     if problems := [*_check_derive(job)]:
         return [], problems
@@ -52,8 +57,8 @@ def plan_derived(
         for rules, recipe in recipes
     ]
     if job.sheet is not None and images:
-        problems = [*check_sheet(job, job.sheet, images)]
-        found += [] if problems else plan_sheet(job, job.sheet, images)
+        problems = [*check_sheet(job, job.sheet, images, found)]
+        found += [] if problems else plan_sheet(job, job.sheet, images, found, animations)
     return found, problems
 
 
@@ -170,7 +175,7 @@ def _find_unknown(known: Mapping[str, Output], broken: Collection[str]) -> dict[
                 is_near = len(found[output.job]) < _SUGGESTIONS
                 why = _explain_missing(origin.task, known, broken) if is_near else f"there is no output {origin.task}"
                 found[output.job][_problem(output, origin, why)] = None
-            elif known[origin.task].encoding.format == "json":
+            elif not known[origin.task].encoding.is_image:
                 found[output.job][_problem(output, origin, f"{origin.task} is not an image")] = None
     return {job: list(problems) for job, problems in found.items()}
 

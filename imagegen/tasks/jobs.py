@@ -122,7 +122,9 @@ def _image(build: Build, planned: PlannedImage) -> dict[str, Any]:
         meta |= {"workflow": lines} if lines else {}
     if output.origins:
         task["task_dep"] = [
-            name for name in _needed_tasks(output) if name in build.planned and build.needs_task(build.planned[name])
+            name
+            for name in _needed_tasks(build, output)
+            if name in build.planned and build.needs_task(build.planned[name])
         ]
         if not output.has_known_origins:  # doit asks when those are done
             task["uptodate"] = [(_came_out_fresh, [planned.result])]
@@ -131,11 +133,14 @@ def _image(build: Build, planned: PlannedImage) -> dict[str, Any]:
     return task
 
 
-def _needed_tasks(output: Output) -> list[str]:
-    from imagegen.plan.sheets import INDEX, SHEET
+def _needed_tasks(build: Build, output: Output) -> list[str]:
+    """Return the tasks of the output's origins; with a sheet, its other pages and its indexes too."""
+    from imagegen.plan.sheets import SHEET
 
-    index = [f"{output.task}:{INDEX}"] if output.fields.get("kind") == SHEET else []
-    return [*(origin.task for origin in output.origins), *index]
+    origins = [origin.task for origin in output.origins]
+    if output.fields.get("kind") != SHEET or ":" in output.slug:
+        return origins
+    return list(dict.fromkeys([*origins, *(task for task in build.planned if task.startswith(f"{output.task}:"))]))
 
 
 def _came_out_fresh(result: TaskResult) -> bool:

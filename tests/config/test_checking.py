@@ -198,7 +198,7 @@ def test_every_field_of_generate_is_told_so_at_the_top(key: str) -> None:
         (("mode",), "a", "; it belongs under generate: seed:"),
         (("item",), [], "; did you mean 'items'?"),
         (("stpes",), 3, "; did you mean 'steps', which belongs under generate:?"),
-        (("batch_size",), 3, ""),
+        (("batch_count",), 3, ""),
     ],
 )
 def test_a_known_key_is_told_where_it_belongs(path: tuple[str | int, ...], value: object, message: str) -> None:

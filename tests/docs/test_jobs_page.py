@@ -1,4 +1,4 @@
-"""The table of docs/jobs.md against the schema: every key, with its type, range and default, and nothing else."""
+"""The tables of docs/jobs.md and docs/sheets.md against the schema: every key, with its type, range and default, and nothing else."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from imagegen.backends.registry import registry
 from imagegen.config.checking import check_job
 from imagegen.config.document import read_document
 from imagegen.config.job import DEFAULT_QUALITY, DEFAULT_TIMEOUT_S
-from imagegen.config.schema import AXIS_FIELDS, job_schema
+from imagegen.config.schema import AXIS_FIELDS, SHEET_KEYS, job_schema
 from imagegen.plan.request import Request
 from tests.docs.pages import table
 
@@ -37,7 +37,7 @@ DEFAULTS: dict[str, Any] = {
     "output.format": JOB.output.encoding.format,
     "output.overwrite": JOB.output.overwrite,
     "output.metadata": JOB.output.encoding.metadata,
-    **{f"sheet.{key}": getattr(SHEET, key) for key in ("name", "cell")},
+    **{f"sheet.{key}": getattr(SHEET, key) for key in ("layout", "name", "fps", "cell", *SHEET_KEYS["packed"])},
     "sheet.format": SHEET.encoding.format,
     **{f"{name}.{b.model_option}": b.default_model for name, b in BACKENDS.items() if b.default_model},
 }
@@ -59,7 +59,7 @@ def keys(schema: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, Map
 
 
 def rows() -> Iterator[tuple[str, list[str]]]:
-    for first, *rest in table("docs/jobs.md", "key"):
+    for first, *rest in [*table("docs/jobs.md", "key"), *table("docs/sheets.md", "key")]:
         for key in re.findall(r"`([^`]+)`", first):
             yield key, rest
 

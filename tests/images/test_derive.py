@@ -59,7 +59,7 @@ def test_a_picture_stands_as_viewers_show_it(kind: str, orientation: int) -> Non
     made = opened(picture(whole, Shape(), PNG)).convert("RGB")
     assert made.size == shown.size == ((100, 300) if orientation > 4 else (300, 100))
     assert ImageChops.difference(made, shown).getbbox() is None
-    on_sheet = opened(sheet([whole], Grid(1, 300), PNG))
+    on_sheet = opened(sheet([whole], 1, Grid(1, 300), PNG))
     assert on_sheet.getchannel("A").getbbox() == ((100, 0, 200, 300) if orientation > 4 else (0, 100, 300, 200))
 
 

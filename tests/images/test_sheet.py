@@ -16,7 +16,7 @@ PICTURES = [file(thirds()), file(Image.new("RGB", (20, 40), BLUE)), file(Image.n
 
 
 def test_a_sheet_has_each_picture_in_the_middle_of_its_cell() -> None:
-    found = opened(sheet(PICTURES, Grid(2, 90), PNG)).convert("RGBA")
+    found = opened(sheet(PICTURES, 3, Grid(2, 90), PNG)).convert("RGBA")
     assert found.size == (180, 180)
     assert found.getpixel((15, 45)) == (*RED, 255)
     assert found.getpixel((15, 20)) == (0, 0, 0, 0), "above a picture that is wider than high"
@@ -34,7 +34,7 @@ def test_the_index_says_where_each_picture_is() -> None:
     assert frames == {"wide": (0, 30, 90, 30), "small": (90 + 35, 25, 20, 40), "grey": (0, 90, 90, 90)}
     assert found["meta"]["image"] == "sheet.png"
     assert found["meta"]["size"] == {"w": 180, "h": 180}
-    whole = opened(sheet(PICTURES, Grid(2, 90), PNG))
+    whole = opened(sheet(PICTURES, 3, Grid(2, 90), PNG))
     for x, y, width, height in frames.values():
         part = whole.crop((x, y, x + width, y + height))
         assert part.getchannel("A").getextrema() == (255, 255), "a frame has its picture and no margin"
@@ -42,5 +42,5 @@ def test_the_index_says_where_each_picture_is() -> None:
 
 
 def test_a_sheet_is_always_the_same_bytes() -> None:
-    assert sheet(PICTURES, Grid(2, 90), PNG) == sheet(PICTURES, Grid(2, 90), PNG)
-    assert verify(sheet(PICTURES, Grid(2, 90), Encoding("jpeg", 90, "none"))).format == "jpeg"
+    assert sheet(PICTURES, 3, Grid(2, 90), PNG) == sheet(PICTURES, 3, Grid(2, 90), PNG)
+    assert verify(sheet(PICTURES, 3, Grid(2, 90), Encoding("jpeg", 90, "none"))).format == "jpeg"

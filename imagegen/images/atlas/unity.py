@@ -1,0 +1,38 @@
+"""What the importer script reads in Unity: lists only, as its JsonUtility takes no mappings.
+
+https://docs.unity3d.com/Manual/json-serialization.html
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from imagegen.images.atlas.atlas import Atlas, Frame, Page
+
+__all__ = ["write_unity"]
+
+
+def write_unity(atlas: Atlas, _: str) -> str:
+    """Return the sprites of each texture, in Unity's pixels, from the lower left corner, and the animations."""
+    textures = [
+        {"image": page.image, "sprites": [_describe(page, frame) for frame in page.frames]} for page in atlas.pages
+    ]
+    animations = [{"name": name, "sprites": frames} for name, frames in atlas.animations.items()]
+    found = {"imagegen": 1, "textures": textures, "animations": animations, "fps": atlas.fps}
+    return json.dumps(found, indent=1, ensure_ascii=False) + "\n"
+
+
+def _describe(page: Page, frame: Frame) -> dict[str, Any]:
+    """Describe a sprite. Its pivot is the middle of the picture before it was trimmed, in parts of the sprite."""
+    pivot_x = (frame.source_width / 2 - frame.left) / frame.width
+    pivot_y = (frame.source_height / 2 - frame.bottom) / frame.height
+    return {
+        "name": frame.name,
+        "x": frame.x,
+        "y": page.height - frame.y - frame.height,
+        "width": frame.width,
+        "height": frame.height,
+        "pivotX": round(pivot_x, 6),
+        "pivotY": round(pivot_y, 6),
+    }
