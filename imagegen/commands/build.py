@@ -196,7 +196,8 @@ class Build:
         broken: dict[str, Sequence[Problem]] = {}
         unfinished: set[str] = set()
         outputs = sort_by_origin([output for plan in plans for output in plan.outputs])
-        self.project.hashes.expect([output.path for output in outputs])
+        files = [origin.path for output in outputs for origin in output.origins if not origin.task]
+        self.project.hashes.expect([*(output.path for output in outputs), *files])
         with self.project.asking_for_models_once():
             for output in outputs:
                 if output.job in broken:

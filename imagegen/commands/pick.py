@@ -52,9 +52,9 @@ def _find_variant(build: Build, names: list[str], variant: int | None) -> tuple[
         names, variant = [item], int(number)  # it waits as a candidate
     outputs = [planned.output for planned in select_images(build, names)]
     if len(outputs) == 1 and outputs[0].is_derived:
-        image = outputs[0].origins[0].task
-        what = f"it is derived from {image}, and has no variants of its own"
-        raise ImagegenError(Problem(names[0], what, f"doit pick {image} --variant N"))
+        origin = outputs[0].origins[0]
+        what = f"it is derived from {origin.name}, and has no variants of its own"
+        raise ImagegenError(Problem(names[0], what, f"doit pick {origin.task} --variant N" if origin.task else ""))
     outputs = [output for output in outputs if not output.is_derived]
     if len({output.base for output in outputs}) != 1 or names[0] in (plan.task for plan in build.plans):
         example = f"{outputs[0].job}:{outputs[0].base}" if outputs else "JOB:IMAGE"

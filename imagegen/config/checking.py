@@ -17,6 +17,7 @@ from imagegen.config.job import (
     SIZE_KEYS,
     Derivation,
     Encoding,
+    FolderRules,
     Item,
     Job,
     OutputRules,
@@ -162,6 +163,7 @@ def build_job(name: str, document: Document) -> Job:
     sections = {key: values[key] for key in values if key not in _OWN_KEYS}
     include, exclude = matrix.pop("include", ()), matrix.pop("exclude", ())
     locations = [("output", "dir"), ("output", "name"), ("generate", "seed"), *_walk_locations(values)]
+    items = values.get("items", ())
     return Job(
         name=name,
         file=document.name,
@@ -174,8 +176,9 @@ def build_job(name: str, document: Document) -> Job:
         source=values.get("source"),
         items=tuple(
             _build_item(item, document.where(("items", index, "name")))
-            for index, item in enumerate(values.get("items", ()))
+            for index, item in enumerate(() if isinstance(items, dict) else items)
         ),
+        folder=_build_folder(items) if isinstance(items, dict) else None,
         matrix={
             axis: dict(found) if isinstance(found, dict) else {str(value): value for value in found}
             for axis, found in matrix.items()
@@ -199,11 +202,11 @@ def build_job(name: str, document: Document) -> Job:
 
 
 def _walk_locations(value: object, parent_path: Path = ()) -> Iterator[Path]:
-    """Yield the location of everything in a job, except what is in its items."""
+    """Yield the location of everything in a job, except what is in a list of items."""
     inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
     for key, below in inner:
         yield (*parent_path, key)
-        if (*parent_path, key) != ("items",):
+        if (*parent_path, key) != ("items",) or isinstance(below, dict):
             yield from _walk_locations(below, (*parent_path, key))
 
 
@@ -255,6 +258,10 @@ def _build_sheet(rules: Mapping[str, Any]) -> SheetRules:
     return SheetRules(encoding, folder=rules.get("dir"), indexes=indexes, **own)
 
 
+def _build_folder(rules: Mapping[str, Any]) -> FolderRules:
+    return FolderRules(rules["folder"], clean_text(rules["prompt"]) if "prompt" in rules else None)
+
+
 _OWN_KEYS = frozenset(job_schema({}))
 
 
@@ -301,6 +308,8 @@ class _Checker:
             elif what.startswith(_EXPECTED):
                 what += self._locations().hint_inside(full, value)
                 hint = "" if what.endswith(":") else _suggest_value(what, value, full)
+            elif full == ("items", "folder"):
+                hint = "write the items as a list, '- {name: …, prompt: …}', or name a folder of pictures"
             yield location, what, hint
 
 
@@ -542,6 +551,9 @@ def _keys_below(schema: Mapping[str, Any], parent: _Keys) -> Iterator[tuple[_Key
 
 def _keys_within(rules: Mapping[str, Any], path: _Keys) -> Iterator[tuple[_Keys, str, Mapping[str, Any]]]:
     inner = rules.get("schema")
+    for alternative in rules.get("anyof", ()):
+        if alternative.get("type") == "list":
+            yield from _keys_within(alternative, path)
     if "valuesrules" in rules:
         yield from _keys_within(rules["valuesrules"], (*path, _EACH))
     elif isinstance(inner, Mapping) and rules.get("type") == "list":

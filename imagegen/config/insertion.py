@@ -57,6 +57,8 @@ def insert_item(name: str, text: str, item: Mapping[str, Any]) -> str:
     items = root.value("items")
     if items and items.is_empty and not root.flow:
         return _insert_block_item(text, root, items, item, newline)
+    if items and items.is_mapping:
+        raise ValueError("its items are the files of a folder, to which no prompt can be added")
     if items and not items.is_list:
         raise ValueError("its items are not a list")
     if is_json:

@@ -27,6 +27,7 @@ __all__ = [
     "SIZE_KEYS",
     "Derivation",
     "Encoding",
+    "FolderRules",
     "Item",
     "Job",
     "OutputRules",
@@ -93,6 +94,7 @@ class Item:
     overrides: Mapping[str, Any]  # its own fields of `generate`
     where: str  # `file:line:column` of its name
     sections: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)  # its own options, by backend
+    file: str = ""  # of the job's folder, relative to the project
 
     def merge_section(self, job: Job, backend: str, schema: Mapping[str, Any]) -> dict[str, Any]:
         """Return the options for a backend: the job's with the item's own, mappings merged key by key.
@@ -110,6 +112,14 @@ class Item:
             of_job = options.get(key)
             options[key] = {**of_job, **own} if isinstance(of_job, dict) and isinstance(own, dict) else own
         return options
+
+
+@dataclass(frozen=True)
+class FolderRules:
+    """Files whose pictures are items."""
+
+    pattern: str  # `art/scans/*.png`
+    prompt: str | None = None  # of every item; None: nothing is generated
 
 
 @dataclass(frozen=True)
@@ -186,6 +196,7 @@ class Job:
     suffix: str = ""
     source: str | None = None
     items: tuple[Item, ...] = ()
+    folder: FolderRules | None = None  # instead of items
     matrix: Mapping[str, Mapping[str, str | int | float]] = field(default_factory=dict)  # axis → value's name → text
     include: tuple[Mapping[str, Any], ...] = ()  # cells to add: axis → value's name, or {name: text}
     exclude: tuple[Mapping[str, str], ...] = ()  # cells to leave out: axis → value's name
@@ -195,3 +206,8 @@ class Job:
     sections: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)  # by backend
     where: Mapping[str, str] = field(default_factory=dict)
     """`file:line:column` of its parts, by path: 'source', 'matrix.include[0].mood', 'comfyui.workflow'."""
+
+    @property
+    def has_pictures(self) -> bool:
+        """Whether its items are pictures as they are, and nothing is generated."""
+        return self.folder is not None and self.folder.prompt is None

@@ -160,7 +160,7 @@ def _nested(schema: Rules, rules: Rules, path: str) -> dict[str, Any]:
     if "mapping" not in holders:
         return {"items": _convert(schema, f"{path}[]")}
     keys = _convert_keys(schema, path)
-    if "allow_unknown" in rules:  # then that says what the other keys may hold
+    if rules.get("allow_unknown"):  # then that says what the other keys may hold
         del keys["additionalProperties"]
     return keys
 
@@ -183,7 +183,7 @@ _RULES: Mapping[str, Callable[[Any, Rules, str], dict[str, Any]]] = {
     "schema": _nested,
     "keysrules": lambda inner, _, path: {"propertyNames": _convert(inner, path)},
     "valuesrules": lambda inner, _, path: {"additionalProperties": _convert(inner, f"{path}.*")},
-    "allow_unknown": lambda inner, _, path: {"additionalProperties": _convert(inner, f"{path}.*")},
+    "allow_unknown": lambda inner, _, path: {"additionalProperties": _convert(inner, f"{path}.*")} if inner else {},
     "anyof": _anyof,
     "required": lambda _, __, ___: {},  # listed in the mapping that it is a key of
     "meta": lambda meta, _, __: {"description": meta["description"]} if "description" in meta else {},

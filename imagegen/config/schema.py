@@ -175,6 +175,21 @@ _PROMPT: Schema = {
     "prefix": text("Goes before every prompt.", _LONGEST_PROMPT, shortest=0),
     "suffix": text("Goes after every prompt.", _LONGEST_PROMPT, shortest=0),
 }
+_FOLDER: Schema = {
+    "folder": text(
+        "Image files, each of which is an item: art/scans/, art/scans/*.png or art/**. The path starts in the "
+        "project's folder.",
+        _LONGEST_PATH,
+        required=True,
+        blank=False,
+    ),
+    "prompt": text(
+        "What is generated from each file, which {file} stands for in the options of the backend. Left out, nothing "
+        "is generated: the files are what derive and sheet begin with.",
+        _LONGEST_PROMPT,
+        blank=False,
+    ),
+}
 _OUTPUT: Schema = {
     "dir": text("The images' folder. By default, assets/ and the job's name.", _LONGEST_PATH),
     "name": text("The file name without its extension. It can use {slug}, {item}, {variant} and any axis.", 200),
@@ -269,10 +284,17 @@ def job_schema(sections: Sections) -> Schema:
         ),
         "prompt": mapping("Text that all prompts have in common.", _PROMPT),
         "source": text("A Markdown or CSV file with prompts. Its path starts in the project's folder.", _LONGEST_PATH),
-        "items": list_of(
-            "Named prompts. If there is a source too, its items come after these.",
-            rules("mapping", schema=item_schema(sections)),
-        ),
+        "items": {
+            # in a list within `anyof`, Cerberus accepts unknown keys unless the rules forbid them
+            "anyof": [
+                list_of("", rules("mapping", schema=item_schema(sections), allow_unknown=False)),
+                mapping("", _FOLDER),
+            ],
+            "meta": {
+                "description": "Named prompts, or a folder of pictures that are already there. If there is a source "
+                "too, its items come after the prompts."
+            },
+        },
         "matrix": mapping(
             "Axes whose values multiply the items. An axis is a list, or a mapping of each value's name to its text.",
             {

@@ -125,8 +125,9 @@ def _find_problem(project: Project, output: Output) -> Problem | None:
         hint = "take its 'seed' out of the job file, or write another one there"
         return Problem(output.task, "its item has a seed of its own, which always counts", hint)
     if output.is_derived:
-        what = f"it is derived from {', '.join(origin.task for origin in output.origins[:3])}, and has no seed"
-        return Problem(output.task, what, f"doit reroll {output.origins[0].task}")
+        what = f"it is derived from {', '.join(origin.name for origin in output.origins[:3])}, and has no seed"
+        image = output.origins[0].task
+        return Problem(output.task, what, f"doit reroll {image}" if image else "")
     if "seed" not in output.parameters:
         what = f"it has no seed: {output.request.backend} takes none"
         return Problem(output.task, what, f"to generate it again: doit -a {output.task}")

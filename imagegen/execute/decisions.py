@@ -62,7 +62,7 @@ def check_fingerprint_known(output: Output) -> None:
     if not output.has_known_origins:
         absent = next(origin for origin in output.origins if not origin.sha256)
         what = f"{absent.path} is missing, which it is made from, so its request is not known"
-        raise ImagegenError(Problem(output.task, what, f"doit {absent.task}"))
+        raise ImagegenError(Problem(output.task, what, absent.remedy))
     if not output.fingerprint:
         hint = "name it in the job, or build another image of this job first"
         what = "its model is not decided yet, so its request is not known"

@@ -15,6 +15,7 @@ from pathlib import Path, PurePosixPath
 from imagegen.errors import ImagegenError, Problem
 from imagegen.execute.pick import CANDIDATES, PickResult, is_candidate
 from imagegen.execute.stored_images import store_current_file, store_recorded_file
+from imagegen.plan.folder_items import parse_pattern
 from imagegen.plan.freshness import CHANGED
 from imagegen.plan.naming import fold_path
 from imagegen.plan.output import ONE_OFF, Output
@@ -169,6 +170,7 @@ def find_orphans(project: Project, plans: Collection[JobPlan], jobs: Collection[
     """
     owners = {output.path: output.job for plan in plans for output in plan.outputs}
     namesakes = functools.cache(lambda: {fold_path(path): path for path in owners})
+    folders = [(plan.name, parse_pattern(plan.folder)) for plan in plans if plan.folder]
     broken = {plan.name for plan in plans if plan.problems}
     for file in sorted((project.root / "jobs").glob("*.lock")):
         job = file.stem
@@ -187,7 +189,9 @@ def find_orphans(project: Project, plans: Collection[JobPlan], jobs: Collection[
                     yield Orphan(job, path, line, exists=False, owner=owner)
                 continue
             why = ""
-            if state is not None and state.is_pointer:
+            if item_of := next((name for name, pattern in folders if pattern.matches(path)), ""):
+                why = f"an item of the job {item_of}"
+            elif state is not None and state.is_pointer:
                 why = "a Git LFS pointer, whose content is not here to bring back"
             elif state is not None and line.sha256 != state.sha256:
                 why = CHANGED

@@ -318,7 +318,7 @@ class BuildScheduler:
         for origin in output.origins:
             if not origin.sha256:
                 what = f"not built, because {origin.path} is missing, which it is made from"
-                return work.outcome("failed", problem=Problem(output.task, what, f"doit {origin.task}"))
+                return work.outcome("failed", problem=Problem(output.task, what, origin.remedy))
         outcome = None
         if output.fingerprint and not work.forced:
             # a file without a line may be just what would be written (the lock file was lost): restoring finds out

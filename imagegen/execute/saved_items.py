@@ -141,7 +141,7 @@ class _Target:
             first = plan.problems[0]
             raise self._refusal(f"{self.file} cannot have it as an item: {first.what} ({first.where})", first.hint)
         before, after = _images_by_slug(self._plan), _images_by_slug(plan)
-        if before and self._has_items_of_a_base():
+        if (before or self._plan.folder) and self._has_items_of_a_base():
             raise self._refusal(f"the items of {self.file} are those that it extends, and its own would replace them")
         if changed := [slug for slug, output in before.items() if after.get(slug) != output]:
             raise self._refusal(f"an item more in {self.file} would change others of it: {', '.join(changed[:3])}")

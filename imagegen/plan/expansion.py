@@ -15,9 +15,10 @@ from imagegen.config.job import DEFAULT_TIMEOUT_S, FORMATS, Item, Job, OutputRul
 from imagegen.config.schema import AXIS_FIELDS, COMMON, FIELD_TYPES, GENERATE_FIELDS, SEED, TYPES
 from imagegen.errors import ImagegenError, Problem, did_you_mean
 from imagegen.plan.file_names import collect_words, fill_pattern, find_clashing_names
+from imagegen.plan.folder_items import find_same_names, link_files
 from imagegen.plan.naming import MAX_SLUG, check_slug, compute_seed, make_slug
 from imagegen.plan.origins import plan_derived
-from imagegen.plan.output import Origin, Output
+from imagegen.plan.output import DERIVE, Origin, Output
 from imagegen.plan.prompt_template import PromptTemplate, Text, join_prompt, parse_prompt
 from imagegen.plan.record import JobDecisions
 from imagegen.plan.request import Request, canonical_fields, fingerprint, select_parameters
@@ -95,7 +96,7 @@ def expand(
 
     Args:
         job: checked.
-        items: inline ones and those of its prompt source, in order.
+        items: inline ones and those of its prompt source, or the files of its folder, in order.
         capabilities: of the backend, for each item; raises ImagegenError.
         decided: the job's decisions so far.
         wildcards: that prompts can name.
@@ -104,13 +105,19 @@ def expand(
     if too_much := _check_size(job, items):
         return Expansion((), (Problem(job.where.get("", job.file), too_much),))
     matrix, wrong = expand_matrix(job)
-    problems = [*_find_repeated_names(items), *wrong]
+    problems = [*(find_same_names(job, items) if job.folder else _find_repeated_names(items)), *wrong]
     outputs: list[Output] = []
     derived_names: dict[tuple[str, str], str] = {}
     animations: dict[str, str] = {}
+    files: dict[str, str] = {}
     for image in _walk_images(job, items, matrix, decided):
         try:
-            outputs.append(output := _plan_output(job, image, capabilities, decided, wildcards))
+            if job.has_pictures:
+                output = _plan_place(job, image)
+                files[output.task] = image.item.file
+            else:
+                output = _plan_output(job, image, capabilities, decided, wildcards)
+            outputs.append(output)
             derived_names.update(_name_derived(job, image, output.slug))
             animations |= _name_animation(job, image, output.slug)
         except ImagegenError as error:
@@ -119,10 +126,31 @@ def expand(
         problems += _find_repeated_slugs(job, outputs)
     make_slug.cache_clear()  # it holds 100 bytes of each image
     derived, wrong = plan_derived(job, outputs, step_files, derived_names, animations)
-    outputs += derived
+    outputs = link_files(derived, files) if job.has_pictures else [*outputs, *derived]
     problems += [*wrong, *find_clashing_names(job, outputs)]
     return Expansion(
         tuple(outputs), tuple(dict.fromkeys(problems)), tuple(_find_ignored_fields(job, items, capabilities))
+    )
+
+
+def _plan_place(job: Job, image: _Image) -> Output:
+    """Return the output that an item's file would be if it were generated: derived files are named after it.
+
+    Raises ImagegenError.
+    """
+    if problem := check_slug(image.base):
+        raise _error(image.item.where, f"items.folder: {image.item.file} {problem}")
+    return Output(
+        job=job.name,
+        slug=image.base,
+        path=_resolve_path(job, image, image.base),
+        request=Request(DERIVE, image.item.name, ""),
+        parameters=frozenset(),
+        encoding=job.output.encoding,
+        overwrite=job.output.overwrite,
+        timeout_s=DEFAULT_TIMEOUT_S,
+        fingerprint="",
+        base=image.base,
     )
 
 

@@ -225,9 +225,9 @@ def _name_origins(reasons: list[Reason], output: Output) -> list[Reason]:
     named: list[Reason] = []
     for reason in reasons:
         if origin := origins.get(reason.field):
-            follows = Reason("follows", origin.task)
+            follows = Reason("follows", origin.name)
             new = reason.new and origin.sha256
-            named.append(Reason("origin", origin.task, reason.old, new) if origin.sha256 else follows)
+            named.append(Reason("origin", origin.name, reason.old, new) if origin.sha256 else follows)
         elif output.is_derived and reason.field.startswith("images."):
             named.append(Reason("origin", f"{output.job}:{reason.field.removeprefix('images.')}", reason.old))
         else:

@@ -162,7 +162,9 @@ def _use_present_names(outputs: Sequence[Output]) -> Sequence[Output]:
 
 
 def _link(output: Output, known: Mapping[str, Output]) -> Output:
-    origins = tuple(replace(origin, path=known[origin.task].path) for origin in output.origins)
+    origins = tuple(
+        replace(origin, path=known[origin.task].path) if origin.task else origin for origin in output.origins
+    )
     return replace(output, origins=origins)
 
 
@@ -171,6 +173,8 @@ def _find_unknown(known: Mapping[str, Output], broken: Collection[str]) -> dict[
     found: dict[str, dict[Problem, None]] = defaultdict(dict)
     for output in known.values():
         for origin in output.origins:
+            if not origin.task:
+                continue
             if origin.task not in known:
                 is_near = len(found[output.job]) < _SUGGESTIONS
                 why = _explain_missing(origin.task, known, broken) if is_near else f"there is no output {origin.task}"

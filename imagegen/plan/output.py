@@ -25,13 +25,23 @@ ONE_OFF = "image"
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """An output that another one is made from: the image of its thumbnail, or its reference image."""
+    """What an output is made from: the image of a thumbnail, a reference image, or a file of the job's folder."""
 
     key: str  # its key in the request's `images`
-    task: str  # its name in doit
+    task: str  # the name in doit of the output that it is; empty for a file that is no output
     path: str = ""  # of its file, relative to the project; empty while it has not been looked up
     sha256: str = ""  # of its file; empty while that is not known
     where: str = ""  # `file:line:column` of what names it; empty if the job's structure does
+
+    @property
+    def name(self) -> str:
+        """Return what a person calls it: its name in doit, or its path."""
+        return self.task or self.path
+
+    @property
+    def remedy(self) -> str:
+        """Return what to do if its file is missing."""
+        return f"doit {self.task}" if self.task else "put the file back, and run doit again"
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,13 +107,13 @@ class Output:
     ) -> Output:
         """Return the output with its seed, model or origins decided; None leaves them as they are.
 
-        While an origin is not finished, the request has its task's name instead of its sha256.
+        While an origin is not finished, the request has its name instead of its sha256.
         """
         request = self.request
         origins = self.origins if origins is None else tuple(origins)
         extra = request.extra
         if origins:
-            images = {origin.key: origin.sha256 or origin.task for origin in origins}
+            images = {origin.key: origin.sha256 or origin.name for origin in origins}
             extra = {**extra, "images": {**extra.get("images", {}), **images}}
         if seed is not None and self.template is not None:
             prompt, negative = self.template.render(seed)

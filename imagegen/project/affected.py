@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from imagegen.plan.wildcards import WILDCARD_FOLDER
-from imagegen.project.job_parts import hash_decisions, hash_lines, split_job
+from imagegen.project.job_parts import find_files, hash_decisions, hash_lines, split_job
 from imagegen.project.planner import item_values
 from imagegen.state.details import JobDetails, PartResult
 
@@ -59,6 +59,8 @@ class Affected:
         for file, job in self.jobs.items():
             for path in job.files:
                 self._readers[path].append(file)
+        self._files = {path for job in self.jobs.values() for path, _ in find_files(job.head, job.parts)}
+        """Files that are items of jobs, or were."""
         self._read_again(snapshot.changed)
         for file, job in self.jobs.items():
             for part in job.unfinished:
@@ -121,7 +123,8 @@ class Affected:
         planner = self._project.planner
         document = planner.document(file, self._project.inputs.read(file))
         of_source = planner.read_source(document)
-        head, parts = split_job(document.values, list(map(item_values, of_source)))
+        files = planner.read_folder(document).items
+        head, parts = split_job(document.values, [*map(item_values, of_source), *files])
         before = {text: part for part, text in enumerate(job.parts)}
         now = {text: part for part, text in enumerate(parts)}
         if not head or head != job.head or len(now) < len(parts):
@@ -133,7 +136,7 @@ class Affected:
             one.overrides.keys() & {"name", "prompt", *(() if one.negative is None else ("negative",))}
             for one in of_source
         )
-        if is_odd or not planner.are_valid(json.loads(parts[part]) for part in new):
+        if is_odd or not (files or planner.are_valid(json.loads(parts[part]) for part in new)):
             raise NeedsWholePlan
         for text, part in before.items():
             if text not in now:
@@ -157,6 +160,10 @@ class Affected:
         locks = {f"jobs/{Path(file).stem}.lock": file for file in self.jobs}
         wildcards = {path for paths in self._details.wildcards.values() for path in paths}
         others = []
+        now: dict[str, list[tuple[str, int]]] = defaultdict(list)
+        for file, job in self.jobs.items() if self._files.intersection(changed) else ():
+            for path, part in find_files(job.head, job.parts):
+                now[path].append((file, part))
         for path in changed:
             for file in self._readers.get(path, ()):
                 self._add_all(file)
@@ -165,6 +172,9 @@ class Affected:
                 self._compare_lock(locks[path])
             elif wildcard in wildcards:
                 self._add_wildcard(wildcard)
+            elif path in self._files:
+                for file, part in now.get(path, ()):  # of none, if it is gone
+                    self._add(file, part)
             elif path not in sources:
                 others.append(path)
         self._add_outputs(others)

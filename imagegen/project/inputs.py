@@ -1,8 +1,9 @@
-"""The files that a project is planned from: jobs, what they extend, prompt sources, wildcards, workflows."""
+"""The files that a project is planned from: jobs, what they extend, prompt sources, folders, wildcards, workflows."""
 
 from __future__ import annotations
 
 import contextlib
+import os
 import unicodedata
 from collections.abc import Collection, Iterable
 from pathlib import Path, PurePosixPath
@@ -92,6 +93,30 @@ class Inputs:
         if problem := self.why_unreadable(file):
             raise ImagegenError(Problem(file, problem))
         return self._read_named(file)
+
+    def entries(self, folder: str) -> list[os.DirEntry[str]]:
+        """Return what a folder holds; nothing if it is not there. It is watched from now on. Raises ImagegenError."""
+        try:
+            self._note(folder)
+            with os.scandir(self.root / folder) as found:
+                return list(found)
+        except (FileNotFoundError, NotADirectoryError):
+            return []
+        except OSError as error:
+            raise ImagegenError(Problem(folder, f"{folder}: cannot be read: {error.strerror}")) from None
+
+    def find_folder(self, folder: str) -> str:
+        """Return a folder's path as it is on disk, where letters such as é may be split."""
+        return folder if (self.root / folder).exists() else self._find_normalised_path(folder) or folder
+
+    def read_head(self, name: str, size: int) -> bytes:
+        """Read the first bytes of a file, which is watched from now on. Raises ImagegenError."""
+        try:
+            self._note(name)
+            with open(self.root / name, "rb", buffering=0) as file:  # noqa: PTH123 - there may be thousands
+                return file.read(size)
+        except OSError as error:
+            raise ImagegenError(Problem(name, f"cannot be read: {error.strerror}")) from None
 
     def wildcard_names(self) -> tuple[str, ...]:
         """Return the names of all wildcard files, without suffix. Their folders are watched from now on."""

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from imagegen.project.job_parts import hash_decisions, hash_lines
+from imagegen.project.job_parts import find_files, hash_decisions, hash_lines
 from imagegen.state.details import Details, JobDetails, PartResult
 
 if TYPE_CHECKING:
@@ -49,12 +49,12 @@ def _describe_job(project: Project, plan: JobPlan, fresh: Mapping[str, str], bef
     job.files = sorted({*job.files, *planner.section_files[plan.file]})
     job.decisions = hash_decisions(lock)
     job.unfinished = set()
-    of_part = _outputs_of_parts(plan, planned if head else [])
+    of_part = _outputs_of_parts(plan, dict(find_files(job.head, job.parts)), planned if head else [])
     for part in planned:
         outputs = of_part[part]
         own = {output.task for output in outputs}
         paths = {output.slug: output.path for output in outputs}
-        named = dict.fromkeys(origin.task for output in outputs for origin in output.origins)
+        named = dict.fromkeys(origin.task for output in outputs for origin in output.origins if origin.task)
         origins = [task for task in named if task not in own]
         job.results[part] = PartResult(paths, hash_lines(lock, paths.values()))
         job.origins.pop(part, None)
@@ -69,10 +69,14 @@ def _describe_job(project: Project, plan: JobPlan, fresh: Mapping[str, str], bef
     return job
 
 
-def _outputs_of_parts(plan: JobPlan, planned: Sequence[int]) -> Mapping[int, Sequence[Output]]:
+def _outputs_of_parts(
+    plan: JobPlan, files: Mapping[str, int], planned: Sequence[int]
+) -> Mapping[int, Sequence[Output]]:
     """Return the outputs of each part.
 
-    planned: the parts of the plan's items, in order; none if the job is one part.
+    Args:
+        files: the parts of files that are items.
+        planned: the parts of the plan's items, in order; none if the job is one part.
     """
     if not planned:
         return {0: plan.outputs}
@@ -82,7 +86,8 @@ def _outputs_of_parts(plan: JobPlan, planned: Sequence[int]) -> Mapping[int, Seq
     parts = iter(planned)
     for output in plan.outputs:  # the images of each item, in their order, and then what is derived from images
         if output.is_derived:
-            part = of_task[output.origins[0].task]
+            origin = output.origins[0]
+            part = of_task[origin.task] if origin.task else files[origin.path]
         elif output.request.name in of_name:
             part = of_name[output.request.name]
         else:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from imagegen.state.details import write_json
 from imagegen.state.lockfile import LockFile
 
-__all__ = ["NO_PARTS", "JobParts", "hash_decisions", "hash_lines", "split_job"]
+__all__ = ["NO_PARTS", "JobParts", "find_files", "find_folder", "hash_decisions", "hash_lines", "split_job"]
 
 
 class JobParts(NamedTuple):
@@ -23,6 +24,22 @@ NO_PARTS = JobParts("", [])
 """Of a job that was not planned."""
 
 
+def find_folder(head: str, parts: Sequence[str]) -> str:
+    """Return the pattern of the files that are a job's items; empty if it names no folder."""
+    if '"folder":' not in (head or parts[0]):
+        return ""
+    values = json.loads(head) if head else json.loads(parts[0])[0]
+    items = values.get("items")
+    return str(items["folder"]) if isinstance(items, dict) else ""
+
+
+def find_files(head: str, parts: Sequence[str]) -> Iterator[tuple[str, int]]:
+    """Yield the files that are items of a job, and the index of the part that each belongs to."""
+    if find_folder(head, parts):
+        items = map(json.loads, parts) if head else json.loads(parts[0])[1]
+        yield from ((item["file"], at if head else 0) for at, item in enumerate(items))
+
+
 def split_job(values: object, source_items: Sequence[Mapping[str, Any]]) -> JobParts:
     """Return the parts of a job. It is one part if outputs follow from more than their own item.
 
@@ -30,12 +47,13 @@ def split_job(values: object, source_items: Sequence[Mapping[str, Any]]) -> JobP
 
     Args:
         values: what the job file says, with what it extends.
-        source_items: what its prompt source says of items, each as an item of a job file.
+        source_items: what its prompt source says of items, each as an item of a job file; or the files of its folder.
     """
     try:
         if isinstance(values, dict) and not ("sheet" in values or _has_sequence_seeds(values)):
-            head = {key: value for key, value in values.items() if key != "items"}
-            items = [*values.get("items", ()), *source_items]
+            own = values.get("items", ())
+            head = {key: value for key, value in values.items() if key != "items" or isinstance(own, dict)}
+            items = [*(() if isinstance(own, dict) else own), *source_items]
             if items and all(isinstance(item, dict) for item in items):
                 return JobParts(write_json(head), list(map(write_json, items)))
         return JobParts("", [write_json([values, list(source_items)])])

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from imagegen.errors import ImagegenError
 from imagegen.project.affected import Affected, NeedsWholePlan
+from imagegen.project.job_parts import find_folder
 from imagegen.state.snapshot import Snapshot
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ def _plan(project: Project, snapshot: Snapshot, affected: Affected) -> list[JobP
         if any(plan.problems for plan in plans):
             raise NeedsWholePlan
         outputs = {output.task: output for plan in plans for output in plan.outputs}
-        origins = {origin.task for output in outputs.values() for origin in output.origins}
+        origins = {origin.task for output in outputs.values() for origin in output.origins if origin.task}
         if origins <= outputs.keys():
             break
         affected.add_origins(origins - outputs.keys())
@@ -109,6 +110,7 @@ def _check_apart(root: Path, plans: Sequence[JobPlan], affected: Affected, rest:
     if any(counts[plan.file] + len(plan.outputs) > MAX_OUTPUTS for plan in plans):
         raise NeedsWholePlan
     outputs = [output for plan in plans for output in plan.outputs]
+    _check_folders(plans, affected, rest)
     if all(affected.outputs.get(output.task) == output.path for output in outputs):
         return
     fresh = {job.task: job.outputs for job in rest.jobs}
@@ -119,6 +121,21 @@ def _check_apart(root: Path, plans: Sequence[JobPlan], affected: Affected, rest:
     pairs = [*find_clashes(everything, real), *find_nested_paths(everything, real)]
     if any(isinstance(one, Output) for pair in pairs for one in pair):
         raise NeedsWholePlan
+
+
+def _check_folders(plans: Sequence[JobPlan], affected: Affected, rest: Snapshot) -> None:
+    """Raise NeedsWholePlan if an item of one job is a file that another one writes."""
+    folders = {file: find_folder(job.head, job.parts) for file, job in affected.jobs.items()}
+    folders |= {plan.file: plan.folder for plan in plans}
+    if not any(folders.values()):
+        return
+    from imagegen.plan.folder_items import parse_pattern
+
+    known = [(job.details.file, path) for job in rest.jobs for _, path in job.details.fresh()]
+    known += [(plan.file, output.path) for plan in plans for output in plan.outputs]
+    for file, folder in folders.items():
+        if folder and any(other != file and parse_pattern(folder).matches(path) for other, path in known):
+            raise NeedsWholePlan
 
 
 @dataclass(frozen=True)

@@ -8,10 +8,10 @@ import json
 import os
 import re
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from imagegen.backends.base import Backend, Context, Resolved
 from imagegen.config.checking import build_job, check_item, check_job, is_valid_item
@@ -33,11 +33,20 @@ from imagegen.images.avif import NO_AVIF, has_avif
 from imagegen.images.formats import BadImage
 from imagegen.plan.expansion import BackendCapabilities, Expansion, expand
 from imagegen.plan.file_names import find_clashes, find_nested_paths
+from imagegen.plan.folder_items import (
+    check_file_use,
+    check_folder,
+    find_written,
+    find_written_by_others,
+    put_file,
+    uses_file,
+)
 from imagegen.plan.naming import fold_path
 from imagegen.plan.origins import link_origins
 from imagegen.plan.output import ONE_OFF, Output
 from imagegen.plan.record import MODEL_DECISION, Decision, collect_decisions
 from imagegen.plan.wildcards import Wildcards
+from imagegen.project.folder_files import NO_FILES, FolderFiles, check_image_file, list_files
 from imagegen.project.job_parts import NO_PARTS, JobParts, split_job
 from imagegen.project.step_models import find_step_models
 from imagegen.prompts import SourceItem
@@ -68,6 +77,8 @@ class JobPlan:
     """Reported once in a run."""
     backend: str = ""
     """The one that the file names; empty if it names none."""
+    folder: str = ""
+    """The pattern of the files that are its items; empty if it names no folder."""
     parts: JobParts = NO_PARTS
     """What was planned, in parts; none if there are problems."""
 
@@ -75,6 +86,15 @@ class JobPlan:
     def doc(self) -> str:
         """Its line in `doit list`."""
         return printable(" ".join((self.description.strip() or f"the images of {self.file}").split()))
+
+
+class _CheckedJob(NamedTuple):
+    """A job that was read and checked."""
+
+    job: Job
+    items: tuple[Item, ...]  # all of them
+    of_source: tuple[Mapping[str, Any], ...]  # what its prompt source says of items, or which files its folder has
+    notes: tuple[str, ...]
 
 
 class Planner:
@@ -108,7 +128,7 @@ class Planner:
             self._names[path.stem].append(f"jobs/{path.name}")
         others = instead or {}
         plans = [self._plan(path, task, others.get(path.stem, ())) for path, task in names.items()]
-        return self.link(self._without_renamed(self._without_clashes(plans)))
+        return self.link(self._without_renamed(_without_foreign_items(self._without_clashes(plans))))
 
     def document(self, file: str, data: bytes) -> Document:
         """Read a job file of this content, with what it extends. Raises ImagegenError."""
@@ -133,11 +153,14 @@ class Planner:
         file, name = document.name, Path(document.name).stem
         plan = JobPlan(name, file, name)
         try:
-            job, items, of_source = self._checked(name, document)
-            plan = self._expanded(plan, job, items, instead)
+            checked = self._checked(name, document)
+            plan = self._expanded(plan, checked.job, checked.items, instead)
         except ImagegenError as error:
             return _broken(plan, *error.problems)
-        return plan if plan.problems else replace(plan, parts=split_job(document.values, of_source))
+        if plan.problems:
+            return plan
+        parts = split_job(document.values, checked.of_source)
+        return replace(plan, notes=(*plan.notes, *checked.notes), parts=parts)
 
     def plan_items(self, file: str, head: str, items: Sequence[str]) -> JobPlan:
         """Plan some items of a job that was checked. Problems have no position.
@@ -148,11 +171,14 @@ class Planner:
             items: what it or its prompt source says of each, likewise.
         """
         values = {key: value for key, value in json.loads(head).items() if key != "source"}
-        values["items"] = list(map(json.loads, items))
+        found = list(map(json.loads, items))
+        if not isinstance(values.get("items"), dict):
+            values["items"] = found
         name = Path(file).stem
         try:
             job = build_job(name, Document(file, values, {}))
-            plan = self._expanded(JobPlan(name, file, name), job, job.items)
+            of_job = tuple(_folder_items(job, found)) if job.folder else job.items
+            plan = self._expanded(JobPlan(name, file, name), job, of_job)
         except ImagegenError as error:
             return _broken(JobPlan(name, file, name), *error.problems)
         return replace(plan, parts=JobParts(head, list(items)))
@@ -170,7 +196,8 @@ class Planner:
     ) -> JobPlan:
         """Return the plan with the job's outputs, or its problems. Raises ImagegenError."""
         expansion = self.expand_job(job, items, instead)
-        plan = replace(plan, description=job.description, backend=job.backend or "")
+        folder = job.folder.pattern if job.folder else ""
+        plan = replace(plan, description=job.description, backend=job.backend or "", folder=folder)
         plan = replace(plan, outputs=expansion.outputs, notes=expansion.notes)
         return _broken(plan, *expansion.problems) if expansion.problems else plan
 
@@ -188,17 +215,13 @@ class Planner:
         except ImagegenError as error:
             return _broken(JobPlan(path.stem, file, task), *error.problems)
 
-    def _checked(self, name: str, document: Document) -> tuple[Job, tuple[Item, ...], tuple[Mapping[str, Any], ...]]:
-        """Check the job and its items, with those of its prompt source. Raises ImagegenError with all problems.
-
-        Returns:
-            The job, all items, and what its prompt source says of items.
-
-        """
+    def _checked(self, name: str, document: Document) -> _CheckedJob:
+        """Check the job and its items, with those of its prompt source. Raises ImagegenError with all problems."""
         problems: list[Problem] = []
         job = None
         items: list[Item] = []
         of_source: list[Mapping[str, Any]] = []
+        files = NO_FILES
         try:
             job = check_job(name, document, self._project.backends.sections())
             items += job.items
@@ -208,11 +231,14 @@ class Planner:
             found = self.read_source(document)
             items += self._check_source_items(found)
             of_source += map(item_values, found)
+            files = self.read_folder(document)
+            of_source += files.items
+            items += _folder_items(job, files.items) if job else []
         except ImagegenError as error:
             problems += error.problems
         if problems or job is None:
             raise ImagegenError(*problems)
-        return job, tuple(items), tuple(of_source)
+        return _CheckedJob(job, tuple(items), tuple(of_source), files.notes)
 
     def _name_problem(self, name: str) -> str:
         if name in self._project.reserved:
@@ -235,6 +261,20 @@ class Planner:
             raise ImagegenError(Problem(where, what))
         self.sources[document.name].add(source)
         return read(source, self._inputs.read_source(source, where))
+
+    def read_folder(self, document: Document) -> FolderFiles:
+        """List the files that are a job's items; none if it names no folder. Raises ImagegenError."""
+        values = document.values.get("items") if isinstance(document.values, dict) else None
+        pattern = values.get("folder") if isinstance(values, dict) else None
+        if not isinstance(pattern, str):
+            return NO_FILES
+        where = document.where(("items", "folder"))
+        try:
+            found = list_files(self._inputs, pattern)
+        except ImagegenError as error:
+            raise ImagegenError(*(replace(one, where=where) for one in error.problems)) from None
+        self.sources[document.name].update(found.folders)
+        return found
 
     def _check_source_items(self, sources: Iterable[SourceItem]) -> list[Item]:
         """Check the items of a prompt source. Raises ImagegenError with all problems."""
@@ -262,8 +302,13 @@ class Planner:
 
         instead: decisions in place of those of their kind and output in its lock file.
         """
-        backend = self._backend(job)
-        capabilities, problems = self._resolve_capabilities(job, items, backend)
+        problems = [*check_folder(job), *self._check_files(job, items)]
+        capabilities: Callable[[Item], BackendCapabilities] = _ask_nobody
+        if not job.has_pictures:
+            backend = self._backend(job)
+            problems += check_file_use(job, backend.name, backend.options)
+            capabilities, wrong = self._resolve_capabilities(job, items, backend)
+            problems += wrong
         step_files, wrong = self._read_step_files(job)
         problems += [*wrong, *_check_avif(job)]
         models, wrong = find_step_models(job, self._project.settings.models, self.step_places)
@@ -279,6 +324,7 @@ class Planner:
         merged = self._project.choose_decisions(job.name, lambda decisions: planned(decisions).outputs)
         expansion = planned(instead)
         problems = list(expansion.problems)
+        problems += find_written(job, expansion.outputs)
         for key, path in dict.fromkeys(
             (_folder_key(job, one), one.path.rpartition("/")[0]) for one in expansion.outputs
         ):
@@ -296,6 +342,12 @@ class Planner:
                 problems.append(Problem(job.where.get("sheet.dir", job.file), what, "give it another folder"))
         return Expansion(expansion.outputs, tuple(problems), (*expansion.notes, *merged))
 
+    def _check_files(self, job: Job, items: Iterable[Item]) -> Iterator[Problem]:
+        """Yield what is wrong with the files of a job's folder at first sight. They are watched from now on."""
+        for item in items if job.folder else ():
+            if why := check_image_file(self._inputs, item.file):
+                yield Problem(item.where, f"items.folder: {why}", "repair the file, or move it elsewhere")
+
     def _backend(self, job: Job) -> Backend:
         """Return the backend that the command line, the job or else the settings name. Raises ImagegenError."""
         settings = self._project.settings
@@ -312,20 +364,24 @@ class Planner:
         return fold_path(f"{folder}/").startswith(fold_path(f"{jobs}/"))
 
     def _resolve_capabilities(
-        self, job: Job, items: Iterable[Item], backend: Backend
+        self, job: Job, items: Sequence[Item], backend: Backend
     ) -> tuple[Callable[[Item], BackendCapabilities], list[Problem]]:
         """Return the backend's capabilities for each item, by the item's options, and what is wrong with those."""
         found: dict[str, BackendCapabilities] = {}
         problems: list[Problem] = []
 
+        of_files = uses_file(job.sections.get(backend.name))
+
         def key(item: Item) -> str:
             own = item.sections.get(backend.name)
-            return json.dumps(own, sort_keys=True) if own else ""
+            return item.file if of_files else json.dumps(own, sort_keys=True) if own else ""
 
         files = self.section_files[job.file]
+        own_files = {item.file for item in items}
 
         def read(name: str) -> bytes:
-            files.add(name)
+            if name not in own_files:
+                files.add(name)
             return self._inputs.read_for_section(name)
 
         context = Context(self._root, self._project.settings, read)
@@ -334,7 +390,8 @@ class Planner:
                 continue
             try:
                 backend.context = context
-                resolved = backend.resolve(item.merge_section(job, backend.name, backend.options))
+                options = item.merge_section(job, backend.name, backend.options)
+                resolved = backend.resolve(put_file(options, item.file) if of_files else options)
                 self._project.files.update({sha256: self._root / path for sha256, path in resolved.files.items()})
             except ImagegenError as error:
                 for problem in error.problems:
@@ -499,6 +556,14 @@ def _reader(source: str) -> Callable[[str, bytes], list[SourceItem]] | None:
     return None
 
 
+def _folder_items(job: Job, files: Iterable[Mapping[str, str]]) -> list[Item]:
+    """Return the items of a job that are files. files: as `FolderFiles.items`."""
+    if job.folder is None:
+        return []
+    prompt, where = job.folder.prompt or "", job.where.get("items.folder", job.file)
+    return [Item(one["name"], prompt, {}, where, file=one["file"]) for one in files]
+
+
 def item_values(item: SourceItem) -> dict[str, Any]:
     """Return what a prompt source says of an item, as a job file would say it."""
     negative = {} if item.negative is None else {"negative": item.negative}
@@ -526,6 +591,25 @@ def _check_avif(job: Job) -> list[Problem]:
     where = job.where.get(f"{key}.format") or job.where.get(key, job.file)
     hint = "pip install --force-reinstall --only-binary :all: pillow; or choose another format, such as webp"
     return [Problem(where, f"{key}.format: avif: {NO_AVIF}", hint)]
+
+
+def _ask_nobody(_: Item) -> BackendCapabilities:
+    """Return what a job that generates nothing asks of a backend."""
+    return BackendCapabilities("", frozenset())
+
+
+def _without_foreign_items(plans: list[JobPlan]) -> list[JobPlan]:
+    """Refuse items that are files which another job writes: they may not be there yet, or change in this run."""
+    found = []
+    for plan in plans:
+        others = [one for one in plans if one is not plan] if plan.folder and not plan.problems else []
+        if written := find_written_by_others(plan.folder, {one.name: one.outputs for one in others}):
+            job, path = written
+            what = f"items.folder: '{plan.folder}' matches {path}, which the job {job} writes"
+            hint = f"name a folder that no job writes to; what is derived from images of {job} belongs in its job file"
+            plan = _broken(plan, Problem(plan.file, what, hint))
+        found.append(plan)
+    return found
 
 
 def _broken(plan: JobPlan, *problems: Problem) -> JobPlan:

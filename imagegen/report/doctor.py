@@ -207,9 +207,10 @@ def _check_sound_job(plan: JobPlan, verdicts: list[tuple[Output, Verdict]], *, h
     said = ", ".join(f"{counts[state]} {state}" for state in _STATES if counts[state])
     images = [output for output, _ in verdicts if not output.is_derived]
     backends = ", ".join(dict.fromkeys(output.request.backend for output in images))
-    found = f"{plural(len(images), 'image')} with {backends}"
+    parts = [f"{plural(len(images), 'image')} with {backends}"] if images else []
     if derived := len(verdicts) - len(images):
-        found += f" and {plural(derived, 'derived file')}"
+        parts.append(plural(derived, "derived file"))
+    found = " and ".join(parts)
     yield Diagnosis(True, f"job {plan.name}", f"{found}: {said}")
     for output, verdict in verdicts:
         if verdict.state == "blocked":

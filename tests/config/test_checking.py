@@ -127,7 +127,7 @@ def test_whole_and_decimal_numbers_of_a_field_are_one(field: str) -> None:
         ({"output": {"format": "jpg"}}, "output.format: 'jpg' is not one of png, webp, jpeg, avif; did you mean 'jpeg'?"),
         ({"output": {"overwrite": "yes"}}, "output.overwrite: 'yes' is not one of own, never, always"),
         ({"items": []}, "items: is empty"),
-        ({"items": {}}, "items: expected a list, found a mapping"),
+        ({"items": {}}, "items.folder: is missing"),
         ({"items": [{"name": "A"}]}, "items[0].prompt: is missing"),
         ({"items": [{"name": "A", "prompt": " \n "}]}, "items[0].prompt: has nothing in it but white space"),
         ({"items": ["A"]}, "items[0]: expected a mapping, found the text 'A'"),

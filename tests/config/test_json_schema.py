@@ -163,7 +163,7 @@ def test_other_defaults_are_told_at_their_key() -> None:
     schema = build_json_schema(SECTIONS, {("generate", "width"): 1024, ("ollama", "model"): "m"})
     assert schema["properties"]["generate"]["properties"]["width"]["default"] == 1024
     assert schema["properties"]["ollama"]["properties"]["model"]["default"] == "m"
-    assert "default" not in schema["properties"]["items"]["items"]["properties"]["width"]
+    assert "default" not in schema["properties"]["items"]["anyOf"][0]["items"]["properties"]["width"]
 
 
 @pytest.mark.parametrize(

@@ -55,7 +55,9 @@ def keys(schema: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, Map
         fixed = rules.get("schema") if rules.get("type") == "mapping" else None
         if not fixed or "allow_unknown" in rules:
             yield f"{before}{key}", rules
-        yield from keys(fixed or {}, f"{before}{key}.")
+        for alternative in [rules, *rules.get("anyof", ())]:
+            if alternative.get("type") == "mapping":
+                yield from keys(alternative.get("schema", {}), f"{before}{key}.")
 
 
 def rows() -> Iterator[tuple[str, list[str]]]:
