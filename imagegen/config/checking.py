@@ -361,7 +361,7 @@ def _walk_alternatives(error: Any) -> Iterator[tuple[Path, str, object]]:
             yield from _walk_errors(alternative)
             return
     wanted = [_list_types(e.constraint) for a in alternatives for e in a if e.code == errors.BAD_TYPE.code]
-    yield here, _explain_type(error.value, list(itertools.chain(*wanted))), error.value
+    yield here, _explain_type(error.value, list(dict.fromkeys(itertools.chain(*wanted)))), error.value
 
 
 def _explain_random_seed(path: Path, value: object) -> str:

@@ -5,7 +5,7 @@ A step is written as `- trim`, as `- mask: circle` with its main parameter, or a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -18,8 +18,8 @@ __all__ = [
     "Side",
     "StepRules",
     "check_step",
-    "find_lack_of_alpha",
     "model_key",
+    "needs_alpha",
     "read_step",
     "step_file",
     "step_model",
@@ -36,8 +36,6 @@ Direction = Literal["horizontal", "vertical"]
 Side = Literal["centre", "top", "bottom", "left", "right", "top-left", "top-right", "bottom-left", "bottom-right"]
 _LONGEST_SIDE = 8192
 _LONGEST_PATH = 500
-_WORDS = ("corners", "transparent")
-"""What some steps take in place of a colour."""
 
 
 def _accept(_: Mapping[str, Any]) -> str:
@@ -66,15 +64,11 @@ def _file(description: str, example: str, **others: Any) -> Schema:
 
 def _colour(description: str, word: str = "") -> Schema:
     expected = f"colour: write it as '#2f4f4f', by its name in CSS{f', or {word}' if word else ''}"
-    pattern = "#([0-9A-Fa-f]{3,4}|[0-9A-Fa-f]{6}|[0-9A-Fa-f]{8})|[A-Za-z]+"
-    return text(description, 40, regex=pattern, meta={"expected": expected})
+    pattern = "(#([0-9A-Fa-f]{3,4}|[0-9A-Fa-f]{6}|[0-9A-Fa-f]{8})|[A-Za-z]+)"
+    return text(description, 40, regex=pattern, meta={"expected": expected, "word": word})
 
 
 _FILTER = one_of(Filter, "smooth, or nearest, which keeps the hard edges of pixel art. By default, smooth.")
-
-
-def _check_background(parameters: Mapping[str, Any]) -> str:
-    return "a background can't be transparent" if parameters["colour"] == "transparent" else ""
 
 
 def _check_mask(parameters: Mapping[str, Any]) -> str:
@@ -132,7 +126,6 @@ STEPS: Mapping[str, StepRules] = {
         },
         {"colour": "corners", "tolerance": 32, "feather": 1, "everywhere": False},
         main="colour",
-        check=_check_background,
         gives_alpha=True,
     ),
     "cutout": StepRules(
@@ -280,10 +273,14 @@ STEPS: Mapping[str, StepRules] = {
 all files with this step would become stale."""
 
 
+_EXAMPLES = {"frame": "art/ring.png", "flip": "horizontal", "rotate": "90"}
+"""Of steps that need a parameter: what it may be."""
+
+
 def steps_schema() -> Schema:
     """Return the rules of a list of steps."""
-    names = [name for name, step in STEPS.items() if not any(one.get("required") for one in step.parameters.values())]
-    step = {"anyof": [rules("text", allowed=names), rules("mapping", minlength=1, maxlength=1, schema=step_schemas())]}
+    as_mapping = rules("mapping", minlength=1, maxlength=1, schema=step_schemas())
+    step = {"anyof": [rules("text", allowed=list(STEPS)), as_mapping]}
     return list_of("What is done to the image, in this order. Each entry is one step.", step)
 
 
@@ -314,8 +311,12 @@ def read_step(written: str | Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
 
 def check_step(name: str, parameters: Mapping[str, Any]) -> str:
     """Return what is wrong with the parameters of a step, each of which is valid by itself; empty if nothing is."""
-    colour = parameters.get("colour", "black")
-    if colour[0] != "#" and colour not in _WORDS:
+    known = STEPS[name].parameters
+    missing = [key for key, rule in known.items() if rule.get("required") and key not in parameters]
+    if missing:  # the step is written as its name alone
+        return f"needs its {missing[0]}, as in - {name}: {_EXAMPLES[name]}"
+    colour = parameters.get("colour", "")
+    if colour and colour[0] != "#" and colour != known["colour"]["meta"]["word"]:
         from PIL.ImageColor import colormap
 
         if colour.lower() not in colormap:
@@ -340,11 +341,6 @@ def model_key(name: str) -> str:
     return f"model {name}:"
 
 
-def find_lack_of_alpha(steps: Sequence[tuple[str, Mapping[str, Any]]]) -> int | None:
-    """Return which step is not possible with an image that can't be transparent; None if all are."""
-    for index, (name, parameters) in enumerate(steps):
-        if STEPS[name].needs_alpha or (name == "frame" and parameters["place"] == "under"):
-            return index
-        if STEPS[name].gives_alpha:
-            return None
-    return None
+def needs_alpha(name: str, parameters: Mapping[str, Any]) -> bool:
+    """Return whether a step is not possible with an image that can't be transparent."""
+    return STEPS[name].needs_alpha or (name == "frame" and parameters["place"] == "under")

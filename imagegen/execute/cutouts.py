@@ -19,7 +19,7 @@ from imagegen.config.cutout_models import describe_licence, list_cutout_models
 from imagegen.config.job import Encoding
 from imagegen.errors import Problem
 from imagegen.execute.decisions import timestamp
-from imagegen.execute.events import Event, ProgressEvent, StaleOutput
+from imagegen.execute.events import Event, ProgressEvent
 from imagegen.images.image_file import read_image
 from imagegen.images.steps import list_models
 from imagegen.images.steps.cutout import INSTALL, FindAlpha, is_installed, load_model
@@ -30,23 +30,11 @@ from imagegen.state.store import StoreEntry
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-__all__ = ["Cutouts", "check_models", "list_needed", "refuse_without_models"]
+__all__ = ["Cutouts", "check_models", "list_needed"]
 
 _SLOW_S = 3.0
 """Seconds after which a run says that a model is being loaded."""
 _AS_PNG = Encoding("png", 100, "none")
-
-
-def refuse_without_models(
-    project: Project, works: Sequence[StaleOutput], on_event: Callable[[Event], None]
-) -> list[StaleOutput]:
-    """Fail all works of each job that cuts out with a model that isn't there, and return the works of the others."""
-    wrong = check_models(project, [work.output for work in works])
-    for work in works:
-        if problems := wrong.get(work.output.job):
-            first, *others = problems
-            on_event(work.outcome("failed", problem=first, also=tuple(others)))
-    return [work for work in works if work.output.job not in wrong]
 
 
 def check_models(project: Project, outputs: Sequence[Output]) -> dict[str, list[Problem]]:

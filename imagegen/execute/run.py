@@ -14,11 +14,12 @@ from dataclasses import dataclass, replace
 from imagegen.errors import ImagegenError, Problem, not_written
 from imagegen.execute.budget import Budget, Costs
 from imagegen.execute.build_image import blocked_problem, derive_image, failure_outcome, restore_image
-from imagegen.execute.cutouts import Cutouts, refuse_without_models
+from imagegen.execute.cutouts import Cutouts, check_models
 from imagegen.execute.events import Event, Outcome, StaleOutput
 from imagegen.execute.executor import Executor
 from imagegen.execute.finishing_room import FinishingRoom
 from imagegen.execute.shared_store import SharedStoreClient, check_packages, fetch_accepted, is_shared
+from imagegen.execute.step_checks import check_transparency
 from imagegen.execute.stored_images import StoredImages
 from imagegen.execute.worker import InterruptibleWorker
 from imagegen.plan.origins import sort_by_origin
@@ -126,7 +127,7 @@ def _build_stale(
     """Build those that are stale still: another build may have built some before this one got the mutex."""
     with project.asking_for_models_once():
         stale = _check_freshness(project, outputs, forced, on_event)
-    stale = refuse_without_models(project, stale, on_event)
+    stale = _refuse(project, stale, on_event)
     shutil.rmtree(project.temporary, ignore_errors=True)
     shared = None
     if project.settings.store:
@@ -134,6 +135,19 @@ def _build_stale(
         shared = SharedStoreClient(project, worker.emit, worker.stop, is_brief=is_brief)
     worker.run(BuildScheduler(project, stale, worker.emit, worker.stop, worker.cancel, shared, budget).run)
     return shared
+
+
+def _refuse(project: Project, works: Sequence[StaleOutput], on_event: Callable[[Event], None]) -> list[StaleOutput]:
+    """Fail all works of each job that has a step which is not possible, and return the works of the others."""
+    outputs = [work.output for work in works]
+    wrong = [check_models(project, outputs), check_transparency(project, outputs)]
+    left = []
+    for work in works:
+        if problems := [problem for found in wrong for problem in found.get(work.output.job, ())]:
+            on_event(work.outcome("failed", problem=problems[0], also=tuple(problems[1:])))
+        else:
+            left.append(work)
+    return left
 
 
 def _reload(project: Project, outputs: Sequence[Output], on_event: Callable[[Event], None]) -> list[Output]:

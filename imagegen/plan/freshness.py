@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from itertools import takewhile
 from typing import Any, Literal
 
 from imagegen.plan.output import DERIVE, STEPS_FIELD, Output
@@ -256,7 +257,7 @@ def _find_differences(old: Mapping[str, Any], new: Mapping[str, Any], above: str
         one, other = old.get(key), new.get(key)
         is_empty = not above and one in ("", None) and other in ("", None)
         if key == STEPS_FIELD and not above:
-            key, one, other = "steps", *_compare_steps(one or [], other or [])
+            key, one, other = _compare_steps(one or [], other or [])
         if all(value is None or isinstance(value, Mapping) for value in (one, other)) and one != other:
             reasons += _find_differences(one or {}, other or {}, f"{above}{key}.")
         elif one != other and not is_empty:
@@ -264,13 +265,17 @@ def _find_differences(old: Mapping[str, Any], new: Mapping[str, Any], above: str
     return reasons
 
 
-def _compare_steps(old: Sequence[Any], new: Sequence[Any]) -> tuple[Any, Any]:
-    """Return the steps of a derived file so that they can be compared: their parameters, if the steps are the same."""
-    names = [[name for name, _ in steps] for steps in (old, new)]
-    if names[0] != names[1]:
-        return ", ".join(names[0]), ", ".join(names[1])
-    numbered = [{f"{name} ({at})": one for at, (name, one) in enumerate(steps, 1)} for steps in (old, new)]
-    return numbered[0], numbered[1]
+def _compare_steps(old: Sequence[Any], new: Sequence[Any]) -> tuple[str, Any, Any]:
+    """Return a derived file's steps so that they can be compared: their parameters if they are the same, else names."""
+    before, after = ([name for name, _ in steps] for steps in (old, new))
+    if before == after:
+        numbered = [{f"{name} ({at})": one for at, (name, one) in enumerate(steps, 1)} for steps in (old, new)]
+        return "steps", numbered[0], numbered[1]
+    same = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(before, after, strict=False)))
+    before, after = before[same:], after[same:]
+    while before and after and before[-1] == after[-1]:
+        del before[-1], after[-1]
+    return f"steps ({same + 1})", ", ".join(before), ", ".join(after)
 
 
 _SHAPING = frozenset({"images", "loras", "strength"})

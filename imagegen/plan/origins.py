@@ -14,8 +14,9 @@ from imagegen.config.job import (
     SIZE_KEYS,
     Derivation,
     Job,
+    Step,
 )
-from imagegen.config.steps import check_step, find_lack_of_alpha, model_key, step_file, step_model
+from imagegen.config.steps import STEPS, check_step, model_key, needs_alpha, step_file, step_model
 from imagegen.errors import Problem, did_you_mean
 from imagegen.plan.output import STEPS_FIELD, Origin, Output, plan_derived_output
 from imagegen.plan.sheets import NO_ANIMATIONS, check_sheet, plan_sheet
@@ -50,11 +51,11 @@ def plan_derived(
     """
     if problems := [*_check_derive(job)]:
         return [], problems
-    recipes = [(rules, _write_recipe(rules, step_files)) for rules in job.derive]
+    recipes = [(rules, _write_recipe(rules, step_files), _find_alpha_step(rules)) for rules in job.derive]
     found = [
-        _plan_picture(job, rules, recipe, image, names.get((image.slug, rules.name)))
+        _plan_picture(job, rules, recipe, image, names.get((image.slug, rules.name)), step)
         for image in images
-        for rules, recipe in recipes
+        for rules, recipe, step in recipes
     ]
     if job.sheet is not None and images:
         problems = [*check_sheet(job, job.sheet, images, found)]
@@ -81,11 +82,20 @@ def _check_steps(job: Job, rules: Derivation) -> Iterator[Problem]:
     for step in rules.steps:
         if problem := check_step(step.name, step.parameters):
             yield Problem(step.where, f"{step.key}: {problem}")
-    lack = find_lack_of_alpha([(step.name, step.parameters) for step in rules.steps])
-    if lack is not None and job.output.encoding.format == "jpeg":
-        step = rules.steps[lack]
-        what = f"{step.key}: the images are JPEG files, which have no transparency"
-        yield Problem(step.where, what, "put background, cutout or mask before it, or use output: {format: png}")
+    needs = _find_alpha_step(rules)
+    if needs and job.output.encoding.format == "jpeg":
+        what = f"{needs.key}: the images are JPEG files, which have no transparency"
+        yield Problem(needs.where, what, "put background, cutout or mask before it, or use output: {format: png}")
+
+
+def _find_alpha_step(rules: Derivation) -> Step | None:
+    """Return the step that is not possible with an image that can't be transparent; None if all are."""
+    for step in rules.steps:
+        if needs_alpha(step.name, step.parameters):
+            return step
+        if STEPS[step.name].gives_alpha:
+            return None
+    return None
 
 
 def _write_recipe(rules: Derivation, step_files: Mapping[str, str]) -> Mapping[str, Any]:
@@ -104,8 +114,10 @@ def _write_recipe(rules: Derivation, step_files: Mapping[str, str]) -> Mapping[s
     return recipe | ({STEPS_FIELD: steps} if steps else {})
 
 
-def _plan_picture(job: Job, rules: Derivation, recipe: Mapping[str, Any], image: Output, name: str | None) -> Output:
-    """Return a derived picture. name: of its file, if it has a pattern of its own."""
+def _plan_picture(
+    job: Job, rules: Derivation, recipe: Mapping[str, Any], image: Output, name: str | None, alpha_step: Step | None
+) -> Output:
+    """Return a derived picture. name: of its file, if it has a pattern of its own. alpha_step: as for `Output`."""
     stem = f"{posixpath.splitext(image.path)[0]}{job.output.separator}{rules.name}"
     if name is not None:
         stem = posixpath.join(job.output.folder if rules.folder is None else rules.folder, name)
@@ -113,7 +125,8 @@ def _plan_picture(job: Job, rules: Derivation, recipe: Mapping[str, Any], image:
         stem = posixpath.join(rules.folder, posixpath.relpath(stem, job.output.folder))
     path = posixpath.normpath(stem + FORMATS[rules.encoding.format])
     origin = Origin("image", image.task, image.path)
-    return plan_derived_output(job, f"{image.slug}:{rules.name}", path, recipe, rules.encoding, (origin,))
+    output = plan_derived_output(job, f"{image.slug}:{rules.name}", path, recipe, rules.encoding, (origin,))
+    return replace(output, alpha_step=alpha_step) if alpha_step else output
 
 
 def link_origins(

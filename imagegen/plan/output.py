@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from imagegen.config.job import DEFAULT_TIMEOUT_S, Encoding, Job
+from imagegen.config.job import DEFAULT_TIMEOUT_S, Encoding, Job, Step
 from imagegen.config.schema import Overwrite
 from imagegen.plan.prompt_template import PromptTemplate
 from imagegen.plan.request import Request, canonical_fields, fingerprint
@@ -66,6 +66,8 @@ class Output:
     has_own_seed: bool = False  # the item gives it
     template: PromptTemplate | None = field(default=None, compare=False, repr=False)
     """Of a prompt that depends on a random seed; else None."""
+    alpha_step: Step | None = field(default=None, compare=False, repr=False)
+    """The step of a derived file that is not possible with an image without transparency; None if there is none."""
 
     @property
     def task(self) -> str:

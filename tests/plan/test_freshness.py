@@ -7,7 +7,7 @@ import pytest
 
 from imagegen.config.job import Encoding
 from imagegen.config.schema import Overwrite
-from imagegen.plan.freshness import FileOnDisk, Verdict, compare
+from imagegen.plan.freshness import FileOnDisk, Verdict, compare, compare_requests
 from imagegen.plan.output import Output
 from imagegen.plan.record import OutputLine
 from imagegen.plan.request import Request, canonical_fields, fingerprint
@@ -174,3 +174,24 @@ def test_of_a_mapping_only_the_keys_that_differ_are_reasons() -> None:
     asked = output(extra={"set": {"3.cfg": 1, "3.denoise": 0.6}})
     found = verdict(asked, line_of(made), OURS)
     assert [str(reason) for reason in found.reasons] == ["set.3.denoise 0.5 → 0.6", "set.7.text a → none"]
+
+
+@pytest.mark.parametrize(
+    ("made", "asked", "reasons"),
+    [
+        (["mask:circle"], ["mask:rounded"], ["steps.mask (1).shape circle → rounded"]),
+        (["resize:", "mask:circle"], ["resize:", "mask:"], ["steps.mask (2).shape circle → none"]),
+        (["resize:", "shadow:", "trim:"], ["resize:", "trim:"], ["steps (2) shadow → none"]),
+        (["resize:"], ["resize:", "mask:circle"], ["steps (2) none → mask"]),
+        (["trim:", "mask:", "flip:"], ["trim:", "flip:", "mask:"], ["steps (2) mask, flip → flip, mask"]),
+        (["trim:", "trim:"], ["trim:"], ["steps (2) trim → none"]),
+        ([], ["trim:"], ["steps (1) none → trim"]),
+    ],
+)
+def test_of_steps_it_says_which_one_changed(made: list[str], asked: list[str], reasons: list[str]) -> None:
+    def derived(steps: list[str]) -> dict[str, Any]:
+        split = [step.split(":") for step in steps]
+        recipe = [[name, {"shape": shape} if shape else {}] for name, shape in split]
+        return {"backend": "derive", **({"derive_steps": recipe} if recipe else {})}
+
+    assert [str(reason) for reason in compare_requests(derived(made), derived(asked))] == reasons

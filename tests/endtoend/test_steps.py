@@ -1,0 +1,87 @@
+"""Derived files in steps: built, followed, and refused before anything is built."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from PIL import Image, ImageDraw
+
+from tests.project_folder import ProjectFolder
+
+FILL = {"resize": {"width": 32, "height": 32, "mode": "fill"}}
+RING = {"frame": "art/ring.png"}
+
+
+def token(*steps: Any) -> dict[str, Any]:
+    return {"token": {"steps": list(steps), "format": "webp", "quality": 100}}
+
+
+def draw_ring(project: ProjectFolder, colour: str = "gold") -> None:
+    ring = Image.new("RGBA", (64, 64))
+    ImageDraw.Draw(ring).ellipse((0, 0, 63, 63), outline=colour, width=8)
+    (project.root / "art").mkdir(exist_ok=True)
+    ring.save(project.root / "art/ring.png")
+
+
+def test_a_token_follows_its_image_its_steps_and_its_ring(project: ProjectFolder) -> None:
+    draw_ring(project)
+    run = project.build_job(derive=token(FILL, {"mask": "circle"}, RING))
+    assert len(run.tasks("derived")) == 3
+    with Image.open(project.image("yrr-token", ".webp")) as found:
+        assert (found.size, found.mode) == ((32, 32), "RGBA")
+        assert [found.getpixel((x, 16))[3] for x in (0, 16)] == [255, 255]
+        assert found.getpixel((0, 0))[3] == 0
+    assert "6 fresh, nothing to do" in project.doit().closing
+
+    draw_ring(project, "teal")
+    run = project.doit()
+    assert len(run.tasks("derived")) == 3
+    assert run.out.count("(steps.frame (3).image ") == 3
+    project.job(derive=token(FILL, {"mask": {"shape": "rounded", "radius": 5}}, RING))
+    out = project.doit("why").out
+    assert out.count("steps.mask (2).shape: circle → rounded\n") == 3
+    assert out.count("steps.mask (2).radius: none → 5\n") == 3
+
+
+def test_what_is_wrong_with_steps_is_said_before_anything_is_built(project: ProjectFolder) -> None:
+    draw_ring(project)
+    project.write("art/none.gpl", "not a palette")
+    steps = [
+        {"mask": "art/missing.png"},
+        {"frame": "art/ring.png"},
+        {"quantise": "art/none.gpl"},
+        {"frame": "art/none.gpl"},
+    ]
+    project.job(derive=token(*steps))
+    for command in ([], ["why"]):
+        run = project.doit(*command)
+        for index, what in (
+            (0, "mask: art/missing.png: there is no such file"),
+            (2, "quantise: art/none.gpl: it is not a palette: 'not a palette' is not a colour"),
+            (3, "frame: art/none.gpl: not a PNG"),
+        ):
+            assert f": derive.token.steps[{index}].{what}" in run.out + run.err
+    assert project.calls() == []
+
+
+def test_an_image_without_transparency_is_refused_before_anything_is_built_or_fails_alone(
+    project: ProjectFolder,
+) -> None:
+    project.job(derive=token(FILL, "trim"))
+    run = project.doit()  # the images are generated in the same run
+    assert (len(run.tasks("generated")), len(run.tasks("failed"))) == (3, 3)
+    assert "assets/portraits/yrr.png: step 2, trim: the image has no transparency" in run.out + run.err
+    assert "put background, cutout or mask before it in steps" in run.out + run.err
+
+    calls = len(project.calls())
+    more = [*project.base_job["items"], {"name": "New", "prompt": "another figure"}]
+    project.job(items=more, derive=token(FILL, "trim"))
+    run = project.doit()
+    assert run.code != 0
+    assert len(project.calls()) == calls
+    what = "derive.token.steps[1].trim: needs images with transparency, and these have none: assets/portraits/"
+    assert re.search(rf"jobs/portraits.yaml(:\d+:7)?: {re.escape(what)}", run.out + run.err)
+
+    project.job(items=more, derive=token(FILL, {"mask": "circle"}, "trim"))
+    assert len(project.doit().tasks("derived")) == 4
