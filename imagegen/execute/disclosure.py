@@ -12,6 +12,8 @@ from pathlib import PurePosixPath
 from typing import Literal, get_args
 
 from imagegen.backends.sd.known_models import KNOWN_MODELS
+from imagegen.config.cutout_models import CUTOUT_LICENCES, CUTOUT_MODELS
+from imagegen.config.job import FORMATS
 from imagegen.config.models import ModelFile
 from imagegen.errors import ImagegenError, Problem, did_you_mean
 from imagegen.execute.pick import is_candidate
@@ -66,7 +68,7 @@ class UsedModel:
 
 @dataclass(frozen=True)
 class Record:
-    """What is recorded of one image, and the file that is there."""
+    """What is recorded of one image, or of a sheet's index, and the file that is there."""
 
     job: str
     output: str  # its slug
@@ -121,7 +123,7 @@ FindLicence = Callable[[UsedModel], tuple[str, str]]
 
 
 def read_records(project: Project, jobs: Collection[str] = ()) -> tuple[list[Record], list[str]]:
-    """Return what is recorded of each image, and the jobs that have a lock file.
+    """Return what is recorded of each output, and the jobs that have a lock file.
 
     Variants that were not picked are left out: they are not among the project's images.
 
@@ -157,12 +159,12 @@ def _jobs_without_lock(project: Project, names: Iterable[str]) -> set[str]:
 
 
 def _recorded(project: Project, job: str) -> Iterator[Record]:
-    """Yield the images that have a line."""
+    """Yield the images that have a line, and the indexes of sheets."""
     lock, accepted = project.lock(job), _accepted(project, job)
     for path in lock.lines:
         sha256 = _hash(project, path)
         line = lock.line_of(path, sha256)
-        if line is None or line.encoding.format == "json" or is_candidate(project, job, line.output):
+        if line is None or is_candidate(project, job, line.output):
             continue
         is_ours = sha256 is not None and lock.owns(path, sha256)
         yield Record(job, line.output, path, line, sha256, is_ours, accepted.get(line.output))
@@ -230,8 +232,11 @@ def disclose(
             known[model] = replace(model, licence=licence, page=page)
         return known[model]
 
+    indexes = {f"{record.job}:{record.output}" for record in records if not _is_image(record)}
     described = {
-        f"{record.job}:{record.output}": (record, _describe(record, with_licence, is_generator)) for record in records
+        f"{record.job}:{record.output}": (record, _describe(record, with_licence, is_generator))
+        for record in records
+        if _is_image(record)
     }
     images = {task: image for task, (_, image) in described.items()}
     derived = [(record, image) for record, image in described.values() if image.kind == "derived"]
@@ -245,10 +250,14 @@ def disclose(
         return image
 
     for record, image in sorted(derived, key=lambda pair: _is_sheet(pair[0].line)):  # it may be made from derived files
-        images[image.task] = _with_origins(record, image, as_it_was)
+        images[image.task] = _with_origins(record, image, indexes, as_it_was)
     models = Counter(model for image in images.values() for model in image.models)
     ordered = sorted(models.items(), key=lambda pair: (-pair[1], pair[0].role, pair[0].backend, pair[0].name))
     return Disclosure(tuple(images.values()), tuple(jobs), dict(ordered))
+
+
+def _is_image(record: Record) -> bool:
+    return record.line is None or record.line.encoding.format in FORMATS
 
 
 def _describe(
@@ -309,16 +318,24 @@ def _is_sheet(line: OutputLine | None) -> bool:
 
 
 def _with_origins(
-    record: Record, image: DisclosedImage, as_it_was: Callable[[str, str], DisclosedImage | None]
+    record: Record,
+    image: DisclosedImage,
+    indexes: Collection[str],
+    as_it_was: Callable[[str, str], DisclosedImage | None],
 ) -> DisclosedImage:
-    """Return a derived image with what it says of itself because of the images that it was made from."""
+    """Return a derived image with what it says of itself because of the images that it was made from.
+
+    A page of a packed sheet is made from the sheet's index too, which is not an image.
+    """
     line = record.line
     made_of = line.request.get("images") if line else None
     digits = {str(key): str(value) for key, value in made_of.items()} if isinstance(made_of, Mapping) else {}
     is_sheet = _is_sheet(line)
     slugs = list(digits) if is_sheet else [record.output.rpartition(":")[0]]
-    tasks = tuple(f"{record.job}:{slug}" for slug in slugs)
-    found = [as_it_was(task, one) for task, one in zip(tasks, digits.values(), strict=False)]
+    pairs = zip((f"{record.job}:{slug}" for slug in slugs), digits.values(), strict=False)
+    known = {task: one for task, one in pairs if task not in indexes}
+    tasks = tuple(known)
+    found = [as_it_was(task, one) for task, one in known.items()]
     # an item without a recorded image is a file that was there before
     uses_ai = {None if origin is None else origin.uses_ai for origin in found} or {None}
     uses_ai |= {None} if image.is_by_hand else set()
@@ -333,7 +350,7 @@ def _with_origins(
 
 
 def find_licence(listed: Iterable[ModelFile]) -> FindLicence:
-    """Return a function that looks up licences in the project's list of models, and in the models that `sd` knows.
+    """Return a function that looks up licences in the project's list of models, and in those that imagegen knows.
 
     A model is found by the sha256 of its file; only if that was not recorded, by its file's name, or by the name that
     `sd` knows it by.
@@ -346,6 +363,9 @@ def find_licence(listed: Iterable[ModelFile]) -> FindLicence:
             has_file = any(sha256 == part.sha256 for option, part in known.parts.items() if option in _MAIN_PARTS)
             if has_file or (not sha256 and (model.role, model.backend, model.name) == ("model", "sd", known.name)):
                 return known.licence, known.page
+        for key, cutout in CUTOUT_MODELS.items():
+            if cutout.sha256 == sha256:
+                return CUTOUT_LICENCES[key], cutout.page
         name = PurePosixPath(model.name.replace("\\", "/")).name
         for file in files:
             if file.sha256 == sha256 or (not sha256 and name and PurePosixPath(file.name).name == name):

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from imagegen.backends.sd.known_models import KNOWN_MODELS
+from imagegen.config.cutout_models import CUTOUT_MODELS
 from imagegen.config.job import Encoding
 from imagegen.config.models import ModelFile
 from imagegen.errors import ImagegenError
@@ -96,6 +97,14 @@ def test_what_was_derived_before_its_image_was_changed_has_nothing_of_the_change
         assert (image.uses_ai, image.uses_files) == expected
 
 
+@pytest.mark.parametrize("kind", ["json", "text"])
+def test_the_index_of_a_sheet_is_not_an_image(kind: Any) -> None:
+    index = replace(derived("sheet:index", {"a": "1" * 64}, kind="index"), encoding=Encoding(kind, 100, "none"))
+    page = derived("sheet", {"sheet:index": "5" * 64, "a": "1" * 64}, kind="sheet")
+    *_, sheet = of(recorded(index), recorded(line("a")), recorded(page)).images
+    assert (sheet.output, sheet.origins, sheet.uses_files) == ("sheet", ("j:a",), False)
+
+
 def test_without_metadata_no_file_is_marked() -> None:
     origin = recorded(line("a", metadata="none"))
     found = by_task(origin, recorded(derived("a:thumb", {"image": "1" * 64})))
@@ -117,7 +126,7 @@ def test_loras_workflows_and_cut_outs_are_models_too() -> None:
     }
 
 
-KLEIN = KNOWN_MODELS["flux2-klein-4b"]
+KLEIN, U2NETP = KNOWN_MODELS["flux2-klein-4b"], CUTOUT_MODELS["u2netp"]
 
 
 @pytest.mark.parametrize(
@@ -135,6 +144,8 @@ KLEIN = KNOWN_MODELS["flux2-klein-4b"]
         (UsedModel("lora", "comfyui", "ds.safetensors"), ("", "https://l")),
         (UsedModel("model", "comfyui", "ds.safetensors", "e" * 64), ("", "")),
         (UsedModel("model", "comfyui", ""), ("", "")),
+        (UsedModel("cutout", DERIVE, "own", U2NETP.sha256), ("Apache-2.0", U2NETP.page)),
+        (UsedModel("cutout", DERIVE, "u2netp", "e" * 64), ("", "")),
     ],
 )
 def test_a_licence_is_found_by_the_file_and_never_guessed(model: UsedModel, licence: tuple[str, str]) -> None:
