@@ -101,9 +101,8 @@ def encode_image(data: bytes, option: str, size: tuple[int, int] | None = None) 
     try:
         image: Image.Image = Image.open(io.BytesIO(data), formats=("PNG", "JPEG", "WEBP", "AVIF", "GIF", "BMP"))
         is_plain = image.format in ("PNG", "JPEG") and image.mode == "RGB" and not image.has_transparency_data
-        changed = image if is_plain else _flatten(image)
-        if _is_turned(image):
-            changed = ImageOps.exif_transpose(changed)
+        upright = ImageOps.exif_transpose(image) if _is_turned(image) else image
+        changed = upright if is_plain else _flatten(upright)
         if size is not None and changed.size != size:
             changed = changed.resize(size, Image.Resampling.LANCZOS)
         if changed is not image:

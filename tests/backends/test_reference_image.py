@@ -49,6 +49,15 @@ def test_what_is_transparent_is_white(form: str) -> None:
     assert sent(data, (4, 4)).size == (4, 4)
 
 
+def test_an_avif_is_sent_as_it_is_shown() -> None:
+    turned = Image.Exif()
+    turned[0x0112] = 6
+    image = sent(write(half_transparent(), "AVIF", quality=100, subsampling="4:4:4", exif=turned))
+    assert image.size == (8, 16)
+    found = zip(corners(image), (RED, RED, WHITE), strict=True)
+    assert max(abs(a - b) for pixel, expected in found for a, b in zip(pixel, expected, strict=True)) < 8
+
+
 @pytest.mark.parametrize("mode", ["P", "RGB", "L", "LA"])
 def test_it_is_so_in_every_way_that_png_has_to_say_it(mode: str) -> None:
     grey = Image.new("L", (16, 8), 0)

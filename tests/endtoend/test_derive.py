@@ -53,6 +53,21 @@ def test_one_command_makes_all_of_it_and_the_next_one_nothing(project: ProjectFo
     assert "8 fresh, nothing to do" in project.doit().closing
 
 
+def test_images_derived_files_and_sheets_may_be_avif(project: ProjectFolder) -> None:
+    derive = {"thumb": {"width": 16}, "web": {"format": "webp"}}
+    run = project.build_job(output={"format": "avif"}, derive=derive, sheet={"cell": 16, "format": "avif"})
+    assert len(run.tasks("derived")) == 8
+    for name, size in (("yrr", (64, 64)), ("yrr-thumb", (16, 16)), ("sheet", (32, 32))):
+        with Image.open(project.image(name, ".avif")) as image:
+            assert (image.format, image.size) == ("AVIF", size)
+    assert project.doit("verify").out.startswith("11 intact")
+    project.image("yrr", ".avif").unlink()
+    assert project.doit().tasks("restored") == ["portraits:yrr"]
+    assert "11 fresh, nothing to do" in project.doit().closing
+    project.build_job(output={"format": "avif", "quality": 60}, derive=derive, sheet={"cell": 16, "format": "avif"})
+    assert project.doit("gallery").code == 0
+
+
 @pytest.mark.parametrize(
     ("selection", "generated", "derived"),
     [
