@@ -12,11 +12,12 @@ from __future__ import annotations
 
 import re
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
+from imagegen.images.av1 import max_frame_size
 from imagegen.images.formats import MAX_CHUNKS, BadImage, Chunk
 
-__all__ = ["NO_AVIF", "avif_orientation", "avif_size", "has_avif", "hide_exif", "read_avif"]
+__all__ = ["NO_AVIF", "avif_orientation", "avif_size", "has_avif", "read_avif", "simplify_avif"]
 
 _TOP = frozenset(b"meta mdat moov moof mfra free skip wide uuid sidx pdin styp prft emsg udta idat".split())
 """The boxes that a file may have after its first. Anything else begins something that is not of this image."""
@@ -110,12 +111,37 @@ def _read_meta(data: bytes, meta: tuple[int, int]) -> list[Chunk]:
     if main not in extents:
         raise BadImage(_CORRUPT + "its main image is not there")
     chunks = list(_properties_of(data, main, *inner[b"iprp"]))
-    for item, kind in _read_kinds(data, *inner[b"iinf"]):
+    kinds = list(_read_kinds(data, *inner[b"iinf"]))
+    width, height = avif_size(chunks)
+    parts = [data[slice(*extents[item][0])] for item, kind in kinds if kind == b"av01" and extents.get(item)]
+    _check_frames(parts, width * height)
+    for item, kind in kinds:
         if kind in (b"Exif", b"XMP ") and item in extents:
             content = b"".join(data[start:end] for start, end in extents[item])
             # Exif begins with where its TIFF structure does
             chunks.append((kind, content[4 + int.from_bytes(content[:4], "big") :] if kind == b"Exif" else content))
     return chunks
+
+
+def _check_frames(parts: Iterable[bytes], pixels: int) -> None:
+    """Check that the pictures that a main image of so many pixels is made of are not far larger together.
+
+    Those are its tiles or itself, its transparency, a thumbnail. libavif decodes a picture of whatever size its AV1
+    data say, and then makes it as large as the container says.
+    """
+    found = 0
+    for part in parts:
+        size = max_frame_size(part[:_HEADER_BYTES])
+        if size is None:
+            raise BadImage(_CORRUPT + "its AV1 data have no header")
+        found += size[0] * size[1]
+        if found > 4 * pixels + _LITTLE_PIXELS:
+            raise BadImage(_CORRUPT + "its AV1 data have a far larger picture than it says")
+
+
+_HEADER_BYTES = 256
+_LITTLE_PIXELS = 2048 * 2048
+"""Tiles may reach beyond a small image."""
 
 
 def _read_kinds(data: bytes, start: int, end: int) -> Iterator[tuple[int, bytes]]:
@@ -168,8 +194,12 @@ class _Fields:
 
     def __init__(self, data: bytes, at: int, end: int) -> None:
         self._data, self._at, self._end = data, at, end
+        self._left = 10 * MAX_CHUNKS
 
     def take(self, size: int) -> int:
+        self._left -= 1
+        if self._left < 0:  # a few bytes may announce thousands of millions that have none
+            raise BadImage(f"the image has an AVIF box of more than {10 * MAX_CHUNKS:,} numbers")
         start, self._at = self._at, self._at + size
         if self._at > self._end:
             raise IndexError
@@ -218,6 +248,11 @@ def avif_orientation(chunks: list[Chunk]) -> int:
 _EXIF_ITEM = rb"(?s)(infe(?:\x02\0\0[\0\1]..|\x03\0\0[\0\1]....)\0\0)Exif"
 
 
-def hide_exif(data: bytes) -> bytes:
-    """Return a file whose Exif is marked as something to skip: Pillow parses it on opening, and warns of damage."""
-    return re.sub(_EXIF_ITEM, rb"\1skip", data)
+def simplify_avif(data: bytes) -> bytes:
+    """Return the file as Pillow is to see it: without Exif, and not as a sequence.
+
+    Pillow parses Exif on opening, and warns of damage. Of a sequence, the main image is a picture by itself, whose size
+    is known; the first frame of the sequence is the same one.
+    """
+    data = re.sub(_EXIF_ITEM, rb"\1skip", data)
+    return data[:8] + b"avif" + data[12:] if data[8:12] == b"avis" else data

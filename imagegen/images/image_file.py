@@ -9,7 +9,7 @@ from math import ceil
 from typing import TYPE_CHECKING
 
 from imagegen.config.schema import Format
-from imagegen.images.avif import NO_AVIF, avif_orientation, avif_size, hide_exif, read_avif
+from imagegen.images.avif import NO_AVIF, avif_orientation, avif_size, read_avif, simplify_avif
 from imagegen.images.formats import (
     PNG_ANIMATION,
     PNG_VISUAL_CHUNKS,
@@ -115,7 +115,7 @@ class ImageFile:
         if self.format == "webp":
             return self.data
         if self.format == "avif":
-            return hide_exif(self.data)
+            return simplify_avif(self.data)
         return write_jpeg(chunk for chunk in self.chunks if _affects_appearance(chunk))
 
     @cached_property

@@ -55,6 +55,19 @@ def riff(chunks: bytes) -> bytes:
     return b"RIFF" + struct.pack("<I", len(chunks) + 4) + b"WEBP" + chunks
 
 
+def with_parts(items: int) -> bytes:
+    """An AVIF that lists so many items of 65,535 parts each, which take no byte."""
+    data = picture("AVIF")
+    meta, at = data.index(b"meta"), data.index(b"iloc")
+    entries = struct.pack(">HHHH", 1, 1, 0, 65_535) * items
+    box = b"iloc" + bytes([1, 0, 0, 0, 0, 0]) + struct.pack(">H", items) + entries
+    (length,), (before,) = struct.unpack_from(">I", data, meta - 4), struct.unpack_from(">I", data, at - 4)
+    content = (
+        data[meta + 4 : at - 4] + struct.pack(">I", len(box) + 4) + box + data[at - 4 + before : meta - 4 + length]
+    )
+    return data[: meta - 4] + struct.pack(">I", len(content) + 8) + b"meta" + content + data[meta - 4 + length :]
+
+
 IMAGES: dict[str, Callable[[], bytes]] = {
     "50,000×50,000 in the header": lambda: write_png([header(50_000, 50_000), (b"IDAT", zeros(10 * MB)), IEND]),
     "2^31 wide in the header": lambda: write_png([header(2**31 - 1, 1), (b"IDAT", zeros(MB)), IEND]),
@@ -68,6 +81,8 @@ IMAGES: dict[str, Callable[[], bytes]] = {
     "5,000 scans of JPEG": lambda: progressive(5_000, 2048),
     "100 scans of JPEG": lambda: progressive(90, 2048),
     "2 million chunks of WebP": lambda: riff(picture("WEBP")[12:] + b"teXt\0\0\0\0" * 2_000_000),
+    "2 million boxes of AVIF": lambda: picture("AVIF") + b"\0\0\0\x08free" * 2_000_000,
+    "an AVIF of 4 thousand million parts": lambda: with_parts(65_535),
     "200 MB after the image": lambda: picture("PNG") + bytes(200 * MB),
 }
 LARGE: dict[str, Callable[[], bytes]] = {
@@ -82,6 +97,7 @@ SHORT = (
     "2 million segments of JPEG",
     "5,000 scans of JPEG",
     "2 million chunks of WebP",
+    "an AVIF of 4 thousand million parts",
 )
 VERIFY = """
 import time

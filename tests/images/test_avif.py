@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from imagegen.config.job import Encoding
+from imagegen.images.av1 import max_frame_size
 from imagegen.images.avif import avif_orientation, avif_size, read_avif
 from imagegen.images.encode import encode, encode_picture
 from imagegen.images.formats import BadImage, format_of
@@ -125,6 +126,27 @@ def test_items_that_share_their_bytes_take_no_more_memory_than_the_file() -> Non
 
     with pytest.raises(BadImage, match="its items share their bytes"):
         read_avif(WHOLE[: at + 8] + entries + WHOLE[at + 8 + len(entries) :])
+
+
+@pytest.mark.parametrize("options", [{}, {"save_all": True, "append_images": [gradient()]}])
+@pytest.mark.parametrize("size", [(1, 1), (16, 12), (300, 7)])
+def test_av1_data_say_their_size(size: tuple[int, int], options: dict[str, Any]) -> None:
+    images = [image.resize(size) for image in options.get("append_images", ())]
+    data = saved(gradient().resize(size), "avif", **{**options, "append_images": images} if images else {})
+    at = data.index(b"mdat") + 4
+
+    assert max_frame_size(data[at : at + 64]) == size
+    with pytest.raises(IndexError):
+        max_frame_size(data[at : at + 6])
+
+
+def test_a_picture_that_is_far_larger_than_its_container_says_is_not_decoded() -> None:
+    large = saved(Image.new("L", (4096, 2048)), "avif", speed=10)
+    verify(large, 4096, 2048)
+    lying = large.replace(struct.pack(">II", 4096, 2048), struct.pack(">II", 64, 64))
+
+    with pytest.raises(BadImage, match="a far larger picture than it says"):
+        read_image(lying)
 
 
 def test_damaged_exif_makes_no_warning() -> None:
