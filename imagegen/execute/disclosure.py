@@ -331,9 +331,11 @@ def _with_origins(
     made_of = line.request.get("images") if line else None
     digits = {str(key): str(value) for key, value in made_of.items()} if isinstance(made_of, Mapping) else {}
     is_sheet = _is_sheet(line)
+    # a sheet may show derived files, by the names of their images
+    shown = f":{line.request['of']}" if is_sheet and line and line.request.get("of") else ""
     slugs = list(digits) if is_sheet else [record.output.rpartition(":")[0]]
     pairs = zip((f"{record.job}:{slug}" for slug in slugs), digits.values(), strict=False)
-    known = {task: one for task, one in pairs if task not in indexes}
+    known = {task + shown: one for task, one in pairs if task not in indexes}
     tasks = tuple(known)
     found = [as_it_was(task, one) for task, one in known.items()]
     # an item without a recorded image is a file that was there before
@@ -345,7 +347,8 @@ def _with_origins(
         origins=tasks,
         uses_ai=True if True in uses_ai else None if None in uses_ai else False,
         uses_files=any(origin is None or origin.uses_files or origin.is_by_hand for origin in found),
-        is_marked=found[0].is_marked if is_full and not is_sheet and found and found[0] else image.is_marked,
+        # of a file that was there before, what it says of itself goes along, and was not recorded
+        is_marked=(found[0].is_marked if found[0] else None) if is_full and not is_sheet and found else image.is_marked,
     )
 
 

@@ -65,7 +65,7 @@ def test_what_a_model_generated_goes_into_what_is_derived_from_it() -> None:
         "a:thumb": ("derived", "recorded", True, True),
         "b:thumb": ("derived", "recorded", False, False),
         "sheet": ("derived", "recorded", True, False),
-        "scan:thumb": ("derived", "recorded", None, False),
+        "scan:thumb": ("derived", "recorded", None, None),
     }
 
 
