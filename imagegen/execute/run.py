@@ -7,7 +7,7 @@ import os
 import shutil
 import threading
 from collections import defaultdict, deque
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
@@ -127,7 +127,6 @@ def _build_stale(
     """Build those that are stale still: another build may have built some before this one got the mutex."""
     with project.asking_for_models_once():
         stale = _check_freshness(project, outputs, forced, on_event)
-    stale = _refuse(project, stale, on_event)
     shutil.rmtree(project.temporary, ignore_errors=True)
     shared = None
     if project.settings.store:
@@ -137,17 +136,13 @@ def _build_stale(
     return shared
 
 
-def _refuse(project: Project, works: Sequence[StaleOutput], on_event: Callable[[Event], None]) -> list[StaleOutput]:
-    """Fail all works of each job that has a step which is not possible, and return the works of the others."""
+def _refuse(project: Project, works: Sequence[StaleOutput]) -> Iterator[Outcome]:
+    """Fail all works of each job that has a step which is not possible; what is made from others comes before them."""
     outputs = [work.output for work in works]
     wrong = [check_models(project, outputs), check_transparency(project, outputs)]
-    left = []
-    for work in works:
+    for work in reversed(works):
         if problems := [problem for found in wrong for problem in found.get(work.output.job, ())]:
-            on_event(work.outcome("failed", problem=problems[0], also=tuple(problems[1:])))
-        else:
-            left.append(work)
-    return left
+            yield work.outcome("failed", problem=problems[0], also=tuple(problems[1:]))
 
 
 def _reload(project: Project, outputs: Sequence[Output], on_event: Callable[[Event], None]) -> list[Output]:
@@ -264,8 +259,10 @@ class BuildScheduler:
     def run(self) -> None:
         """Build them. Each has an outcome afterwards."""
         works = list(self._unfinished.values())
+        for outcome in _refuse(self._project, works):
+            self._report(outcome)
         with ThreadPoolExecutor(self._threads) as self._pool:
-            self._start([work for work in works if not self._awaited.get(work.output.task)])
+            self._start([one for one in self._unfinished.values() if not self._awaited.get(one.output.task)])
             self._wait_for_steps()
             threads = self._start_executors(works)
             for thread in threads:

@@ -9,7 +9,7 @@ import pytest
 from imagegen.config.cutout_models import CUTOUT_MODELS
 from imagegen.config.models import check_download_url, read_models
 from imagegen.config.settings import Settings
-from tests.project_folder import ProjectFolder
+from tests.project_folder import JOB, ProjectFolder
 
 
 @pytest.mark.parametrize(
@@ -50,12 +50,18 @@ def test_without_the_extra_nothing_is_built(tmp_path: Path, monkeypatch: pytest.
     project = ProjectFolder(tmp_path)
     monkeypatch.setattr("imagegen.execute.cutouts.is_installed", lambda: False)
     project.job(derive={"token": {"steps": ["cutout"]}})
-    project.job("others", derive={"thumb": {"width": 32}})
+    child = {"name": "Child", "prompt": "a child", "scripted": {"images": {"face": "portraits:yrr:token"}}}
+    project.job("others", derive={"thumb": {"width": 32}}, items=[*JOB["items"], child])
     found = project.build()
-    assert {task for task, state in found.items() if state == "failed"} == {one for one in found if "portraits" in one}
+    assert {task for task, state in found.items() if state == "failed"} == {
+        *(one for one in found if "portraits" in one),
+        "others:child",
+        "others:child:thumb",
+    }
     assert set(project.calls()) == {"Mallsing", "Yrr", "Okka"}
     assert "jobs/portraits.yaml:17:" in project.report
     assert "derive.token.steps[0].cutout needs the extra cutout, which is not installed" in project.report
+    assert "others:child: not built, because portraits:yrr:token failed" in project.report
     assert "pip install 'doit-imagegen[cutout]'" in project.report
 
 
