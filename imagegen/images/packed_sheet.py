@@ -116,8 +116,8 @@ def _pack(
         hint = "raise sheet.max_size, make them smaller, or let sheet.animations make shorter ones"
         raise DoesNotFit(what, hint) from None
     if len(pages) > len(images):
-        size = f"{rules.max_size}×{rules.max_size}"
-        what = f"{len(parts)} pictures do not fit on {len(images)} of {size} pixels; they need {len(pages)}"
+        has = f"{len(images)} page{'' if len(images) == 1 else 's'} of {rules.max_size}×{rules.max_size} pixels"
+        what = f"{len(parts)} pictures do not fit on {has}; they need {len(pages)}"
         hint = f"sheet: {{pages: {len(pages)}}}, a larger max_size, or smaller pictures: derive, and sheet: {{of: …}}"
         raise DoesNotFit(what, hint)
     return [*pages, *[Page(1, 1, {})] * (len(images) - len(pages))]

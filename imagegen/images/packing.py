@@ -111,7 +111,8 @@ def _try_sizes(boxes: _Boxes, limit: int, rules: Packing) -> Iterator[_Size]:
             if width + rules.padding >= widest:
                 yield width + rules.padding, limit
     else:
-        for percent in range(100, 160, 4):
+        tries = max(4, min(15, 4000 // len(boxes)))  # many boxes fill a page of any width
+        for percent in range(100, 160, 60 // tries):
             yield min(limit, max(widest, int(side * percent / 100))), limit
 
 

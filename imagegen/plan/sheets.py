@@ -121,7 +121,7 @@ def _find_size(job: Job, rules: SheetRules, output: Output) -> tuple[int, int] |
     """Return the size that an image has on a packed sheet, if the job says it for certain."""
     if rules.trim and output.encoding.format != "jpeg":
         return None
-    if not output.is_derived:
+    if rules.of is None:
         is_known = {"width", "height"} <= output.parameters
         return (output.request.width, output.request.height) if is_known else None
     derivation = next(one for one in job.derive if one.name == rules.of)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from imagegen.images.atlas.atlas import Atlas, Frame, Page
 
@@ -13,45 +13,34 @@ __all__ = ["write_css"]
 def write_css(atlas: Atlas, name: str) -> str:
     """Return the rules of `.NAME-FRAME` and `.NAME--ANIMATION`, each an element as large as its picture.
 
-    What was trimmed is the element's padding, where the background is not drawn.
+    What was trimmed is the element's padding, where the background is not drawn. An animation is on one page.
     """
     name = _identify(name)
-    known = {frame.name: (page, frame) for page, frame in atlas.frames}
-    classes = [
-        *(f".{name}-{_identify(frame)}" for frame in known),
-        *(f".{name}--{_identify(animation)}" for animation in atlas.animations),
-    ]
-    rules = [
-        f"{_list(classes)} {{\n"
-        "  display: inline-block;\n  box-sizing: border-box;\n  background-repeat: no-repeat;\n"
-        "  background-origin: content-box;\n  background-clip: content-box;\n}"
-    ]
-    for page, frame in known.values():
-        rules.append(f".{name}-{_identify(frame.name)} {{\n{''.join(_describe(page, frame, '  '))}}}")
-    for animation, frames in atlas.animations.items():
-        rules += _animate(f"{name}--{_identify(animation)}", [known[frame] for frame in frames], atlas.fps)
-    return "\n".join(rules) + "\n"
+    return "".join(rule for page in atlas.pages for rule in _describe_page(page, name, atlas.animations, atlas.fps))
 
 
-def _describe(page: Page, frame: Frame, indent: str) -> Iterator[str]:
-    yield f'{indent}background-image: url("{_escape(page.image)}");\n'
-    yield f"{indent}background-position: {_pixels(-frame.x)} {_pixels(-frame.y)};\n"
-    yield f"{indent}width: {_pixels(frame.source_width)};\n"
-    yield f"{indent}height: {_pixels(frame.source_height)};\n"
+def _describe_page(page: Page, name: str, animations: Mapping[str, Sequence[str]], fps: float) -> Iterator[str]:
+    known = {frame.name: frame for frame in page.frames}
+    animated = {f"{name}--{_identify(one)}": frames for one, frames in animations.items() if frames[0] in known}
+    classes = [*(f".{name}-{_identify(frame)}" for frame in known), *(f".{one}" for one in animated)]
+    yield ",\n".join(classes)
+    yield ' {\n  display: inline-block;\n  box-sizing: border-box;\n  background: url("'
+    yield page.image.replace("\\", "\\\\").replace('"', '\\"')
+    yield '") no-repeat content-box;\n}\n'
+    for frame in page.frames:
+        yield f".{name}-{_identify(frame.name)} {{ {_describe(frame)} }}\n"
+    for animation, frames in animated.items():
+        yield f"@keyframes {animation} {{\n"
+        for number, frame_name in enumerate(frames):
+            yield f"  {100 * number / len(frames):.4g}% {{ {_describe(known[frame_name])} }}\n"
+        yield f"}}\n.{animation} {{ animation: {animation} {len(frames) / fps:.4g}s step-end infinite }}\n"
+
+
+def _describe(frame: Frame) -> str:
     sides = (frame.top, frame.right, frame.bottom, frame.left)
-    yield f"{indent}padding: {' '.join(map(_pixels, sides))};\n"
-
-
-def _animate(name: str, frames: Sequence[tuple[Page, Frame]], fps: float) -> Iterator[str]:
-    steps = []
-    for number, (page, frame) in enumerate(frames):
-        steps.append(f"  {100 * number / len(frames):.4g}% {{\n{''.join(_describe(page, frame, '    '))}  }}\n")
-    yield f"@keyframes {name} {{\n{''.join(steps)}}}"
-    yield f".{name} {{\n  animation: {name} {len(frames) / fps:.4g}s step-end infinite;\n}}"
-
-
-def _list(classes: Sequence[str]) -> str:
-    return ",\n".join(classes)
+    padding = " ".join(map(_pixels, sides)) if any(sides) else "0"
+    size = f"width: {_pixels(frame.source_width)}; height: {_pixels(frame.source_height)}; padding: {padding}"
+    return f"background-position: {_pixels(-frame.x)} {_pixels(-frame.y)}; {size}"
 
 
 def _pixels(number: int) -> str:
@@ -59,13 +48,6 @@ def _pixels(number: int) -> str:
 
 
 def _identify(name: str) -> str:
-    """Return a name as part of an identifier that does not begin with it.
-
-    https://drafts.csswg.org/cssom/#serialize-an-identifier
-    """
+    """Return a name as part of a class: https://drafts.csswg.org/cssom/#serialize-an-identifier."""
     found = re.sub(r"[^\w-]", lambda match: f"\\{match[0]}", name)
     return f"\\3{found[0]} {found[1:]}" if found[:1].isdigit() and found[0].isascii() else found
-
-
-def _escape(text: str) -> str:
-    return text.replace("\\", "\\\\").replace('"', '\\"')
