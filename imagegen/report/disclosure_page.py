@@ -138,11 +138,8 @@ def _for_steam(found: Disclosure, numbers: Mapping[str, int]) -> Iterator[str]:
         if by_hand := sum(image.is_by_hand and bool(image.uses_ai) for image in found.images):
             yield f"> {by_hand} of them {_was(by_hand)} changed or replaced by hand afterwards."
     if numbers["unknown_origin"]:
-        number = numbers["unknown_origin"]
-        yield from (
-            "",
-            f"imagegen does not know how {_images(number)} {_was(number)} made. If AI was used, say so too.",
-        )
+        files = f"{_images(numbers['unknown_origin'])} {_was(numbers['unknown_origin'])}"
+        yield from ("", f"imagegen does not know how {files} made. If AI was used for them, say so too.")
     yield from ("", _LIVE, "")
 
 

@@ -37,6 +37,24 @@ def test_it_states_what_was_made_and_what_was_touched(project: ProjectFolder) ->
     assert "Nothing" not in project.doit("disclosure", "portraits").out
 
 
+def test_pictures_that_are_already_there_are_of_unknown_making(project: ProjectFolder) -> None:
+    (project.root / "art").mkdir()
+    for name in ("map", "key"):
+        (project.root / f"art/{name}.png").write_bytes(picture("blue"))
+    project.write(
+        "jobs/scans.yaml",
+        "items: {folder: art/*.png}\nderive: {small: {width: 8}}\nsheet: {layout: packed, of: small, index: [css]}\n",
+    )
+    assert project.doit("scans").code == 0
+    found = json.loads(project.doit("disclosure", "--format=json").out)
+    assert {key: count for key, count in found["summary"].items() if count} == {
+        "images": 3, "unknown_origin": 3, "from_files": 3
+    }  # fmt: skip
+    origins = {image["image"]: image["origins"] for image in found["images"]}
+    assert origins["scans:map:small"] == ["scans:map"]
+    assert origins["scans:sheet"] == ["scans:key:small", "scans:map:small"]
+
+
 def test_it_is_written_into_a_file_and_into_no_other(project: ProjectFolder) -> None:
     project.build_job()
     words = ("disclosure", "--format=csv", "--out=ai.csv")
