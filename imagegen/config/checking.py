@@ -459,10 +459,11 @@ _ANY = ""
 def _find_siblings(schema: Mapping[str, Any], path: Path) -> list[str]:
     """Return the keys that are known where the last one of a path is not."""
     known: Mapping[str, Any] = schema
-    for part in path[:-1]:
+    for part, below in itertools.pairwise(path):
         rules = known if isinstance(part, int) else known.get(part, known.get(_ANY, {}))
-        of_mapping = (one for one in rules.get("anyof", ()) if "mapping" in _list_types(one.get("type", ())))
-        rules = next(of_mapping, rules)
+        holder = "list" if isinstance(below, int) else "mapping"
+        alternatives = (one for one in rules.get("anyof", ()) if holder in _list_types(one.get("type", ())))
+        rules = next(alternatives, rules)
         known = rules.get("schema", {_ANY: rules["valuesrules"]} if "valuesrules" in rules else {})
     return list(known)
 

@@ -105,7 +105,7 @@ class Frame:
 
     Attributes:
         name: as in the sheet's index.
-        task: of the picture.
+        task: of the picture; there may be none of it.
         box: left, top, width and height in parts of the sheet's width and height, 0 to 1.
 
     """
@@ -117,7 +117,7 @@ class Frame:
 
 @dataclass(frozen=True)
 class Picture:
-    """One output, as a card of the gallery shows it: an image, or a sheet of images.
+    """One output, as a card of the gallery shows it: an image, or a sheet of images; or a file that others follow from.
 
     Attributes:
         part: what tells it from the others of its item: matrix cell, variant.
@@ -128,6 +128,7 @@ class Picture:
         earlier: newest first.
         derived: the existing files that are derived from it alone.
         frames: of a sheet: where each image is on it.
+        is_given: whether it is a file that was there already, and no output.
         rerolls: whether `doit reroll` gives it another seed.
         pick: what to type after `doit pick`; empty without variants.
 
@@ -149,6 +150,7 @@ class Picture:
     earlier: tuple[Version, ...] = ()
     derived: tuple[DerivedFile, ...] = ()
     frames: tuple[Frame, ...] = ()
+    is_given: bool = False
     rerolls: bool = False
     pick: str = ""
 
@@ -227,7 +229,8 @@ def _group(project: Project, plan: JobPlan, failures: Mapping[str, Failure], ear
         derived = _derived(project, plan)
         images = [output for output in plan.outputs if not output.is_derived]
         pictures = (_planned_picture(project, output, failures, earlier, derived[output.task]) for output in images)
-        return Group(plan.name, plan.doc, plan.file, (*pictures, *_sheets(project, plan, failures, earlier)))
+        others = (*_files(project, plan, derived), *_sheets(project, plan, failures, earlier))
+        return Group(plan.name, plan.doc, plan.file, (*pictures, *others))
     try:
         lines = project.lock(plan.name).lines
     except ImagegenError:
@@ -238,18 +241,46 @@ def _group(project: Project, plan: JobPlan, failures: Mapping[str, Failure], ear
 
 
 def _derived(project: Project, plan: JobPlan) -> dict[str, list[DerivedFile]]:
-    """Return what exists and is derived from one image alone, by the task of that image."""
+    """Return what exists and is derived from one image alone, by the name of that image: its task, or its path."""
     found: dict[str, list[DerivedFile]] = defaultdict(list)
     for output in plan.outputs:
         if not output.is_derived or output.request.extra["kind"] != PICTURE:
             continue
         if file := project.hashes.state(output.path):
-            image = output.origins[0].task
-            name = output.task.removeprefix(f"{image}:")
+            image = output.origins[0].name
+            name = output.slug.rpartition(":")[2]
             steps = ", ".join(step for step, _ in output.request.extra.get(STEPS_FIELD, ()))
             sha256 = "" if file.is_pointer else file.sha256
             found[image].append(DerivedFile(name, output.path, steps, sha256, file.size))
     return found
+
+
+def _files(project: Project, plan: JobPlan, derived: Mapping[str, Sequence[DerivedFile]]) -> Iterator[Picture]:
+    """Yield the files that the job derives others from, if they are no outputs."""
+    found: dict[str, str] = {}
+    for output in plan.outputs:
+        for origin in output.origins if output.is_derived else ():
+            if not origin.task:
+                is_own = output.request.extra["kind"] == PICTURE
+                found[origin.path] = output.slug.partition(":")[0] if is_own else origin.key
+    for path, slug in found.items():
+        file = project.hashes.state(path)
+        is_pointer = file is not None and file.is_pointer
+        yield Picture(
+            task=f"{plan.name}:{slug}",
+            name=slug,
+            part="",
+            path=path,
+            state="fresh" if file else "missing",
+            provenance=Provenance("", "", "", "", "", ()),
+            width=1,
+            height=1,
+            sha256=file.sha256 if file and not is_pointer else "",
+            size=file.size if file else 0,
+            why=(_POINTER,) if is_pointer else (),
+            derived=tuple(derived[path]),
+            is_given=True,
+        )
 
 
 def _sheets(project: Project, plan: JobPlan, failures: Mapping[str, Failure], earlier: _Earlier) -> Iterator[Picture]:
@@ -265,7 +296,8 @@ def _sheets(project: Project, plan: JobPlan, failures: Mapping[str, Failure], ea
         made = picture.provenance
         settings = [(key, _text(value)) for key, value in sorted(output.request.extra.items()) if key in _OF_SHEET]
         provenance = Provenance("", "", "", "", "", tuple(settings), seconds=made.seconds, time=made.time)
-        yield replace(picture, provenance=provenance, frames=found)
+        name, _, page = output.slug.partition(":")
+        yield replace(picture, name=name, part=f"page {page}" if page else "", provenance=provenance, frames=found)
 
 
 def _frames(project: Project, output: Output) -> Iterator[tuple[str, tuple[Frame, ...]]]:
@@ -273,12 +305,14 @@ def _frames(project: Project, output: Output) -> Iterator[tuple[str, tuple[Frame
     try:
         said = json.loads((project.root / output.path).read_bytes())
         width, height = said["meta"]["size"]["w"], said["meta"]["size"]["h"]
-        tasks = {origin.key: origin.task for origin in output.origins}
+        places = {name: frame["frame"] for name, frame in said["frames"].items()}
         yield (
             said["meta"]["image"],
             tuple(
-                Frame(name, tasks.get(name, ""), (at["x"] / width, at["y"] / height, at["w"] / width, at["h"] / height))
-                for name, at in ((name, frame["frame"]) for name, frame in said["frames"].items())
+                Frame(
+                    name, f"{output.job}:{name}", (at["x"] / width, at["y"] / height, at["w"] / width, at["h"] / height)
+                )
+                for name, at in places.items()
             ),
         )
     except (OSError, ValueError, LookupError, TypeError, ZeroDivisionError):  # it is not ours any more

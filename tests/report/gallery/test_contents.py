@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 
 from PIL import Image
 
@@ -181,3 +182,26 @@ def test_a_sheet_is_a_picture_with_its_frames(studio: Studio) -> None:
     assert sheet.frames[1].box == (18 / 32, 0, 12 / 32, 1)  # 48×64 pixels in the middle of 16×16
     studio.root.joinpath("assets/portraits/sheet.json").write_text("{}")
     assert studio.pictures()["portraits:sheet"].frames == ()
+
+
+def test_files_that_were_there_already_are_shown_with_what_is_made_from_them(studio: Studio) -> None:
+    scans = studio.root / "art"
+    scans.mkdir()
+    Image.new("RGB", (8, 8), "red").save(scans / "Old Tom.png")
+    job = {"items": {"folder": "art/*.png"}, "derive": {"small": {"width": 4}}, "sheet": {"cell": 8}}
+    (studio.root / "jobs/scans.yaml").write_text(json.dumps(job))
+    studio.build()
+    found = studio.pictures()
+    picture = found["scans:old-tom"]
+    assert (picture.path, picture.state, picture.is_given) == ("art/Old Tom.png", "fresh", True)
+    assert [one.path for one in picture.derived] == ["assets/scans/old-tom-small.png"]
+    assert [frame.task for frame in found["scans:sheet"].frames] == ["scans:old-tom"]
+
+
+def test_each_page_of_a_packed_sheet_has_its_own_frames(studio: Studio) -> None:
+    sheet = {"layout": "packed", "max_size": 64, "pages": 2}
+    studio.items("mallsing", "yrr", sheet=sheet)
+    studio.build()
+    pages = [picture for task, picture in studio.pictures().items() if task.startswith("portraits:sheet")]
+    assert [(page.name, page.part) for page in pages] == [("sheet", ""), ("sheet", "page 2")]
+    assert [[frame.name for frame in page.frames] for page in pages] == [["mallsing"], ["yrr"]]

@@ -181,7 +181,8 @@
       ? difference(one.old, one.new)
       : [element("del", {}, one.old || "none"), " → ", element("ins", {}, one.new || "none")])));
 
-  const whatToDo = ({ state, task, rerolls, pick, earlier }) => {
+  const whatToDo = ({ state, task, rerolls, pick, earlier, is_given: isGiven }) => {
+    if (isGiven) return [];
     if (state === "missing" || state === "failed") return [["Make it", `doit ${task}`]]; // or restore it
     const picking = pick.endsWith(" --variant 0") ? "Have all its variants as images again" : "Pick this variant as the image";
     const commands = {
@@ -199,7 +200,7 @@
     const lines = [...picture.failure, ...picture.why];
     $("detail-state").className = `standing ${picture.state}`;
     $("detail-state").replaceChildren(
-      element("p", {}, element("i", { "aria-hidden": "true" }), element("b", {}, says[picture.state])),
+      element("p", {}, element("i", { "aria-hidden": "true" }), element("b", {}, picture.is_given ? "A file that was there already" : says[picture.state])),
       element("ul", {}, ...lines.map((line) => element("li", { class: "quiet", dir: "auto" }, line))));
   };
 
@@ -278,7 +279,7 @@
       picture.derived.length ? section("Made from it", element("ul", { class: "files" }, ...picture.derived.map(derived))) : null,
       picture.frames.length ? section(`${picture.frames.length} frame${picture.frames.length === 1 ? "" : "s"}`, element("ul", { class: "frames" },
         ...picture.frames.map((frame) => element("li", {}, at.has(frame.task) ? element("a", { href: `#${frame.task}` }, frame.name) : frame.name)))) : null,
-      section("Settings", list(parameters(picture))),
+      picture.is_given ? null : section("Settings", list(parameters(picture))),
       section("File", list([
         ["made", picture.time ? element("time", { datetime: picture.time }, when(picture.time)) : ""],
         ["took", picture.seconds === null ? "" : took(picture.seconds)],
