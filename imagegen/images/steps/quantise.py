@@ -13,6 +13,9 @@ if TYPE_CHECKING:
 
 __all__ = ["quantise"]
 
+_SAMPLES = 32_749
+"""Pixels from which colours are chosen: of more, it takes seconds. A prime, so that they are of all columns."""
+
 
 def quantise(picture: Image, *, dither: bool, colours: int = 0, palette: bytes = b"") -> Image:
     """Reduce the picture to a few colours; how transparent it is stays as it is.
@@ -30,7 +33,7 @@ def quantise(picture: Image, *, dither: bool, colours: int = 0, palette: bytes =
     if palette:
         chosen = read_palette(palette)
     else:
-        visible = _keep_visible(plain, alpha) if alpha else plain
+        visible = _keep_visible(plain, alpha)
         if not visible.width or visible.getcolors(colours):
             return picture  # it has no more colours than that
         chosen = _choose_colours(visible, colours)
@@ -47,19 +50,24 @@ def quantise(picture: Image, *, dither: bool, colours: int = 0, palette: bytes =
     return result
 
 
-def _keep_visible(picture: Image, alpha: Image) -> Image:
+def _keep_visible(picture: Image, alpha: Image | None) -> Image:
     """Return all pixels that are not fully transparent, in one row."""
     from PIL import Image
 
+    if alpha is None:
+        return Image.frombytes("RGB", (picture.width * picture.height, 1), picture.tobytes())
     pixels = memoryview(picture.convert("RGBA").tobytes()).cast("I")
     found = array("I", compress(pixels, alpha.tobytes()))
     return Image.frombytes("RGBA", (len(found), 1 if found else 0), found.tobytes()).convert("RGB")
 
 
-def _choose_colours(picture: Image, most: int) -> Colours:
+def _choose_colours(pixels: Image, most: int) -> Colours:
+    """Return the means of so many groups of similar colours (k-means). pixels: in one row."""
     from PIL import Image
 
-    found = picture.quantize(most, Image.Quantize.MEDIANCUT)
+    if pixels.width > _SAMPLES:
+        pixels = pixels.resize((_SAMPLES, 1), Image.Resampling.NEAREST)
+    found = pixels.quantize(most, Image.Quantize.MAXCOVERAGE, kmeans=1)
     levels = found.getpalette("RGB") or []
     used = [index for index, count in enumerate(found.histogram()) if count]
     return [(levels[3 * index], levels[3 * index + 1], levels[3 * index + 2]) for index in used]
