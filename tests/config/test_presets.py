@@ -26,6 +26,32 @@ def steps(**rules: Any) -> dict[str, Any]:
     return {step.name: dict(step.parameters) for step in derivation(**rules).steps}
 
 
+RECIPES: dict[str, tuple[str, int, str, list[Any]]] = {
+    "face-rpgmaker": ("png", 100, "full", [["resize", {"mode": "fill", "enlarge": False, "filter": "smooth", "width": 144, "height": 144, "keep": "top"}]]),
+    "icon-godot": ("png", 100, "full", [["background", {"colour": "corners", "tolerance": 32, "feather": 1, "everywhere": False}], ["trim", {"padding": 0}], ["resize", {"mode": "fit", "enlarge": False, "filter": "smooth", "width": 128, "height": 128}], ["pad", {"colour": "transparent", "width": 128, "height": 128}]]),
+    "icon-pixel": ("png", 100, "full", [["background", {"colour": "corners", "tolerance": 32, "feather": 0, "everywhere": False}], ["trim", {"padding": 0}], ["resize", {"mode": "fit", "enlarge": False, "filter": "smooth", "width": 30, "height": 30}], ["quantise", {"dither": False, "colours": 16}], ["outline", {"width": 1, "colour": "black", "smooth": False}], ["pad", {"colour": "transparent", "width": 32, "height": 32}]]),
+    "icon-rpgmaker": ("png", 100, "full", [["background", {"colour": "corners", "tolerance": 32, "feather": 1, "everywhere": False}], ["trim", {"padding": 0}], ["resize", {"mode": "fit", "enlarge": False, "filter": "smooth", "width": 32, "height": 32}], ["pad", {"colour": "transparent", "width": 32, "height": 32}]]),
+    "portrait-renpy": ("webp", 90, "full", [["background", {"colour": "corners", "tolerance": 32, "feather": 1, "everywhere": False}], ["trim", {"padding": 0}], ["resize", {"mode": "fit", "enlarge": True, "filter": "smooth", "height": 278}]]),
+    "sprite-renpy": ("webp", 90, "full", [["background", {"colour": "corners", "tolerance": 32, "feather": 1, "everywhere": False}], ["trim", {"padding": 0}], ["resize", {"mode": "fit", "enlarge": True, "filter": "smooth", "height": 960}]]),
+    "sprite-unity": ("png", 100, "full", [["background", {"colour": "corners", "tolerance": 32, "feather": 1, "everywhere": False}], ["trim", {"padding": 0}], ["resize", {"mode": "fit", "enlarge": True, "filter": "smooth", "width": 512, "height": 512}], ["pad", {"colour": "transparent", "width": 512, "height": 512}]]),
+    "sticker": ("webp", 90, "full", [["background", {"colour": "corners", "tolerance": 32, "feather": 1, "everywhere": False}], ["trim", {"padding": 0}], ["resize", {"mode": "fit", "enlarge": True, "filter": "smooth", "width": 480, "height": 480}], ["outline", {"width": 10, "colour": "white", "smooth": True}], ["shadow", {"x": 0, "y": 3, "blur": 6, "colour": "black", "opacity": 0.4}]]),
+    "texture-tile": ("png", 100, "full", [["resize", {"mode": "fill", "enlarge": False, "filter": "smooth", "width": 576, "height": 576}], ["tile", {"overlap": 64}]]),
+    "thumbnail-web": ("webp", 80, "none", [["resize", {"mode": "fit", "enlarge": False, "filter": "smooth", "width": 320}]]),
+    "token-foundry": ("webp", 90, "full", [["resize", {"mode": "fill", "enlarge": False, "filter": "smooth", "width": 400, "height": 400, "keep": "top"}], ["mask", {"shape": "circle"}], ["frame", {"place": "over", "image": "art/ring.png"}]]),
+    "token-roll20": ("png", 100, "full", [["resize", {"mode": "fill", "enlarge": False, "filter": "smooth", "width": 280, "height": 280, "keep": "top"}], ["mask", {"shape": "circle"}], ["frame", {"place": "over", "image": "art/ring.png"}]]),
+}  # fmt: skip
+"""What each preset resolves to with its example: its format, quality, metadata and steps."""
+
+
+@pytest.mark.parametrize("name", list_presets("derive"))
+def test_what_a_preset_resolves_to_only_changes_on_purpose(name: str) -> None:
+    """A change makes the files of all who use it stale: say so in the changelog."""
+    found = derivation(preset=name, **(load_preset("derive", name).example or {}))
+    encoding = found.encoding
+    recipe = (encoding.format, encoding.quality, encoding.metadata, [[one.name, one.parameters] for one in found.steps])
+    assert recipe == RECIPES[name]
+
+
 @pytest.mark.parametrize("name", list_presets("derive"))
 def test_each_preset_is_valid_alone_and_with_its_example(name: str) -> None:
     preset = load_preset("derive", name)

@@ -1,0 +1,73 @@
+"""`doit presets`: list the presets of derived files and sheets, and write a page with a picture of each."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from imagegen.commands.build import Build
+from imagegen.commands.command import command
+from imagegen.errors import ImagegenError, Problem, did_you_mean, not_written
+
+if TYPE_CHECKING:
+    from imagegen.report.presets.pictures import ShownPreset
+
+__all__ = ["presets"]
+
+_PAGE = ".imagegen/presets.html"
+
+
+@command(
+    "presets",
+    "List the presets of derived files, and write a page with a picture of what each does.",
+    {"doit presets": f"all of them, and {_PAGE}", "doit presets token-foundry": "its steps, and how a job uses it"},
+    words="[NAME...]",
+    needs_settings=False,
+    needs_jobs=False,
+)
+def presets(build: Build, words: list[str]) -> None:
+    """Print what was asked for, and write the page."""
+    from imagegen.config.presets import list_presets, load_preset
+    from imagegen.report.presets.page import render
+    from imagegen.report.presets.pictures import show_preset
+    from imagegen.state.atomic import replace_file
+
+    names = list_presets("derive")
+    for word in words:
+        if word not in names:
+            what = f"there is no preset '{word}'{did_you_mean(word, names)}"
+            raise ImagegenError(Problem("presets", what, f"there are {', '.join(names)}"))
+    shown = [show_preset(load_preset("derive", name)) for name in names]
+    try:
+        replace_file(build.root / _PAGE, render(shown).encode("utf-8"), build.root / ".imagegen" / "tmp")
+    except OSError as error:
+        raise ImagegenError(not_written(error, path=_PAGE)) from None
+    chosen = [one for one in shown if one.preset.name in words]
+    print("\n\n".join(map(_describe, chosen)) if chosen else _list(shown))
+    print(f"\npictures of all presets: {_PAGE}")
+
+
+def _list(shown: list[ShownPreset]) -> str:
+    from imagegen.report.console import table
+
+    rows = [(one.preset.name, one.preset.description) for one in shown]
+    return "\n".join([*table(rows), "", "their steps, and how a job uses one: doit presets NAME"])
+
+
+def _describe(shown: ShownPreset) -> str:
+    from imagegen.report.console import table
+    from imagegen.report.presets.pictures import as_yaml
+
+    others = {key: value for key, value in shown.preset.keys.items() if key != "steps"}
+    rows = [(f"  {number}.", step, does) for number, (step, does) in enumerate(shown.steps, 1)]
+    return "\n".join(
+        [
+            f"{shown.preset.name}: {shown.preset.description}",
+            "",
+            *table(rows),
+            *(f"  {as_yaml({key: value})[1:-1]}" for key, value in others.items()),
+            "",
+            "in a job:",
+            "",
+            *(f"  {line}" for line in shown.paste.splitlines()),
+        ]
+    )

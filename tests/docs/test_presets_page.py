@@ -1,0 +1,51 @@
+"""docs/presets.md against the presets that there are."""
+
+from __future__ import annotations
+
+import importlib.util
+import io
+from pathlib import Path
+
+import pytest
+from PIL import Image, ImageChops, ImageStat
+
+from imagegen.config.presets import list_presets, load_preset
+from imagegen.report.presets.pictures import as_yaml, show_preset
+from tests.docs.pages import table
+
+_SPECIFICATION = importlib.util.spec_from_file_location(
+    "preset_pictures", Path(__file__).parents[2] / "tools/preset_pictures.py"
+)
+assert _SPECIFICATION
+assert _SPECIFICATION.loader
+TOOL = importlib.util.module_from_spec(_SPECIFICATION)
+_SPECIFICATION.loader.exec_module(TOOL)
+ROWS = {cells[1].strip("`"): cells for cells in table("docs/presets.md", "picture")}
+
+
+def test_each_preset_is_on_the_page_and_nothing_else_is() -> None:
+    assert list(ROWS) == list_presets("derive")
+
+
+@pytest.mark.parametrize("name", list_presets("derive"))
+def test_its_row_says_what_it_is_and_how_to_use_it(name: str) -> None:
+    preset = load_preset("derive", name)
+    entry = as_yaml({"preset": name, **(preset.example or {})})
+    picture = f"![](images/presets/{name}.webp)"
+    assert ROWS[name] == [picture, f"`{name}`", preset.description, f"`{name.partition('-')[0]}: {entry}`"]
+
+
+@pytest.mark.parametrize("name", list_presets("derive"))
+def test_its_picture_is_what_it_makes_of_the_example(name: str) -> None:
+    shown = show_preset(load_preset("derive", name))
+    with Image.open(io.BytesIO(shown.after)) as after:
+        assert shown.size.startswith(f"{after.width}×{after.height}")
+    with Image.open(TOOL.FOLDER / f"{name}.webp") as kept:
+        made = TOOL.small_picture(shown.after)
+        assert kept.size == made.size
+        difference = ImageChops.difference(on_white(kept), on_white(made))
+        assert max(ImageStat.Stat(difference).mean) < 8, "run tools/preset_pictures.py"
+
+
+def on_white(picture: Image.Image) -> Image.Image:
+    return Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture.convert("RGBA")).convert("RGB")

@@ -1,0 +1,59 @@
+"""`doit presets`, and files made with a preset."""
+
+from __future__ import annotations
+
+import pytest
+from PIL import Image
+
+from imagegen.config.presets import list_presets
+from tests.project_folder import ProjectFolder
+
+
+def test_the_list_names_each_preset_and_writes_the_page(project: ProjectFolder) -> None:
+    run = project.doit("presets")
+    assert (run.code, run.err) == (0, "")
+    for name in list_presets("derive"):
+        assert f"\n{name} " in f"\n{run.out}"
+    page = (project.root / ".imagegen/presets.html").read_text("utf-8")
+    assert page.count("<article") == len(list_presets("derive"))
+    assert "http://" not in page
+    assert "https://" not in page
+
+
+def test_one_preset_is_shown_with_its_steps_and_what_to_paste(project: ProjectFolder) -> None:
+    out = project.doit("presets", "token-foundry").out
+    assert "2.  mask: circle" in out
+    assert "3.  frame" in out
+    assert "Only if you give it." in out
+    assert "token: {preset: token-foundry, frame: art/ring.png}" in out
+
+
+def test_an_unknown_one_is_refused_with_the_nearest_name(project: ProjectFolder) -> None:
+    run = project.doit("presets", "token-foundri")
+    assert run.code != 0
+    assert "there is no preset 'token-foundri'; did you mean 'token-foundry'?" in run.out + run.err
+
+
+def test_a_token_follows_its_ring(project: ProjectFolder) -> None:
+    def draw_ring(colour: str) -> None:
+        (project.root / "art").mkdir(exist_ok=True)
+        Image.new("RGBA", (8, 8), colour).save(project.root / "art/ring.png")
+
+    draw_ring("#ff000080")
+    entry = {"preset": "token-foundry", "resize": {"width": 32, "height": 32, "mode": "fill"}, "frame": "art/ring.png"}
+    run = project.build_job(derive={"token": entry, "plain": {"preset": "thumbnail-web", "resize": {"width": 16}}})
+    assert len(run.tasks("derived")) == 6
+    with Image.open(project.image("yrr-token", ".webp")) as image:
+        assert (image.format, image.mode, image.size) == ("WEBP", "RGBA", (32, 32))
+    assert "9 fresh, nothing to do" in project.doit().closing
+    draw_ring("#00ff0080")
+    assert "frame (3).image" in project.doit("why").out
+    assert project.doit().tasks("derived") == [f"portraits:{name}:token" for name in ("mallsing", "okka", "yrr")]
+
+
+@pytest.mark.parametrize(("before", "after"), [("token-foundry", "token-roll20")])
+def test_another_preset_is_a_reason_that_a_person_understands(project: ProjectFolder, before: str, after: str) -> None:
+    small = {"resize": {"width": 32, "height": 32, "mode": "fill"}}
+    project.build_job(derive={"token": {"preset": before, **small}})
+    project.job(derive={"token": {"preset": after, **small}})
+    assert "portraits:yrr:token" in project.doit("why").out
