@@ -11,6 +11,8 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from PIL import Image
+
 JOB = "jobs/portraits.yaml"
 WILDCARD = "jobs/wildcards/hat.txt"
 LOG = "log"
@@ -96,6 +98,23 @@ def derived(folder: Path, count: int) -> None:
     """Half of the outputs are thumbnails of the other half."""
     start(folder)
     write(folder, JOB, _HEAD + "derive: {thumb: {width: 8}}\n" + items(range(count // 2)))
+
+
+def tokens(folder: Path, count: int) -> None:
+    """Half of the outputs are tokens of the other half, made in steps and packed on one sheet with two indexes."""
+    start(folder)
+    steps = "derive: {token: {steps: [{mask: circle}, trim]}}\n"
+    sheet = "sheet: {of: token, layout: packed, max_size: 4096, index: [libgdx, css]}\n"
+    write(folder, JOB, _HEAD + steps + sheet + items(range(count // 2)))
+
+
+def pictures(folder: Path, count: int) -> None:
+    """All outputs are derived from pictures that are there already."""
+    start(folder)
+    folder.joinpath("art").mkdir(exist_ok=True)
+    for number in range(count):
+        Image.new("RGB", (8, 8), (number % 256, number // 256 % 256, 99)).save(folder / f"art/item {number}.png")
+    write(folder, JOB, "items: {folder: art/*.png}\nderive: {small: {width: 4}}\n")
 
 
 def sheets(folder: Path, count: int) -> None:

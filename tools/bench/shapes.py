@@ -40,6 +40,8 @@ SHAPES: dict[str, Callable[[Path, int], None]] = {
     "in jobs of 33 with CSV": projects.from_sources(projects.csv, "csv", 300),
     "half of them made from the other half": projects.references,
     "half of them derived files": projects.derived,
+    "half of them tokens on a packed sheet": projects.tokens,
+    "made from pictures that were there": projects.pictures,
     "in jobs of 99 and a sheet": projects.sheets,
     "ten variants of each item": projects.variants,
     "one of them an image that fails": projects.failing,
