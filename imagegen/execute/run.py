@@ -431,6 +431,6 @@ def _held_up(work: StaleOutput, origin: Outcome, first: Output) -> Outcome:
     if origin.state == "cancelled":
         return work.outcome("cancelled")
     # the name of a derived output says which image it is of: so they are one line, though each has its own
-    only_one = work.output.is_derived and len(work.output.origins) == 1
-    what = f"not built, because {'its image' if only_one else first.task} failed"
+    is_named = work.output.task.startswith(f"{origin.output.task}:")
+    what = f"not built, because {'its image' if is_named else first.task} failed"
     return work.outcome("failed", problem=Problem(work.output.task, what))

@@ -49,13 +49,12 @@ def check_sheet(job: Job, rules: SheetRules, images: Sequence[Output], derived: 
         if image.slug == rules.name:
             what = f"sheet.name: an image of this job has the name '{rules.name}' too"
             yield Problem(job.where.get("sheet.name", where), what, "give the sheet another: sheet: {name: atlas}")
+    yield from _check_keys(job, rules)
     names = [one.name for one in job.derive]
     if rules.of is not None and rules.of not in names:
         what = f"sheet.of: derive has no '{rules.of}'{did_you_mean(rules.of, names)}"
         yield Problem(job.where.get("sheet.of", where), what, "name an entry of derive, or leave it out for the images")
-        return
-    yield from _check_keys(job, rules)
-    if rules.layout == PACKED:
+    elif rules.layout == PACKED:
         yield from _check_known_sizes(job, rules, _find_shown(rules, images, derived))
     else:
         yield from _check_grid(job, rules, len(images))

@@ -1,0 +1,82 @@
+"""Packed sheets, their pages and indexes: built with what they are made from, and never out of step."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from PIL import Image
+
+from tests.project_folder import ProjectFolder, items
+
+TOKEN = {"token": {"steps": [{"resize": {"width": 32, "height": 32, "mode": "fill"}}, {"mask": "circle"}]}}
+SHEET = {"layout": "packed", "of": "token", "animations": "{job}", "index": ["godot", "css"]}
+INDEXES = ["portraits:sheet:css", "portraits:sheet:godot", "portraits:sheet:index"]
+ALL = ["portraits:sheet", *INDEXES]
+
+
+def frames(project: ProjectFolder) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(project.image("sheet", ".json").read_text("utf-8"))["frames"]
+    return found
+
+
+def test_a_changed_portrait_updates_its_token_its_atlas_and_every_index(project: ProjectFolder) -> None:
+    run = project.build_job(derive=TOKEN, sheet=SHEET)
+    assert sorted(run.tasks("derived")) == sorted(
+        [*ALL, *(f"portraits:{name}:token" for name in ("mallsing", "yrr", "okka"))]
+    )
+    assert list(frames(project)) == ["mallsing", "yrr", "okka"]
+    at = frames(project)["yrr"]["frame"]
+    with Image.open(project.image("sheet")) as page, Image.open(project.image("yrr-token")) as token:
+        part = page.crop((at["x"], at["y"], at["x"] + at["w"], at["y"] + at["h"]))
+        assert part.tobytes() == token.convert("RGBA").crop(token.convert("RGBA").getchannel("A").getbbox()).tobytes()
+    assert "10 fresh, nothing to do" in project.doit().closing
+    project.job(derive=TOKEN, sheet=SHEET, items=items(Yrr="something else"))
+    why = project.doit("why").out
+    assert "portraits:sheet:godot  assets/portraits/sheet.tres  (may change with portraits:sheet:index)" in why
+    run = project.doit()
+    assert run.tasks("generated") == ["portraits:yrr"]
+    # its token looks different, and is as large: so the index is the same, and so are those that follow from it
+    assert sorted(run.tasks("derived")) == ["portraits:sheet", "portraits:sheet:index", "portraits:yrr:token"]
+    assert "10 fresh, nothing to do" in project.doit().closing
+    assert "10 intact" in project.doit("verify").out
+
+
+def test_the_sheet_has_its_indexes_and_an_index_only_what_it_is_made_from(project: ProjectFolder) -> None:
+    project.job(sheet={"layout": "packed", "pages": 2, "max_size": 130, "index": ["godot", "css"]})
+    run = project.doit("portraits:sheet:godot")
+    assert run.tasks("derived") == ["portraits:sheet:godot", "portraits:sheet:index"]
+    run = project.doit("portraits:sheet")
+    assert sorted(run.tasks("derived")) == [
+        "portraits:sheet",
+        "portraits:sheet:2",
+        "portraits:sheet:css",
+        "portraits:sheet:index-2",
+    ]
+    assert project.doit("portraits:sheet").tasks("derived") == []
+    # fewer pages: the files of the others belong to no item any more
+    project.job(sheet={"layout": "packed", "index": "css"})
+    assert project.doit().code == 0
+    out = project.doit("prune", "-y").out
+    assert sorted(path.name for path in project.image("sheet").parent.glob("sheet*")) == [
+        "sheet.css",
+        "sheet.json",
+        "sheet.png",
+    ]
+    assert "sheet-2.png" in out
+
+
+def test_what_does_not_fit_says_how_many_pages_do(project: ProjectFolder) -> None:
+    project.job(sheet={"layout": "packed", "max_size": 70, "index": "godot"})
+    run = project.doit()
+    assert (run.code, sorted(run.tasks("failed"))) == (
+        2,
+        ["portraits:sheet", "portraits:sheet:godot", "portraits:sheet:index"],
+    )
+    assert "portraits:sheet:index: 3 pictures do not fit on 1 page of 70×70 pixels; they need 3" in run.out
+    assert "portraits:sheet, portraits:sheet:godot: not built, because portraits:sheet:index failed" in run.out
+    project.job(sheet={"layout": "packed", "max_size": 70, "pages": 3, "index": "godot"})
+    assert sorted(project.doit().tasks("derived"))[-1] == "portraits:sheet:index-3"
+    # known before anything is built
+    project.job(sheet={"layout": "packed", "max_size": 60, "trim": False})
+    assert "sheet.max_size: portraits:mallsing is 64×64 pixels, and a page at most 60" in project.doit().out
