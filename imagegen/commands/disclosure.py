@@ -13,8 +13,7 @@ _FORMATS = ("markdown", "json", "csv")
 
 @command(
     "disclosure",
-    "State which images were generated, by which models under which licences, and which were touched by hand: "
-    "facts from the lock files, for a store's survey or a law's questions.",
+    "State which images were generated, by which models, and which were changed by hand.",
     {
         "doit disclosure": "prints it as Markdown, with texts for Steam and the EU's AI Act",
         "doit disclosure portraits --out=AI.md": "of one job, into a file",

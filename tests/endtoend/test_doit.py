@@ -24,6 +24,7 @@ def test_list_shows_jobs_and_tasks_with_a_line_of_help(project: ProjectFolder) -
     shown = [
         "accept",
         *comfyui,
+        "disclosure",
         "doctor",
         "gallery",
         "image",
@@ -32,6 +33,7 @@ def test_list_shows_jobs_and_tasks_with_a_line_of_help(project: ProjectFolder) -
         "ollama:setup",
         "pick",
         "portraits",
+        "presets",
         "prune",
         "reroll",
         "restore",
