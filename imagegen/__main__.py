@@ -41,7 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = _parser()
     try:
         words = parser.parse_args(_known(list(sys.argv[1:] if arguments is None else arguments), parser))
-        code = _version() if words.version else _init() if words.command else _help(parser)
+        code = _version() if words.version else _COMMANDS.get(words.command, lambda: _help(parser))()
         sys.stdout.flush()
     except ImagegenError as error:
         sys.stderr.write(f"{error}\n")
@@ -70,6 +70,9 @@ def _parser() -> argparse.ArgumentParser:
         epilog="example: mkdir game-art && cd game-art && git init && imagegen init && doit",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    importer = "print the C# script that imports sheets with index: unity into Unity"
+    example = "example: imagegen unity-importer > Assets/Editor/ImagegenSheets.cs"
+    commands.add_parser(_IMPORTER, help=importer, description=importer.capitalize(), epilog=example)
     return parser
 
 
@@ -78,8 +81,13 @@ def _known(words: list[str], parser: argparse.ArgumentParser) -> list[str]:
     command, *others = [*[word for word in words if not word.startswith("-")], ""]
     if command == "help":
         return ["--help"]
+    if command == _IMPORTER:
+        return words
     if command not in ("", "init"):
-        hint = did_you_mean(command, ["init"]) or "; the commands that build images are doit's: doit help lists them"
+        hint = (
+            did_you_mean(command, ["init", _IMPORTER])
+            or "; the commands that build images are doit's: doit help lists them"
+        )
         parser.error(f"unknown command '{printable(command)}'{hint}")
     if others[:1] == ["."]:
         words.remove(".")
@@ -112,6 +120,17 @@ def _init() -> int:
     write_files(root, steps)
     print("\n".join(_init_lines(root, steps)))
     return 0
+
+
+def _print_importer() -> int:
+    from imagegen.images.atlas.unity import read_importer
+
+    print(read_importer(), end="")
+    return 0
+
+
+_IMPORTER = "unity-importer"
+_COMMANDS = {"init": _init, _IMPORTER: _print_importer}
 
 
 def _folder() -> Path:

@@ -28,6 +28,13 @@ def run_main(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, 
     return code, out, err
 
 
+def test_the_importer_for_unity_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, err = run_main(capsys, "unity-importer")
+    assert (code, err) == (0, "")
+    assert "class SheetImporter : AssetPostprocessor" in out
+    assert out.isascii(), "any shell can write it to a file"
+
+
 def test_init_has_an_aligned_line_a_file_and_the_next_command(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     code, out, err = run_main(capsys, "init")
     lines = out.splitlines()

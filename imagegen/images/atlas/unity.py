@@ -6,21 +6,33 @@ https://docs.unity3d.com/Manual/json-serialization.html
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 from imagegen.images.atlas.atlas import Atlas, Frame, Page
 
-__all__ = ["write_unity"]
+__all__ = ["read_importer", "write_unity"]
 
 
 def write_unity(atlas: Atlas, _: str) -> str:
     """Return the sprites of each texture, in Unity's pixels, from the lower left corner, and the animations."""
     textures = [
-        {"image": page.image, "sprites": [_describe(page, frame) for frame in page.frames]} for page in atlas.pages
+        {
+            "image": page.image,
+            "width": page.width,
+            "height": page.height,
+            "sprites": [_describe(page, frame) for frame in page.frames],
+        }
+        for page in atlas.pages
     ]
     animations = [{"name": name, "sprites": frames} for name, frames in atlas.animations.items()]
     found = {"imagegen": 1, "textures": textures, "animations": animations, "fps": atlas.fps}
     return json.dumps(found, indent=1, ensure_ascii=False) + "\n"
+
+
+def read_importer() -> str:
+    """Return the importer script, a file of C#."""
+    return (Path(__file__).parent / "ImagegenSheets.cs").read_text("utf-8")
 
 
 def _describe(page: Page, frame: Frame) -> dict[str, Any]:
