@@ -192,6 +192,25 @@ def test_a_reference_image_is_uploaded_and_decides_its_own_images(project: Proje
     assert project.image("bird").read_bytes() != first
 
 
+def test_each_file_of_a_folder_becomes_an_image_of_its_own(project: ProjectFolder, server: Server) -> None:
+    sizes = {"a 1": (64, 64), "b": (72, 64), "c": (64, 80)}
+    (project.root / "art").mkdir()
+    for name, wanted in sizes.items():
+        Image.radial_gradient("L").resize(wanted).convert("RGB").save(project.root / f"art/{name}.png")
+    project.write("jobs/workflows/x.json", json.dumps(server.from_image()))
+    job = server.job(comfyui={"workflow": "jobs/workflows/x.json", "images": {"10.image": "{file}"}})
+    job |= {"generate": {}, "items": {"folder": "art/", "prompt": "an oil painting"}}
+    before = server.executed()
+    project.build_job(**job)
+    found = {name: size(project, name.replace(" ", "-")) for name in sizes}
+    assert found == sizes
+    assert len(server.executed() - before) == 3
+    Image.new("RGB", (64, 64), "red").save(project.root / "art/b.png")
+    assert project.doit().tasks("generated") == ["portraits:b"]
+    assert size(project, "b") == (64, 64)
+    assert "3 fresh, nothing to do" in project.doit().out
+
+
 def test_a_reference_image_may_be_another_output(project: ProjectFolder, server: Server) -> None:
     project.write("jobs/workflows/x.json", json.dumps(server.from_image()))
     project.job(backend="placeholder", derive={"small": {"width": 32, "format": "webp"}})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from pathlib import Path
@@ -174,3 +175,47 @@ def test_an_item_is_not_pruned_even_if_a_job_wrote_it_once(scans: ProjectFolder)
     scans.doit()
     assert "an item of the job others" in scans.doit("prune", "--yes").out
     assert (scans.root / "assets/portraits/mallsing.png").exists()
+
+
+FROM_FILE: dict[str, Any] = {
+    "scripted": {"images": {"face": "{file}"}},
+    "backend": "scripted",
+    "generate": {"width": 16, "height": 16},
+}
+
+
+def test_with_a_prompt_each_file_becomes_an_image(scans: ProjectFolder) -> None:
+    job(scans, "art/scans/", prompt="in {mood} mood", matrix={"mood": ["calm", "wild"]}, derive=THUMB, **FROM_FILE)
+    run = scans.doit()
+    images = [f"scans:{name}-{mood}" for name in ("b-10", "b-2", "old-tom") for mood in ("calm", "wild")]
+    assert (run.tasks("generated"), len(run.tasks("derived"))) == (images, 6)
+    lines = {line["output"]: line["request"] for line in scans.lines("scans") if ":" not in line["output"]}
+    shas = {slug: request["images"]["face"] for slug, request in lines.items()}
+    wanted = hashlib.sha256((scans.root / "art/scans/b-2.PNG").read_bytes()).hexdigest()
+    assert (shas["b-2-calm"], len(set(shas.values()))) == (wanted, 3)
+    assert {request["prompt"] for request in lines.values()} == {"in calm mood", "in wild mood"}
+    assert scans.is_short()
+    scan(scans, "b-2.PNG", "pink")
+    assert scans.doit().tasks("generated") == ["scans:b-2-calm", "scans:b-2-wild"]
+    assert "scans: 2" not in scans.doit("doctor").out
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ({"backend": "placeholder"}, "no option of placeholder has {file} in it"),
+        ({"backend": "sd", "sd": {"model": "x"}}, 'add sd: {images: {init: "{file}"}}'),
+        ({"backend": "a1111"}, 'add a1111: {images: {init: "{file}"}}'),
+        ({"backend": "comfyui"}, 'add comfyui: {images: {"10.image": "{file}"}}'),
+        ({"backend": "openai"}, "choose a backend that takes images, such as sd, a1111 or comfyui"),
+        ({**FROM_FILE, "scripted": {"images": {"face": "{file}.png"}}}, "there is no such file"),
+    ],
+)
+def test_a_prompt_without_the_file_is_refused_with_what_to_write(
+    scans: ProjectFolder, values: dict[str, Any], said: str
+) -> None:
+    job(scans, "art/scans/", prompt="an oil painting", **values)
+    out = scans.doit().out
+    assert said in out, out
+    assert "jobs/scans.json:1:" in out
+    assert not (scans.root / "assets").exists()

@@ -18,6 +18,7 @@ from imagegen.plan.output import Output
 from imagegen.project import JobPlan, Project
 from imagegen.project.plan_changed import plan_changed
 from imagegen.state.snapshot import Snapshot, read_snapshot
+from tests.project_folder import picture
 
 OLD = time.time_ns() - 10**12
 TICKS = itertools.count(OLD)
@@ -288,3 +289,66 @@ def test_it_agrees_with_the_whole_plan(tmp_path_factory: pytest.TempPathFactory,
     assert wanted | rest == now.keys()
     assert not wanted & rest
     assert {task: now[task] for task in rest} == {task: then[task] for task in rest}
+
+
+def scans(root: Path, *names: str) -> None:
+    for name in names:
+        file = root / "art" / name
+        file.parent.mkdir(exist_ok=True)
+        is_new = not file.exists()
+        file.write_bytes(picture("red"))
+        for one in (file, file.parent) if is_new else (file,):
+            tick = next(TICKS)
+            os.utime(one, ns=(tick, tick))
+
+
+SCANS: dict[str, Any] = {"items": {"folder": "art/*"}, "derive": {"thumb": {"width": 8}, "big": {}}}
+
+
+def test_of_many_files_only_those_that_changed_are_planned(tmp_path: Path) -> None:
+    scans(tmp_path, "a.png", "b.png", "c.png")
+    remembered(tmp_path, {"scans": SCANS, "arms": job("Shield")})
+    rest = {"scans:a:thumb", "scans:a:big", "scans:c:thumb", "scans:c:big", "arms:shield"}
+    scans(tmp_path, "b.png")
+    assert planned(tmp_path, {}) == ({"scans:b:thumb", "scans:b:big"}, rest)
+    scans(tmp_path, "d.png")
+    wanted = {"scans:b:thumb", "scans:b:big", "scans:d:thumb", "scans:d:big"}
+    assert planned(tmp_path, {}) == (wanted, rest)
+    (tmp_path / "art/b.png").unlink()
+    assert planned(tmp_path, {}) == ({"scans:d:thumb", "scans:d:big"}, rest)
+
+
+def test_a_changed_file_takes_the_sheet_with_it(tmp_path: Path) -> None:
+    scans(tmp_path, "a.png", "b.png")
+    remembered(tmp_path, {"scans": {**SCANS, "sheet": {}}, "arms": job("Shield")})
+    scans(tmp_path, "b.png")
+    found = planned(tmp_path, {})
+    assert found is not None
+    assert found[1] == {"arms:shield"}
+    assert "scans:sheet" in found[0]
+
+
+def test_an_image_that_is_made_from_a_file_is_planned_with_it_alone(tmp_path: Path) -> None:
+    scans(tmp_path, "a.png", "b.png")
+    painted = {
+        "backend": "sd",
+        "sd": {"model": "m.safetensors", "images": {"init": "{file}"}},
+        "items": {"folder": "art/", "prompt": "an oil painting"},
+    }
+    remembered(tmp_path, {"painted": painted, "arms": job("Shield", backend="placeholder")})
+    scans(tmp_path, "b.png")
+    assert planned(tmp_path, {}) == ({"painted:b"}, {"painted:a", "arms:shield"})
+
+
+@pytest.mark.parametrize("name", ["A.webp", "broken.png"])
+def test_files_that_cannot_be_items_take_the_whole_plan(tmp_path: Path, name: str) -> None:
+    scans(tmp_path, "a.png", "b.png")
+    remembered(tmp_path, {"scans": SCANS})
+    (tmp_path / "art" / name).write_bytes(b"" if name == "broken.png" else picture())
+    assert planned(tmp_path, {}) is None
+
+
+def test_a_job_that_writes_to_the_folder_takes_the_whole_plan(tmp_path: Path) -> None:
+    scans(tmp_path, "a.png")
+    remembered(tmp_path, {"scans": SCANS, "arms": job("Shield")})
+    assert planned(tmp_path, {"arms": job("Shield", output={"dir": "art"})}) is None

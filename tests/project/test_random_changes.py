@@ -26,6 +26,7 @@ from imagegen.execute.decisions import record_decision
 from imagegen.plan.record import PICK, REROLL
 from imagegen.project import Project
 from imagegen.state.snapshot_header import snapshot_file
+from tests.project_folder import picture
 
 NAMES = ("Yrr", "Okka", "Mall sing", "Tove", "Una", "Bjarn")
 SIZE = {"width": 16, "height": 16}
@@ -86,6 +87,17 @@ FILES: dict[str, Any] = {
         "output": {"dir": "jobs/wildcards/preview"},
         "items": [{"name": "Yrr", "prompt": "in __\u00e9t\u00e9__"}, {"name": "Okka", "prompt": "plain"}],
     },
+    "jobs/scans.json": {"items": {"folder": "art/scans/**"}, "derive": {"thumb": {"width": 4}}},
+    "jobs/wall.json": {"items": {"folder": "art/scans/*"}, "sheet": {"cell": 8}, "derive": {"copy": {}}},
+    "jobs/painted.json": {
+        "backend": "scripted",
+        "generate": SIZE,
+        "items": {"folder": "art/*/*.png", "prompt": "in __hair__"},
+        "scripted": {"images": {"a": "{file}"}},
+    },
+    "art/scans/one.png": picture("red", (8, 8)),
+    "art/scans/two.png": picture("green", (8, 8)),
+    "art/scans/three.jpg": picture("blue", (8, 8), "jpeg"),
     "texts/page.md": "# Page\n\n" + "\n".join(f"## {name}\n\n```\n{name} in a page\n```\n" for name in NAMES[:4]),
     "texts/table.csv": "name,prompt,seed\n" + "".join(f"{name},{name} in a table,\n" for name in NAMES[:3]),
     "texts/ref.png": "no image, but a file",
@@ -156,7 +168,11 @@ class Walk:
         return f"{file.name}: {said}"
 
     def _job_with_items(self) -> Path:
-        jobs = [file for file in sorted(self.root.glob("jobs/*.json")) if "items" in json.loads(file.read_text())]
+        jobs = [
+            file
+            for file in sorted(self.root.glob("jobs/*.json"))
+            if isinstance(json.loads(file.read_text()).get("items"), list)
+        ]
         return self.random.choice(jobs)
 
     def change_prompt(self) -> str:
@@ -245,6 +261,26 @@ class Walk:
         self.write("texts/ref.png", self.random.choice(["one", "two"]))
         return ""
 
+    def change_scan(self) -> str:
+        what = self.random.choice(["add", "add below", "remove", "rename", "touch", "replace", "words"])
+        file = self.pick("art/**/*.*")
+        name = file.relative_to(self.root).as_posix()
+        folder = "art/scans/more" if what == "add below" else "art/scans"
+        new = f"{folder}/{self.random.choice(['four', 'five', 'Six 6', 'one'])}.{self.random.choice(['png', 'webp'])}"
+        if what == "remove" and len(list(self.root.glob("art/scans/*.*"))) > 1:
+            file.unlink()
+        elif what == "rename":
+            file.rename(self.root / f"art/scans/{self.random.choice(['seven', 'eight'])}{file.suffix}")
+        elif what == "touch":
+            self.touch(file)
+        elif what == "replace":
+            self.write(name, picture(self.random.choice(["pink", "black"]), (8, 8)))
+        elif what == "words":
+            self.write(new.replace("png", "txt").replace("webp", "txt"), "words")
+        else:
+            self.write(new, picture(self.random.choice(["white", "orange"]), (8, 8), new.rpartition(".")[2]))
+        return f"{what} {name}, {new}"
+
     def change_output(self) -> str:
         outputs = sorted([*self.root.glob("assets/**/*.png"), *self.root.glob("jobs/wildcards/**/*.png")])
         if not outputs:
@@ -293,7 +329,7 @@ class Walk:
 
     def contents(self) -> dict[str, bytes]:
         """Everything that git has."""
-        files = (path for folder in ("jobs", "texts", "assets") for path in (self.root / folder).rglob("*"))
+        files = (path for folder in ("jobs", "texts", "assets", "art") for path in (self.root / folder).rglob("*"))
         return {path.relative_to(self.root).as_posix(): path.read_bytes() for path in files if path.is_file()}
 
     def compare(self) -> None:
@@ -360,7 +396,7 @@ def walk(root: Path, seed: int, steps: int) -> Walk:
             for name, data in found.kept[0].items():
                 if not name.endswith(".lock") and not name.startswith("assets"):
                     found.write(name, data)
-            for file in (root / "jobs/wildcards").rglob("*.txt"):
+            for file in [*(root / "jobs/wildcards").rglob("*.txt"), *(root / "art").rglob("*.*")]:
                 if file.relative_to(root).as_posix() not in found.kept[0]:
                     file.unlink()
     return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import signal
 import subprocess
 from itertools import pairwise
@@ -12,7 +13,7 @@ from tests.backends.a1111.fake_a1111 import FakeA1111
 from tests.backends.a1111.project import A1111Project
 from tests.backends.sd.fake_sd_server.fixture import until
 from tests.marks import all_but_long
-from tests.project_folder import press_ctrl_c
+from tests.project_folder import picture, press_ctrl_c
 
 ALL = ["portraits:mallsing", "portraits:okka", "portraits:yrr"]
 
@@ -98,6 +99,23 @@ def test_images_of_one_checkpoint_are_generated_one_after_another(fake: FakeA111
     order = [one.checkpoint for one in fake.pictures]
     assert len(order) == 8
     assert sum(before != after for before, after in pairwise(order)) == 1
+
+
+def test_each_file_of_a_folder_becomes_an_image_of_its_own(fake: FakeA1111, project: A1111Project) -> None:
+    side = project.base_job["generate"]["width"]
+    files = {name: picture(name, (side, side)) for name in ("red", "green", "blue")}
+    (project.root / "art").mkdir()
+    for name, data in files.items():
+        (project.root / f"art/{name}.png").write_bytes(data)
+    section = {**project.base_job.get("a1111", {}), "images": {"init": "{file}"}}
+    project.job(items={"folder": "art/*.png", "prompt": "an oil painting"}, a1111=section)
+    run = project.doit()
+    assert run.tasks("generated") == ["portraits:blue", "portraits:green", "portraits:red"], run.out
+    sent = [base64.b64decode(image) for body in fake.bodies for image in body["init_images"]]
+    assert sorted(sent) == sorted(files.values())
+    (project.root / "art/red.png").write_bytes(picture("pink", (side, side)))
+    assert project.doit().tasks("generated") == ["portraits:red"]
+    assert len(fake.bodies) == 4
 
 
 def test_two_servers_generate_at_the_same_time(fake: FakeA1111, project: A1111Project) -> None:

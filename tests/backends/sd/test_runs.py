@@ -5,6 +5,7 @@ Each holds for the fake server, and for the real one where SD_SERVER names a pro
 
 from __future__ import annotations
 
+import base64
 import os
 import signal
 import subprocess
@@ -52,6 +53,21 @@ def test_a_run_with_nothing_to_do_starts_nothing_and_contacts_nobody(either: SdP
     assert either.doit().out.startswith("3 fresh")
     assert either.doit("list", "--status").code == 0
     assert either.server.uses == uses
+
+
+def test_each_file_of_a_folder_becomes_an_image_of_its_own(project: SdProject) -> None:
+    files = {name: picture(name, (64, 64)) for name in ("red", "green", "blue")}
+    (project.root / "art").mkdir()
+    for name, data in files.items():
+        (project.root / f"art/{name}.png").write_bytes(data)
+    section = {"model": "one.safetensors", "images": {"init": "{file}"}, "strength": 0.5}
+    project.job(items={"folder": "art/*.png", "prompt": "an oil painting"}, sd=section)
+    run = project.doit()
+    assert run.tasks("generated") == ["portraits:blue", "portraits:green", "portraits:red"], run.out
+    assert sorted(base64.b64decode(body["init_image"]) for body in project.fake.bodies) == sorted(files.values())
+    assert len(project.fake.loads) == 1
+    (project.root / "art/red.png").write_bytes(picture("pink", (64, 64)))
+    assert project.doit().tasks("generated") == ["portraits:red"]
 
 
 def test_a_killed_run_makes_no_image_twice_and_the_next_takes_its_server_over(either: SdProject) -> None:
