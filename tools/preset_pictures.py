@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import io
 from pathlib import Path
+from typing import get_args
 
 from PIL import Image
 
-from imagegen.config.presets import list_presets, load_preset
+from imagegen.config.presets import Use, list_presets, load_preset
 from imagegen.report.presets.pictures import show_preset
 
 __all__ = ["FOLDER", "LONGEST", "small_picture"]
@@ -31,8 +32,9 @@ def small_picture(image: bytes) -> Image.Image:
 
 if __name__ == "__main__":
     FOLDER.mkdir(parents=True, exist_ok=True)
-    for name in list_presets("derive"):
-        shown = show_preset(load_preset("derive", name))
-        small_picture(shown.after).save(FOLDER / f"{name}.webp", quality=80, method=6)
-        before = "pebbles" if "tile" in shown.preset.steps else "example"
-        small_picture(shown.before).save(FOLDER / f"{before}.webp", quality=80, method=6)
+    for use in get_args(Use):
+        for name in list_presets(use):
+            shown = show_preset(load_preset(use, name))
+            small_picture(shown.after).save(FOLDER / f"{name}.webp", quality=80, method=6)
+            before = "pebbles" if "tile" in shown.preset.steps else "examples" if use == "sheet" else "example"
+            small_picture(shown.before).save(FOLDER / f"{before}.webp", quality=80, method=6)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 from imagegen.commands.build import Build
 from imagegen.commands.command import command
@@ -18,25 +18,26 @@ _PAGE = ".imagegen/presets.html"
 
 @command(
     "presets",
-    "List the presets of derived files, and write a page with a picture of what each does.",
-    {"doit presets": f"all of them, and {_PAGE}", "doit presets token-foundry": "its steps, and how a job uses it"},
+    "List the presets of derived files and of sheets, and write a page with a picture of what each does.",
+    {"doit presets": f"all of them, and {_PAGE}", "doit presets token-foundry": "what is in it, and how a job uses it"},
     words="[NAME...]",
     needs_settings=False,
     needs_jobs=False,
 )
 def presets(build: Build, words: list[str]) -> None:
     """Print what was asked for, and write the page."""
-    from imagegen.config.presets import list_presets, load_preset
+    from imagegen.config.presets import Use, list_presets, load_preset
     from imagegen.report.presets.page import render
     from imagegen.report.presets.pictures import show_preset
     from imagegen.state.atomic import replace_file
 
-    names = list_presets("derive")
+    known = [load_preset(use, name) for use in get_args(Use) for name in list_presets(use)]
+    names = [preset.name for preset in known]
     for word in words:
         if word not in names:
             what = f"there is no preset '{word}'{did_you_mean(word, names)}"
             raise ImagegenError(Problem("presets", what, f"there are {', '.join(names)}"))
-    shown = [show_preset(load_preset("derive", name)) for name in names]
+    shown = [show_preset(preset) for preset in known]
     try:
         replace_file(build.root / _PAGE, render(shown).encode("utf-8"), build.root / ".imagegen" / "tmp")
     except OSError as error:
@@ -49,22 +50,19 @@ def presets(build: Build, words: list[str]) -> None:
 def _list(shown: list[ShownPreset]) -> str:
     from imagegen.report.console import table
 
-    rows = [(one.preset.name, one.preset.description) for one in shown]
-    return "\n".join([*table(rows), "", "their steps, and how a job uses one: doit presets NAME"])
+    rows = [(one.preset.name, one.preset.use, one.preset.description) for one in shown]
+    return "\n".join([*table(rows), "", "what is in one, and how a job uses it: doit presets NAME"])
 
 
 def _describe(shown: ShownPreset) -> str:
     from imagegen.report.console import table
-    from imagegen.report.presets.pictures import as_yaml
 
-    others = {key: value for key, value in shown.preset.keys.items() if key != "steps"}
-    rows = [(f"  {number}.", step, does) for number, (step, does) in enumerate(shown.steps, 1)]
+    rows = [(f"  {line}", does) for line, does in shown.lines]
     return "\n".join(
         [
             f"{shown.preset.name}: {shown.preset.description}",
             "",
             *table(rows),
-            *(f"  {as_yaml({key: value})[1:-1]}" for key, value in others.items()),
             "",
             "in a job:",
             "",

@@ -250,6 +250,7 @@ def _build_steps(document: Document, name: str, rules: Mapping[str, Any]) -> Ite
 
 
 def _build_sheet(rules: Mapping[str, Any]) -> SheetRules:
+    rules = with_preset("sheet", rules)
     own = {key: value for key, value in rules.items() if key in SheetRules.__dataclass_fields__}
     own |= {"fps": float(rules["fps"])} if "fps" in rules else {}
     index = rules.get("index", ())

@@ -229,6 +229,7 @@ _DERIVED_FILE: Schema = {
 }
 _INDEX = one_of(SheetIndex, "")
 _SHEET: Schema = {
+    "preset": _preset("sheet", "A preset: a layout and an index. Other keys here win. doit presets shows them."),
     "name": text("The name of its task, its file and its index. By default, sheet.", **_NAME),
     "layout": one_of(Layout, "grid: each image in the middle of a cell. packed: trimmed, and as close as they fit."),
     "of": text("The derived files that it shows, by their name in derive. By default, the images.", **_NAME),

@@ -9,7 +9,7 @@ import yaml
 
 from imagegen.config.checking import check_job
 from imagegen.config.document import read_document
-from imagegen.config.job import Derivation
+from imagegen.config.job import Derivation, Encoding, SheetRules
 from imagegen.config.presets import list_presets, load_preset
 from imagegen.config.schema import job_schema
 from imagegen.config.steps import STEPS
@@ -50,6 +50,29 @@ def test_what_a_preset_resolves_to_only_changes_on_purpose(name: str) -> None:
     encoding = found.encoding
     recipe = (encoding.format, encoding.quality, encoding.metadata, [[one.name, one.parameters] for one in found.steps])
     assert recipe == RECIPES[name]
+
+
+SHEETS: dict[str, dict[str, Any]] = {
+    "atlas-godot": {"layout": "packed", "padding": 2, "extrude": 1, "indexes": ("godot",), "animations": "{item}"},
+    "atlas-libgdx": {"layout": "packed", "padding": 2, "power_of_two": True, "indexes": ("libgdx",)},
+    "atlas-unity": {"layout": "packed", "padding": 4, "extrude": 1, "power_of_two": True, "indexes": ("unity",)},
+    "faces-rpgmaker": {"columns": 4, "cell": 144, "of": "face", "name": "people1", "folder": "img/faces"},
+    "icons-rpgmaker": {"columns": 16, "cell": 32, "of": "icon"},
+    "sprites-css": {"layout": "packed", "padding": 1, "encoding": Encoding("webp", 90, "none"), "indexes": ("css",)},
+    "spritesheet-phaser": {
+        "layout": "packed", "padding": 2, "extrude": 1, "indexes": ("phaser",), "animations": "{item}"
+    },
+}  # fmt: skip
+"""What each preset of a sheet resolves to with its example, where that is not the default."""
+
+
+@pytest.mark.parametrize("name", list_presets("sheet"))
+def test_what_a_sheet_s_preset_resolves_to_only_changes_on_purpose(name: str) -> None:
+    entry = {"preset": name, **(load_preset("sheet", name).example or {})}
+    derive = {one: {"width": 16} for one in ("face", "icon")}
+    job = {"items": [{"name": "A", "prompt": "a"}], "derive": derive, "sheet": entry}
+    found = check_job("j", read_document("j.yaml", yaml.safe_dump(job).encode()), {}).sheet
+    assert found == SheetRules(**{"encoding": Encoding(metadata="none"), **SHEETS[name]})
 
 
 @pytest.mark.parametrize("name", list_presets("derive"))

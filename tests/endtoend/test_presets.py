@@ -12,20 +12,24 @@ from tests.project_folder import ProjectFolder
 def test_the_list_names_each_preset_and_writes_the_page(project: ProjectFolder) -> None:
     run = project.doit("presets")
     assert (run.code, run.err) == (0, "")
-    for name in list_presets("derive"):
+    names = [*list_presets("derive"), *list_presets("sheet")]
+    for name in names:
         assert f"\n{name} " in f"\n{run.out}"
     page = (project.root / ".imagegen/presets.html").read_text("utf-8")
-    assert page.count("<article") == len(list_presets("derive"))
+    assert page.count("<article") == len(names)
     assert "http://" not in page
     assert "https://" not in page
 
 
 def test_one_preset_is_shown_with_its_steps_and_what_to_paste(project: ProjectFolder) -> None:
     out = project.doit("presets", "token-foundry").out
-    assert "2.  mask: circle" in out
-    assert "3.  frame" in out
+    assert "mask: circle " in out
     assert "Only if you give it." in out
-    assert "token: {preset: token-foundry, frame: art/ring.png}" in out
+    assert "    token: {preset: token-foundry, frame: art/ring.png}" in out
+    assert (
+        "  sheet: {preset: spritesheet-phaser, animations: '{item}'}"
+        in project.doit("presets", "spritesheet-phaser").out
+    )
 
 
 def test_an_unknown_one_is_refused_with_the_nearest_name(project: ProjectFolder) -> None:
@@ -57,3 +61,20 @@ def test_another_preset_is_a_reason_that_a_person_understands(project: ProjectFo
     project.build_job(derive={"token": {"preset": before, **small}})
     project.job(derive={"token": {"preset": after, **small}})
     assert "portraits:yrr:token" in project.doit("why").out
+
+
+def test_a_sheet_has_the_keys_of_its_preset_where_the_job_has_none(project: ProjectFolder) -> None:
+    face = {"preset": "face-rpgmaker", "resize": {"width": 16, "height": 16, "mode": "fill"}}
+    run = project.build_job(derive={"face": face}, sheet={"preset": "faces-rpgmaker", "of": "face", "cell": 16})
+    assert (run.code, "8 fresh" in project.doit().closing) == (0, True)
+    with Image.open(project.image("sheet")) as image:
+        assert image.size == (4 * 16, 16)
+    run = project.build_job(sheet={"preset": "atlas-godot"})
+    assert project.image("sheet", ".tres").exists()
+    project.job(sheet={"preset": "atlas-godot", "columns": 4})
+    run = project.doit()
+    assert "sheet.columns: has no effect with layout: packed" in run.out + run.err
+    project.job(sheet={"preset": "atlas-godott"})
+    run = project.doit()
+    assert "sheet.preset: 'atlas-godott' is not one of " in run.out + run.err
+    assert "did you mean 'atlas-godot'?" in run.out + run.err

@@ -1,32 +1,39 @@
-"""What presets do, shown on examples: a head and shoulders before a plain background, or pebbles for a texture."""
+"""What presets do, shown on examples: heads and shoulders before a plain background, or pebbles for a texture."""
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import io
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from imagegen.backends.placeholder.bust import draw_portrait
 from imagegen.backends.placeholder.scene import Dice, Scene, mix, palette_of
 from imagegen.config.checking import build_job
 from imagegen.config.document import Document
 from imagegen.config.presets import Preset
+from imagegen.config.schema import job_schema
 from imagegen.config.steps import STEPS, step_file
 from imagegen.images.derive import picture
 from imagegen.images.image_file import read_image
+from imagegen.images.packed_sheet import draw_page, measure, packed_index
+from imagegen.images.packing import Packing
 from imagegen.images.reshape import Shape
+from imagegen.images.sheet import Grid, sheet
 from imagegen.plan.request import Request
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-__all__ = ["ShownPreset", "as_yaml", "draw_example", "show_preset"]
+    from imagegen.config.job import SheetRules
+
+__all__ = ["ShownPreset", "as_yaml", "draw_example", "show_preset", "write_use"]
 
 _SIZE = (768, 800)
-_SEED = 20
-"""Of a portrait that is easy to tell from its background."""
+_SEEDS = (20, 8, 15, 16, 17, 22, 23, 28)
+"""Of portraits that are easy to tell from their background. One is enough for derived files."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +42,8 @@ class ShownPreset:
 
     preset: Preset
     paste: str  # how a job uses it, as YAML
-    steps: tuple[tuple[str, str], ...]  # each as YAML, and what it does
+    lines: tuple[tuple[str, str], ...]  # its steps and keys, each as YAML, and what it does
+    source: str  # what is on the picture before
     before: bytes  # an image file
     after: bytes
     size: str  # of the latter
@@ -43,21 +51,36 @@ class ShownPreset:
 
 
 def show_preset(preset: Preset) -> ShownPreset:
-    """Run a preset for derived files on an example picture."""
-    example = draw_texture() if "tile" in preset.steps else draw_example()
-    entry = {"preset": preset.name, **(preset.example or {})}
-    name = preset.name.partition("-")[0]
-    after = _derive(_encode(example), name, entry)
+    """Run a preset on an example picture, or on several for a sheet."""
+    if preset.use == "sheet":
+        source, before, after = f"{len(_SEEDS)} images", _draw_all(), _draw_sheet(preset)
+    else:
+        example = draw_texture() if "tile" in preset.steps else draw_example(_SEEDS[0])
+        before = example.resize((example.width // 3, example.height // 3))
+        source, after = "an image", _derive(_encode(example), _entry(preset))
     file = read_image(after)
     return ShownPreset(
         preset,
-        f"derive:\n  {name}: {as_yaml(entry)}",
-        tuple(_describe_steps(preset)),
-        _encode(example.resize((example.width // 3, example.height // 3)), "webp"),
+        write_use(preset),
+        tuple(_describe(preset)),
+        source,
+        _encode(before, "webp"),
         after,
         f"{file.width}×{file.height} {file.format}",
         max(file.width, file.height) <= 64,
     )
+
+
+def write_use(preset: Preset) -> str:
+    """Return the lines of a job that use a preset."""
+    entry = as_yaml(_entry(preset))
+    if preset.use == "sheet":
+        return f"sheet: {entry}"
+    return f"derive:\n  {preset.name.partition('-')[0]}: {entry}"
+
+
+def _entry(preset: Preset) -> dict[str, Any]:
+    return {"preset": preset.name, **(preset.example or {})}
 
 
 def as_yaml(value: Any) -> str:
@@ -68,18 +91,22 @@ def as_yaml(value: Any) -> str:
     return text.strip()[1:-1]
 
 
-def _describe_steps(preset: Preset) -> list[tuple[str, str]]:
-    found = []
+def _describe(preset: Preset) -> Iterator[tuple[str, str]]:
+    """Yield each step and each other key of a preset as YAML, and what it does."""
     for name, written in zip(preset.steps, preset.keys.get("steps", ()), strict=True):
         step = name if isinstance(written, str) else as_yaml(written)[1:-1]
         note = " Only if you give it." if name in preset.optional else ""
-        found.append((step, STEPS[name].description + note))
-    return found
+        yield step, STEPS[name].description + note
+    rules = job_schema({})[preset.use]
+    rules = rules["schema"] if preset.use == "sheet" else rules["valuesrules"]["schema"]
+    for key, value in preset.keys.items():
+        if key != "steps":
+            yield as_yaml({key: value})[1:-1], rules[key]["meta"]["description"]
 
 
-def _derive(image: bytes, name: str, entry: Mapping[str, Any]) -> bytes:
+def _derive(image: bytes, entry: Mapping[str, Any]) -> bytes:
     """Return the file that an entry of `derive` makes of an image. Each file that it names is a ring."""
-    (rules,) = build_job("example", Document("example", {"derive": {name: entry}}, {})).derive
+    (rules,) = build_job("example", Document("example", {"derive": {"example": entry}}, {})).derive
     files: dict[str, bytes] = {}
     steps = []
     for step in rules.steps:
@@ -92,7 +119,38 @@ def _derive(image: bytes, name: str, entry: Mapping[str, Any]) -> bytes:
     return picture(read_image(image), Shape(), rules.encoding, steps, files)
 
 
-def draw_example(seed: int = _SEED) -> Image:
+def _draw_sheet(preset: Preset) -> bytes:
+    """Return the sheet that a preset makes of cut-out examples."""
+    job = build_job("example", Document("example", {"sheet": {"preset": preset.name}}, {}))
+    rules = cast("SheetRules", job.sheet)
+    files = {str(seed): read_image(_cut_out(seed)) for seed in _SEEDS}
+    if rules.layout == "grid":
+        return sheet(files.values(), len(files), Grid(rules.columns or 4, rules.cell), rules.encoding)
+    parts = {name: measure(file, trim=rules.trim) for name, file in files.items()}
+    packing = Packing(rules.padding, rules.extrude, rules.max_size, rules.power_of_two)
+    return draw_page(packed_index(parts, packing, ["sheet"]), 1, files.__getitem__, rules.encoding)
+
+
+@functools.cache
+def _cut_out(seed: int) -> bytes:
+    size = 96 + seed * 7 % 64  # pictures of one size would pack like a grid
+    steps = ["background", "trim", {"resize": {"width": size, "height": size}}]
+    return _derive(_encode(draw_example(seed)), {"steps": steps})
+
+
+def _draw_all() -> Image:
+    """Draw all examples, small and side by side."""
+    from PIL import Image
+
+    size = 96
+    whole = Image.new("RGB", (4 * size, -(-len(_SEEDS) // 4) * size))
+    for number, seed in enumerate(_SEEDS):
+        whole.paste(draw_example(seed).resize((size, size)), (number % 4 * size, number // 4 * size))
+    return whole
+
+
+@functools.cache
+def draw_example(seed: int) -> Image:
     """Draw a head and shoulders before a plain background. Each seed gives another one."""
     from PIL import Image, ImageDraw
 
@@ -107,7 +165,7 @@ def draw_texture() -> Image:
     """Draw pebbles."""
     from PIL import Image, ImageDraw
 
-    dice = Dice(Request("placeholder", "", "", seed=_SEED))
+    dice = Dice(Request("placeholder", "", "", seed=_SEEDS[0]))
     palette = palette_of(dice)
     image = Image.new("RGB", (1440, 1440), palette.near)
     pen = ImageDraw.Draw(image)
