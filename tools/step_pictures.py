@@ -21,7 +21,18 @@ from imagegen.config.steps import check_step, read_step, step_file
 from imagegen.images.steps import apply_steps, check_file
 from imagegen.plan.request import Request
 
-__all__ = ["EXAMPLE_FILES", "Example", "draw_example", "read_examples", "run_example"]
+__all__ = [
+    "EXAMPLE_FILES",
+    "ROOT",
+    "Example",
+    "draw_example",
+    "draw_potion",
+    "draw_stones",
+    "read_examples",
+    "repeat",
+    "run_example",
+    "show_both",
+]
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs/steps.md"
@@ -48,7 +59,7 @@ def read_examples(page: str) -> Iterator[Example]:
 
 def run_example(example: Example) -> tuple[Image.Image, Image.Image]:
     """Return the picture that the example starts from, and what its steps make of it. Raises BadImage."""
-    before = _SOURCES.get(example.name, _draw_potion)()
+    before = _SOURCES.get(example.name, draw_potion)()
     recipe = []
     for name, parameters in map(read_step, example.steps):
         if problem := check_step(name, parameters):
@@ -60,10 +71,15 @@ def run_example(example: Example) -> tuple[Image.Image, Image.Image]:
 
 
 def draw_example(example: Example) -> Image.Image:
-    """Return both pictures side by side, on a checkerboard where they are transparent."""
+    """Return the picture before and after the example."""
     before, after = run_example(example)
     if example.name == "tile":
-        before, after = _repeat(before), _repeat(after)
+        before, after = repeat(before), repeat(after)
+    return show_both(before, after)
+
+
+def show_both(before: Image.Image, after: Image.Image) -> Image.Image:
+    """Return both pictures side by side, on a checkerboard where they are transparent."""
     shown = [_on_checks(picture) for picture in (before, after)]
     gap, height = 44, max(picture.height for picture in shown)
     canvas = Image.new("RGBA", (sum(picture.width for picture in shown) + gap, height))
@@ -83,7 +99,8 @@ def _on_checks(picture: Image.Image) -> Image.Image:
     return Image.alpha_composite(ground, picture.convert("RGBA"))
 
 
-def _repeat(picture: Image.Image) -> Image.Image:
+def repeat(picture: Image.Image) -> Image.Image:
+    """Return the picture twice across and twice down."""
     whole = Image.new("RGB", (2 * picture.width, 2 * picture.height))
     for x in (0, picture.width):
         for y in (0, picture.height):
@@ -91,7 +108,7 @@ def _repeat(picture: Image.Image) -> Image.Image:
     return whole
 
 
-def _draw_potion(width: int = 128, height: int = 160, ground: str = _GROUND) -> Image.Image:
+def draw_potion(width: int = 128, height: int = 160, ground: str = _GROUND) -> Image.Image:
     """Return a flask on a flat ground, with a label of the same colour."""
     scale = _SMOOTH * width / 128
     picture = Image.new("RGB", (width * _SMOOTH, height * _SMOOTH), ground)
@@ -118,11 +135,11 @@ def _draw_potion(width: int = 128, height: int = 160, ground: str = _GROUND) -> 
 
 
 def _draw_small_potion() -> Image.Image:
-    return _draw_potion(32, 40)
+    return draw_potion(32, 40)
 
 
 def _cut_out() -> Image.Image:
-    return apply_steps(_draw_potion(), [read_step("background")], {})
+    return apply_steps(draw_potion(), [read_step("background")], {})
 
 
 def _cut_out_tight() -> Image.Image:
@@ -135,7 +152,7 @@ def _draw_portrait() -> Image.Image:
     return draw_picture(request.prompt, 128, 160, palette_of(dice), dice)
 
 
-def _draw_stones() -> Image.Image:
+def draw_stones() -> Image.Image:
     """Return a texture whose edges do not meet."""
     chance = random.Random(7)  # noqa: S311 - a drawing
     side = 80
@@ -192,7 +209,7 @@ _SOURCES = {
     "outline": _cut_out,
     "shadow": _cut_out,
     "pad": _cut_out_tight,
-    "tile": _draw_stones,
+    "tile": draw_stones,
 }
 """By the name of an example, the picture that it starts from, where that is not the flask."""
 

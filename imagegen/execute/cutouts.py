@@ -131,7 +131,7 @@ class Cutouts:
             project = self._project
             model = list_cutout_models(project.settings.models)[name]
             one = inspect_model(project.root, project.settings, model)
-            text = f"loading the model {name}; the first time, this takes up to a minute"
+            text = f"loading the model {name}; the first time, this takes a minute or two"
             note = threading.Timer(_SLOW_S, self._on_event, [ProgressEvent(None, "note", {"text": text})])
             note.daemon = True
             note.start()
