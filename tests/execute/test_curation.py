@@ -189,6 +189,8 @@ def photo(kind: str, mode: str, more: bytes) -> bytes:
         ("PNG", "RGB", b"frames"),
         ("WEBP", "RGB", b"frames"),
         ("WEBP", "RGB", b"\0"),
+        ("AVIF", "RGBA", b"frames"),
+        ("AVIF", "RGB", b"\n"),
     ],
 )
 def test_a_photo_is_accepted_whole_and_what_is_derived_of_it_shows_its_first_picture(

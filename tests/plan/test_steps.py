@@ -20,7 +20,7 @@ GOLDEN = [
     "03c94d72d1c8c38b",
     "7f2f0b619f58e5d8",
     "f607504a51cbb709",
-    "da5a2abf42f82f71",
+    "2e84c391a1658322",
     "cf8f9ab6a4388d67",
     "4b8a3332a99dc8b5",
     "5c3d0fac9bd0588e",

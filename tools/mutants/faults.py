@@ -303,6 +303,22 @@ FAULTS = (
         ("images/formats.py", 'raise BadImage("the image is cut off: no IEND chunk at its end")', "return chunks"),
     ),
     _fault(
+        "an AVIF without its last bytes is accepted",
+        "images/test_avif.py::test_every_cut_is_refused",
+        ("images/avif.py", "if not part[0] <= part[1] <= last:", "if False:"),
+        ("images/avif.py", "        if end > len(data):\n", "        if False:\n"),
+    ),
+    _fault(
+        "what decides whether an image is marked is not looked at",
+        "execute/test_disclosure.py::test_without_metadata_no_file_is_marked",
+        ("execute/disclosure.py", 'is_generated and line.encoding.metadata == "full" if', "is_generated if"),
+    ),
+    _fault(
+        "a cell of a table is taken for a formula",
+        "report/test_disclosure.py::test_no_cell_is_a_formula",
+        ("report/disclosure.py", """return f"'{text}" if text.startswith""", """return f"{text}" if text.startswith"""),
+    ),
+    _fault(
         "a backend's image is not verified",
         "execute/test_executor.py::test_what_is_no_image_of_the_size_asked_for_is_refused",
         (
