@@ -10,9 +10,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from imagegen.backends.base import (
-    GenerationError,
-)
+from imagegen.backends.base import Cancelled, GenerationError
 from imagegen.config.job import Encoding
 from imagegen.errors import ImagegenError, Problem, not_written
 from imagegen.execute.cutouts import Cutouts
@@ -279,6 +277,8 @@ def derive_image(project: Project, work: StaleOutput, cutouts: Cutouts) -> Outco
         entry = StoreEntry(output.fingerprint, sha256, *making, name=output.store_name, request=output.fields)
         project.store.add(entry)
         write_output(project, output, StoredImage(data, entry, output.encoding))
+    except Cancelled:
+        return work.outcome("cancelled")
     except Exception as error:
         return failure_outcome(work, error)
     return work.outcome("derived", seconds=seconds)

@@ -12,7 +12,7 @@ from collections import defaultdict
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from imagegen.backends.base import GenerationError
+from imagegen.backends.base import Cancelled, GenerationError
 from imagegen.backends.models import display_path, inspect_model
 from imagegen.backends.text import one_line, size_text
 from imagegen.config.cutout_models import describe_licence, list_cutout_models
@@ -81,8 +81,8 @@ class Cutouts:
     nothing has used it for long.
     """
 
-    def __init__(self, project: Project, on_event: Callable[[Event], None] = lambda _: None) -> None:
-        self._project, self._on_event = project, on_event
+    def __init__(self, project: Project, on_event: Callable[[Event], None], stop: threading.Event) -> None:
+        self._project, self._on_event, self._stop = project, on_event, stop
         self._mutex = threading.Lock()
         self._loaded: dict[tuple[str, str], Callable[[Image], Image]] = {}
         """By sha256 and what it works like."""
@@ -101,6 +101,8 @@ class Cutouts:
         with self._mutex:
             if (stored := self._restore(key)) is not None:  # another file of this image has waited with this one
                 return stored
+            if self._stop.is_set():  # several may have waited here since before that
+                raise Cancelled
             start = time.monotonic()
             find = self._load(name, sha256, like)
             try:

@@ -235,7 +235,7 @@ class BuildScheduler:
         self._project, self._on_event, self._stop, self._cancel = project, on_event, stop, cancel
         self._shared, self._budget = shared, budget or Budget()
         self._room = FinishingRoom()
-        self._cutouts = Cutouts(project, on_event)
+        self._cutouts = Cutouts(project, on_event, stop)
         self._images = StoredImages(project, shared.find) if shared else StoredImages(project)
         self._unfinished = {work.output.task: work for work in works}
         self._awaited = {
