@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
 from imagegen.commands.build import Build
-from imagegen.commands.command import command
+from imagegen.commands.command import AS_JSON, command
 from imagegen.errors import ImagegenError, Problem, did_you_mean, not_written
 
 if TYPE_CHECKING:
+    from imagegen.config.presets import Preset
     from imagegen.report.presets.pictures import ShownPreset
 
 __all__ = ["presets"]
@@ -20,13 +21,15 @@ _PAGE = ".imagegen/presets.html"
     "presets",
     "List the presets of derived files and of sheets, and write a page with a picture of what each does.",
     {"doit presets": f"all of them, and {_PAGE}", "doit presets token-foundry": "what is in it, and how a job uses it"},
+    [AS_JSON],
     words="[NAME...]",
     needs_settings=False,
     needs_jobs=False,
 )
-def presets(build: Build, words: list[str]) -> None:
+def presets(build: Build, words: list[str], *, json: bool) -> None:
     """Print what was asked for, and write the page."""
     from imagegen.config.presets import Use, list_presets, load_preset
+    from imagegen.report.console import as_json
     from imagegen.report.presets.page import render
     from imagegen.report.presets.pictures import show_preset
     from imagegen.state.atomic import replace_file
@@ -37,6 +40,9 @@ def presets(build: Build, words: list[str]) -> None:
         if word not in names:
             what = f"there is no preset '{word}'{did_you_mean(word, names)}"
             raise ImagegenError(Problem("presets", what, f"there are {', '.join(names)}"))
+    if json:
+        print(as_json([_as_data(preset) for preset in known if not words or preset.name in words]))
+        return
     shown = [show_preset(preset) for preset in known]
     try:
         replace_file(build.root / _PAGE, render(shown).encode("utf-8"), build.root / ".imagegen" / "tmp")
@@ -45,6 +51,19 @@ def presets(build: Build, words: list[str]) -> None:
     chosen = [one for one in shown if one.preset.name in words]
     print("\n\n".join(map(_describe, chosen)) if chosen else _list(shown))
     print(f"\npictures of all presets: {_PAGE}")
+
+
+def _as_data(preset: Preset) -> dict[str, Any]:
+    from imagegen.report.presets.pictures import write_use
+
+    return {
+        "name": preset.name,
+        "use": preset.use,
+        "description": preset.description,
+        "keys": preset.keys,
+        "optional": sorted(preset.optional),
+        "example": write_use(preset),
+    }
 
 
 def _list(shown: list[ShownPreset]) -> str:

@@ -108,6 +108,7 @@ def expand(
     problems = [*(find_same_names(job, items) if job.folder else _find_repeated_names(items)), *wrong]
     outputs: list[Output] = []
     derived_names: dict[tuple[str, str], str] = {}
+    has_patterns = any(rules.file_name is not None for rules in job.derive)
     animations: dict[str, str] = {}
     files: dict[str, str] = {}
     for image in _walk_images(job, items, matrix, decided):
@@ -118,7 +119,8 @@ def expand(
             else:
                 output = _plan_output(job, image, capabilities, decided, wildcards)
             outputs.append(output)
-            derived_names.update(_name_derived(job, image, output.slug))
+            if has_patterns:
+                derived_names.update(_name_derived(job, image, output.slug))
             animations |= _name_animation(job, image, output.slug)
         except ImagegenError as error:
             problems += error.problems

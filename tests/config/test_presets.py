@@ -106,6 +106,26 @@ def test_keys_beside_a_preset_win() -> None:
     assert found.steps[0].parameters == plain.steps[0].parameters
 
 
+@pytest.mark.parametrize(
+    ("preset", "step", "given", "expected"),
+    [
+        ("token-foundry", "resize", {"width": 256, "height": 256}, {"width": 256, "height": 256, "mode": "fill", "keep": "top"}),
+        ("icon-godot", "resize", {"enlarge": True}, {"width": 128, "height": 128, "enlarge": True}),
+        ("token-foundry", "mask", "art/mask.png", {"image": "art/mask.png"}),
+        ("token-foundry", "mask", {"image": "art/mask.png"}, {"image": "art/mask.png"}),
+        ("token-foundry", "mask", {"shape": "rounded", "radius": 9}, {"shape": "rounded", "radius": 9}),
+        ("icon-pixel", "quantise", {"dither": True}, {"colours": 16, "dither": True}),
+        ("icon-pixel", "quantise", "art/palette.gpl", {"palette": "art/palette.gpl"}),
+        ("icon-pixel", "pad", "square", {"to": "square"}),
+        ("sticker", "outline", {"colour": "red"}, {"width": 10, "colour": "red"}),
+    ],
+)  # fmt: skip
+def test_a_step_keeps_the_parameters_that_the_job_does_not_give(
+    preset: str, step: str, given: Any, expected: dict[str, Any]
+) -> None:
+    assert steps(preset=preset, **{step: given})[step] == {**STEPS[step].defaults, **expected}
+
+
 def test_a_step_is_located_where_the_job_gives_it() -> None:
     resize, _, frame = derivation(preset="token-foundry", frame="art/ring.png").steps
     assert (resize.key, resize.where) == ("derive.token.preset: its step resize", "j.yaml:6:5")

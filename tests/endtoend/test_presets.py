@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
+import yaml
 from PIL import Image
 
 from imagegen.config.presets import list_presets
@@ -32,6 +35,12 @@ def test_one_preset_is_shown_with_its_steps_and_what_to_paste(project: ProjectFo
     )
 
 
+def test_as_json_a_preset_has_its_keys_and_an_example(project: ProjectFolder) -> None:
+    (found,) = json.loads(project.doit("presets", "token-roll20", "--json").out)
+    assert (found["use"], found["optional"], found["keys"]["format"]) == ("derive", ["frame"], "png")
+    assert yaml.safe_load(found["example"])["derive"]["token"]["preset"] == "token-roll20"
+
+
 def test_an_unknown_one_is_refused_with_the_nearest_name(project: ProjectFolder) -> None:
     run = project.doit("presets", "token-foundri")
     assert run.code != 0
@@ -44,7 +53,7 @@ def test_a_token_follows_its_ring(project: ProjectFolder) -> None:
         Image.new("RGBA", (8, 8), colour).save(project.root / "art/ring.png")
 
     draw_ring("#ff000080")
-    entry = {"preset": "token-foundry", "resize": {"width": 32, "height": 32, "mode": "fill"}, "frame": "art/ring.png"}
+    entry = {"preset": "token-foundry", "resize": {"width": 32, "height": 32}, "frame": "art/ring.png"}
     run = project.build_job(derive={"token": entry, "plain": {"preset": "thumbnail-web", "resize": {"width": 16}}})
     assert len(run.tasks("derived")) == 6
     with Image.open(project.image("yrr-token", ".webp")) as image:
@@ -57,14 +66,14 @@ def test_a_token_follows_its_ring(project: ProjectFolder) -> None:
 
 @pytest.mark.parametrize(("before", "after"), [("token-foundry", "token-roll20")])
 def test_another_preset_is_a_reason_that_a_person_understands(project: ProjectFolder, before: str, after: str) -> None:
-    small = {"resize": {"width": 32, "height": 32, "mode": "fill"}}
+    small = {"resize": {"width": 32, "height": 32}}
     project.build_job(derive={"token": {"preset": before, **small}})
     project.job(derive={"token": {"preset": after, **small}})
     assert "portraits:yrr:token" in project.doit("why").out
 
 
 def test_a_sheet_has_the_keys_of_its_preset_where_the_job_has_none(project: ProjectFolder) -> None:
-    face = {"preset": "face-rpgmaker", "resize": {"width": 16, "height": 16, "mode": "fill"}}
+    face = {"preset": "face-rpgmaker", "resize": {"width": 16, "height": 16}}
     run = project.build_job(derive={"face": face}, sheet={"preset": "faces-rpgmaker", "of": "face", "cell": 16})
     assert (run.code, "8 fresh" in project.doit().closing) == (0, True)
     with Image.open(project.image("sheet")) as image:

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-from imagegen.config.steps import STEPS
+from imagegen.config.steps import STEPS, read_step
 from imagegen.errors import did_you_mean
 
 __all__ = ["Preset", "PresetStep", "Use", "check_preset", "list_presets", "list_steps", "load_preset", "with_preset"]
@@ -79,9 +79,22 @@ def list_steps(rules: Mapping[str, Any]) -> Iterator[PresetStep]:
     preset = load_preset("derive", rules["preset"])
     for name, written in zip(preset.steps, preset.keys.get("steps", ()), strict=True):
         if name in rules:
-            yield PresetStep({name: rules[name]}, name)
+            yield PresetStep({name: _change_step(name, written, rules[name])}, name)
         elif name not in preset.optional:
             yield PresetStep(written, "preset")
+
+
+def _change_step(name: str, written: str | Mapping[str, Any], own: Any) -> Any:
+    """Return the parameters of a step that a job changes: its own, and the preset's where it has none.
+
+    The short form, such as `mask: rounded`, replaces all of them; a file and what it stands for replace each other.
+    """
+    if isinstance(written, str) or not isinstance(own, Mapping):
+        return own
+    step = STEPS[name]
+    rivals = {step.main: step.file, step.file: step.main} if step.file != step.main else {}
+    replaced = {rivals[key] for key in own if key in rivals}
+    return {**{key: value for key, value in read_step(written)[1].items() if key not in replaced}, **own}
 
 
 def check_preset(rules: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
