@@ -47,7 +47,11 @@ def models(build: Build) -> None:
 @command(
     "models:pull",
     "Download the listed models that are missing.",
-    {"doit models:pull": "all of them", "doit models:pull sdxl": "the one that is listed as sdxl"},
+    {
+        "doit models:pull": "all of them",
+        "doit models:pull sdxl": "the one that is listed as sdxl",
+        "doit models:pull u2net": "one that the step cutout knows, which needn't be listed",
+    },
     words="[NAME...]",
     needs_jobs=False,
 )
