@@ -21,7 +21,7 @@ def check_transparency(project: Project, outputs: Iterable[Output]) -> dict[str,
 
     An image that this run generates is looked at when it is there; one that cannot be read fails by itself.
     """
-    opaque: dict[tuple[str, str, str], list[str]] = defaultdict(list)
+    opaque: dict[tuple[str, str], list[str]] = defaultdict(list)
     for output in outputs:
         step = output.alpha_step
         if step is None or not output.has_known_origins:
@@ -29,10 +29,14 @@ def check_transparency(project: Project, outputs: Iterable[Output]) -> dict[str,
         path = output.origins[0].path
         with contextlib.suppress(OSError, BadImage), (project.root / path).open("rb") as file:
             if not may_be_transparent(file.read(HEADER_BYTES)):
-                opaque[output.job, step.where, step.key].append(path)
+                opaque[output.job, step.key].append(path)
     found: dict[str, list[Problem]] = defaultdict(list)
-    for (job, where, key), paths in opaque.items():
+    # of a job that was planned in parts, positions are not known
+    everything = (output for plan in (project.plans() if opaque else ()) for output in plan.outputs)
+    where = {(output.job, step.key): step.where for output in everything if (step := output.alpha_step)}
+    for (job, key), paths in opaque.items():
         # a report begins with the names of the outputs, so the position is in the text
-        what = f"{where}: {key}: needs images with transparency, and these have none: {list_first(paths)}"
+        place = f"{where.get((job, key), job)}: {key}"
+        what = f"{place}: needs images with transparency, and these have none: {list_first(paths)}"
         found[job].append(Problem("", what, "put background, cutout or mask before it in steps"))
     return found

@@ -81,7 +81,7 @@ def test_an_image_without_transparency_is_refused_before_anything_is_built_or_fa
     assert run.code != 0
     assert len(project.calls()) == calls
     what = "derive.token.steps[1].trim: needs images with transparency, and these have none: assets/portraits/"
-    assert re.search(rf"jobs/portraits.yaml(:\d+:7)?: {re.escape(what)}", run.out + run.err)
+    assert re.search(rf"jobs/portraits.yaml:\d+:7: {re.escape(what)}", run.out + run.err)
 
     project.job(items=more, derive=token(FILL, {"mask": "circle"}, "trim"))
     assert len(project.doit().tasks("derived")) == 4

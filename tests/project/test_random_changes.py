@@ -57,7 +57,7 @@ FILES: dict[str, Any] = {
     "jobs/thumbs.json": {
         "extends": "_style.json",
         "variants": 2,
-        "derive": {"thumb": {"width": 8}},
+        "derive": {"thumb": {"width": 8}, "few": {"steps": [{"quantise": "art/palette.hex"}], "format": "webp"}},
         "items": [{"name": name, "prompt": name} for name in NAMES[:3]],
     },
     "jobs/atlas.json": {
@@ -101,6 +101,7 @@ FILES: dict[str, Any] = {
     "texts/page.md": "# Page\n\n" + "\n".join(f"## {name}\n\n```\n{name} in a page\n```\n" for name in NAMES[:4]),
     "texts/table.csv": "name,prompt,seed\n" + "".join(f"{name},{name} in a table,\n" for name in NAMES[:3]),
     "texts/ref.png": "no image, but a file",
+    "art/palette.hex": "ff0000\n00ff00\n",
     "jobs/wildcards/hair.txt": "__colour__ hair\nno hair\n",
     "jobs/wildcards/colour.txt": "red\ngreen\nblue\n",
     "jobs/wildcards/mood.txt": "anger\nfear\n",
@@ -259,6 +260,7 @@ class Walk:
 
     def change_reference(self) -> str:
         self.write("texts/ref.png", self.random.choice(["one", "two"]))
+        self.write("art/palette.hex", f"{self.tick % 2**24:06x}\n")
         return ""
 
     def change_scan(self) -> str:
