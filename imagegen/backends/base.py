@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from imagegen.config.settings import Settings
 from imagegen.errors import Problem
@@ -26,6 +26,7 @@ __all__ = [
     "ModelIdentity",
     "OverdueError",
     "Progress",
+    "ReferenceFile",
     "Resolved",
     "ServerSlot",
     "TryAnotherServer",
@@ -81,6 +82,16 @@ class Diagnosis:
     """If it is not ok: whether it keeps a job from being built."""
 
 
+class ReferenceFile(NamedTuple):
+    """What is known of an image file without reading all of it."""
+
+    head: bytes
+    size: int
+    sha256: str
+    is_pointer: bool
+    """Whether it is a Git LFS pointer, whose content is not here."""
+
+
 @dataclass(frozen=True)
 class Context:
     """The project on this machine, for which a backend works."""
@@ -90,6 +101,8 @@ class Context:
     read: Callable[[str], bytes]
     """Reads a file that a job's section names, by its path from the root; imagegen then notices when the file changes.
     Raises ImagegenError."""
+    look: Callable[[str], ReferenceFile | None] = lambda _: None
+    """Looks at such a file, and reads it only if it has changed since it was last read. None: `read` it instead."""
 
 
 @dataclass(frozen=True)

@@ -83,7 +83,7 @@ def _check_steps(job: Job, rules: Derivation) -> Iterator[Problem]:
         if problem := check_step(step.name, step.parameters):
             yield Problem(step.where, f"{step.key}: {problem}")
     needs = _find_alpha_step(rules)
-    if needs and job.output.encoding.format == "jpeg":
+    if needs and job.output.encoding.format == "jpeg" and not job.has_pictures:
         what = f"{needs.key}: the images are JPEG files, which have no transparency"
         yield Problem(needs.where, what, "put background, cutout or mask before it, or use output: {format: png}")
 

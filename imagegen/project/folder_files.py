@@ -12,14 +12,14 @@ from imagegen.plan.folder_items import IMAGE_SUFFIXES, FilePattern, name_item, p
 from imagegen.project.inputs import Inputs
 from imagegen.state.hashes import pointer_sha256
 
-__all__ = ["NO_FILES", "FolderFiles", "check_image_file", "list_files"]
+__all__ = ["HEAD", "NO_FILES", "FolderFiles", "check_image_file", "list_files"]
 
 _JUNK = frozenset({"thumbs.db", "desktop.ini"})
 """What Windows puts into folders, and hides."""
 _USUAL = ", ".join(IMAGE_SUFFIXES)
 _NAMED = 5
 """Files that a note names."""
-_HEAD = 512
+HEAD = 512
 """Bytes that tell an image, or a Git LFS pointer."""
 
 
@@ -143,7 +143,7 @@ def check_image_file(inputs: Inputs, path: str) -> str:
     It is watched from now on.
     """
     try:
-        head = inputs.read_head(path, _HEAD)
+        head = inputs.read_head(path, HEAD)
         if pointer_sha256(head) is None:
             format_of(head)
     except ImagegenError as error:

@@ -60,6 +60,14 @@ class Inputs:
             raise ImagegenError(Problem("", problem))
         return self._read_named(name)
 
+    def may_look_at(self, name: str) -> bool:
+        """Whether something is there that a section names by a path from the root, and that may be read."""
+        with contextlib.suppress(OSError):
+            if self._note(name) and not os.path.isabs(name) and not self.why_unreadable(name):  # noqa: PTH117
+                self.named.add(name)
+                return True
+        return False
+
     def read_base(self, name: str, where: str) -> Document:
         """Read what the job at `where` extends. Raises ImagegenError."""
         file = f"jobs/{name}"

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from imagegen.backends.base import Backend, Context, Resolved
+from imagegen.backends.base import Backend, Context, ReferenceFile, Resolved
 from imagegen.config.checking import build_job, check_item, check_job, is_valid_item
 from imagegen.config.document import MAX_BYTES, Document, read_document
 from imagegen.config.job import Item, Job
@@ -46,7 +46,7 @@ from imagegen.plan.origins import link_origins
 from imagegen.plan.output import ONE_OFF, Output
 from imagegen.plan.record import MODEL_DECISION, Decision, collect_decisions
 from imagegen.plan.wildcards import Wildcards
-from imagegen.project.folder_files import NO_FILES, FolderFiles, check_image_file, list_files
+from imagegen.project.folder_files import HEAD, NO_FILES, FolderFiles, check_image_file, list_files
 from imagegen.project.job_parts import NO_PARTS, JobParts, split_job
 from imagegen.project.step_models import find_step_models
 from imagegen.prompts import SourceItem
@@ -384,7 +384,21 @@ class Planner:
                 files.add(name)
             return self._inputs.read_for_section(name)
 
-        context = Context(self._root, self._project.settings, read)
+        def look(name: str) -> ReferenceFile | None:
+            if name not in own_files:
+                files.add(name)
+            if not self._inputs.may_look_at(name):
+                return None
+            try:
+                state = self._project.hashes.state(name)
+            except OSError:  # reading it says why
+                return None
+            if state is None or not state.sha256:
+                return None
+            head = self._inputs.read_head(name, HEAD)
+            return ReferenceFile(head, state.size, state.sha256, state.is_pointer)
+
+        context = Context(self._root, self._project.settings, read, look)
         for item in items:
             if key(item) in found:
                 continue

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import sys
 from pathlib import Path
@@ -10,8 +11,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from imagegen.backends.registry import registry
+from imagegen.config.settings import Settings
 from imagegen.errors import ImagegenError
 from imagegen.plan.folder_items import parse_pattern
+from imagegen.project import Project
 from imagegen.project.folder_files import check_image_file, list_files
 from imagegen.project.inputs import Inputs
 from tests.project_folder import picture
@@ -146,3 +150,36 @@ def test_what_cannot_be_read_is_named(root: Path) -> None:
         assert "art/more: cannot be read: Permission denied" in problem(root, "art/**")
     finally:
         (root / "art/more").chmod(0o755)
+
+
+def test_files_that_images_are_made_from_are_read_once(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_job(root)
+    project = Project(root, Settings(), registry())
+    (plan,) = project.plans()
+    shas = {output.slug: output.request.extra["images"]["init"] for output in plan.outputs}
+    assert shas["a"] == hashlib.sha256((root / "art/a.png").read_bytes()).hexdigest()
+    project.hashes.save(project.temporary)
+    monkeypatch.setattr("imagegen.state.hashes._read_state", None)
+    monkeypatch.setattr(Inputs, "read_for_section", None)
+    (again,) = Project(root, Settings(), registry()).plans()
+    assert again.outputs == plan.outputs
+
+
+def test_a_pointer_is_not_taken_for_the_image_to_start_from(root: Path) -> None:
+    write_job(root)
+    (root / "art/a.png").write_bytes(POINTER)
+    (plan,) = Project(root, Settings(), registry()).plans()
+    assert [problem.what for problem in plan.problems] == [
+        "sd.images.init: art/a.png: it is a Git LFS pointer, whose content is not here"
+    ]
+
+
+def write_job(root: Path) -> None:
+    """A job of images that are made from files, all of which were written long ago."""
+    (root / "jobs").mkdir()
+    (root / "jobs/painted.yaml").write_text(
+        "backend: sd\nsd: {model: x.safetensors, images: {init: '{file}'}}\n"
+        "items: {folder: art/, prompt: an oil painting}\n"
+    )
+    for file in (root / "art").iterdir():
+        os.utime(file, (10**9, 10**9))
