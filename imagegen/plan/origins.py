@@ -186,7 +186,7 @@ def _find_unknown(known: Mapping[str, Output], broken: Collection[str]) -> dict[
     found: dict[str, dict[Problem, None]] = defaultdict(dict)
     for output in known.values():
         for origin in output.origins:
-            if not origin.task:
+            if not origin.task or not origin.where:  # a file; or what the job's structure names, an index among it
                 continue
             if origin.task not in known:
                 is_near = len(found[output.job]) < _SUGGESTIONS

@@ -89,6 +89,20 @@ FILES: dict[str, Any] = {
     },
     "jobs/scans.json": {"items": {"folder": "art/scans/**"}, "derive": {"thumb": {"width": 4}}},
     "jobs/wall.json": {"items": {"folder": "art/scans/*"}, "sheet": {"cell": 8}, "derive": {"copy": {}}},
+    "jobs/tokens.json": {
+        "extends": "_style.json",
+        "output": {"name": "{item} {variant}", "case": "keep"},
+        "derive": {
+            "token": {
+                "preset": "token-foundry",
+                "resize": {"width": 8, "height": 8},
+                "frame": {"image": "texts/ring.png", "place": "under"},
+            },
+            "plain": {"preset": "thumbnail-web", "resize": {"width": 8}, "name": "{item} {name}", "dir": "assets/x"},
+        },
+        "sheet": {"preset": "atlas-godot", "of": "token"},
+        "items": [{"name": name, "prompt": name} for name in NAMES[1:4]],
+    },
     "jobs/painted.json": {
         "backend": "scripted",
         "generate": SIZE,
@@ -102,6 +116,7 @@ FILES: dict[str, Any] = {
     "texts/table.csv": "name,prompt,seed\n" + "".join(f"{name},{name} in a table,\n" for name in NAMES[:3]),
     "texts/ref.png": "no image, but a file",
     "art/palette.hex": "ff0000\n00ff00\n",
+    "texts/ring.png": picture("gold", (8, 8)),
     "jobs/wildcards/hair.txt": "__colour__ hair\nno hair\n",
     "jobs/wildcards/colour.txt": "red\ngreen\nblue\n",
     "jobs/wildcards/mood.txt": "anger\nfear\n",
@@ -211,6 +226,7 @@ class Walk:
                     {"prompt": {"suffix": self.random.choice(["an etching", "a photograph", "in __mood__"])}},
                     {"description": "something else"},
                     {"output": self.random.choice([{"name": "{slug}"}, {"name": "x-{slug}"}, {"dir": "assets/all"}])},
+                    {"output": self.random.choice([{"case": "keep"}, {"name": "{item} {variant}", "separator": "_"}])},
                 ]
             )
             values |= change
@@ -261,6 +277,10 @@ class Walk:
     def change_reference(self) -> str:
         self.write("texts/ref.png", self.random.choice(["one", "two"]))
         self.write("art/palette.hex", f"{self.tick % 2**24:06x}\n")
+        return ""
+
+    def change_ring(self) -> str:
+        self.write("texts/ring.png", picture(self.random.choice(["gold", "silver"]), (8, 8)))
         return ""
 
     def change_scan(self) -> str:
