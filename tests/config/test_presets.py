@@ -138,7 +138,7 @@ def test_a_step_is_located_where_the_job_gives_it() -> None:
         ({"preset": "token-foundri"}, "preset: 'token-foundri' is not one of ", ""),
         ({"preset": "token-foundry", "trim": 2}, "trim: the preset token-foundry has no step trim", "its steps are resize, mask, frame; to have others, write them all under steps, without a preset"),
         ({"preset": "token-foundry", "steps": ["trim"]}, "steps: has no effect beside preset", "change a step of token-foundry by its name (resize, mask, frame), or leave preset out"),
-        ({"frame": "art/ring.png"}, "frame: is a step, and there is no preset whose step it could be", "write it under steps: - frame: …"),
+        ({"frame": "art/ring.png"}, "frame: is the name of a step, which belongs under steps, or beside a preset", "write it under steps: - frame: …"),
         ({"preset": "token-foundry", "mask": "sqare"}, "mask: 'sqare' is not one of circle, rounded", ""),
         ({"preset": "token-foundry", "frmae": "x.png"}, "frmae: unknown key; did you mean 'frame'?", ""),
     ],

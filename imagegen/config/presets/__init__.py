@@ -106,7 +106,11 @@ def check_preset(rules: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
     own = [key for key in rules if key in STEPS]
     if name is None:
         for key in own:
-            yield key, "is a step, and there is no preset whose step it could be", f"write it under steps: - {key}: …"
+            yield (
+                key,
+                "is the name of a step, which belongs under steps, or beside a preset",
+                f"write it under steps: - {key}: …",
+            )
     elif name in list_presets("derive"):
         preset = load_preset("derive", name)
         names = ", ".join(preset.steps)
