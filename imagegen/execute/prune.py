@@ -15,12 +15,12 @@ from pathlib import Path, PurePosixPath
 from imagegen.errors import ImagegenError, Problem
 from imagegen.execute.pick import CANDIDATES, PickResult, is_candidate
 from imagegen.execute.stored_images import store_current_file, store_recorded_file
-from imagegen.plan.folder_items import parse_pattern
 from imagegen.plan.freshness import CHANGED
 from imagegen.plan.naming import fold_path
 from imagegen.plan.output import ONE_OFF, Output
 from imagegen.plan.record import OutputLine
 from imagegen.project import JobPlan, Project
+from imagegen.project.folder_files import ItemMatcher
 
 __all__ = [
     "Orphan",
@@ -170,7 +170,7 @@ def find_orphans(project: Project, plans: Collection[JobPlan], jobs: Collection[
     """
     owners = {output.path: output.job for plan in plans for output in plan.outputs}
     namesakes = functools.cache(lambda: {fold_path(path): path for path in owners})
-    folders = [(plan.name, parse_pattern(plan.folder)) for plan in plans if plan.folder]
+    folders = [(plan.name, ItemMatcher(project.root, plan.folder)) for plan in plans if plan.folder]
     broken = {plan.name for plan in plans if plan.problems}
     for file in sorted((project.root / "jobs").glob("*.lock")):
         job = file.stem
@@ -189,7 +189,7 @@ def find_orphans(project: Project, plans: Collection[JobPlan], jobs: Collection[
                     yield Orphan(job, path, line, exists=False, owner=owner)
                 continue
             why = ""
-            if item_of := next((name for name, pattern in folders if pattern.matches(path)), ""):
+            if item_of := next((name for name, items in folders if items.matches(path)), ""):
                 why = f"an item of the job {item_of}"
             elif state is not None and state.is_pointer:
                 why = "a Git LFS pointer, whose content is not here to bring back"

@@ -28,8 +28,6 @@ __all__ = [
     "check_file_use",
     "check_folder",
     "find_same_names",
-    "find_written",
-    "find_written_by_others",
     "link_files",
     "name_item",
     "parse_pattern",
@@ -53,7 +51,7 @@ class FilePattern:
 
     prefix: str  # the folder before the first wildcard, `.` for the project's; or a file
     depth: int | None  # of the files below it, at most; None: any
-    is_wild: bool  # else its prefix is a folder, or may be one file
+    rest: str  # the parts after the prefix; empty: the prefix is a folder, or may be one file
     _regex: str
 
     def matches(self, path: str) -> bool:
@@ -89,7 +87,7 @@ def parse_pattern(text: str) -> FilePattern:
     if not wild:
         regex = f"{_NAME}" if prefix == "." else rf"{start[:-1]}(?:/{_NAME})?"
     depth = None if "**" in wild else max(1, len(wild))
-    return FilePattern(prefix, depth, bool(wild), regex)
+    return FilePattern(prefix, depth, "/".join(wild), regex)
 
 
 def _is_wild(part: str) -> bool:
@@ -158,25 +156,6 @@ def find_same_names(job: Job, items: Iterable[Item]) -> Iterator[Problem]:
         if other is not item:
             what = f"items.folder: {other.file} and {item.file} would both be named '{slug}'"
             yield Problem(_where(job), what, "rename one of them, or name the folder more narrowly")
-
-
-def find_written(job: Job, outputs: Iterable[Output]) -> Iterator[Problem]:
-    """Yield a problem if an output of the job would be an item itself, once it is there."""
-    if job.folder is None:
-        return
-    pattern = parse_pattern(job.folder.pattern)
-    if written := next((output.path for output in outputs if pattern.matches(output.path)), ""):
-        what = f"items.folder: '{job.folder.pattern}' also matches what this job writes, such as {written}"
-        yield Problem(_where(job), what, "name the folder more narrowly, or give output.dir another one")
-
-
-def find_written_by_others(folder: str, outputs: Mapping[str, Iterable[Output]]) -> tuple[str, str] | None:
-    """Return a job and its output that would be an item of this folder. outputs: of the other jobs, by name."""
-    if not folder:
-        return None
-    pattern = parse_pattern(folder)
-    paths = ((job, output.path) for job, of_job in outputs.items() for output in of_job)
-    return next(((job, path) for job, path in paths if pattern.matches(path)), None)
 
 
 def check_file_use(job: Job, backend: str, options: Mapping[str, Any]) -> Iterator[Problem]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import NamedTuple
 
 from imagegen.errors import ImagegenError, Problem, did_you_mean
@@ -12,11 +13,11 @@ from imagegen.plan.folder_items import IMAGE_SUFFIXES, FilePattern, name_item, p
 from imagegen.project.inputs import Inputs
 from imagegen.state.hashes import pointer_sha256
 
-__all__ = ["HEAD", "NO_FILES", "FolderFiles", "check_image_file", "list_files"]
+__all__ = ["HEAD", "NO_FILES", "FolderFiles", "ItemMatcher", "check_image_file", "list_files"]
 
 _JUNK = frozenset({"thumbs.db", "desktop.ini"})
 """What Windows puts into folders, and hides."""
-_USUAL = ", ".join(IMAGE_SUFFIXES)
+_USUAL = ", ".join(sorted(IMAGE_SUFFIXES))
 _NAMED = 5
 """Files that a note names."""
 HEAD = 512
@@ -41,12 +42,32 @@ class FolderFiles(NamedTuple):
         if not self.others:
             return ()
         more = f" and {len(self.others) - _NAMED} more" if len(self.others) > _NAMED else ""
-        names = ", ".join(self.others[:_NAMED])
-        return (f"items.folder leaves out {names}{more}: images end in {_USUAL}, and links to folders aren't followed",)
+        return (f"items.folder leaves out {', '.join(self.others[:_NAMED])}{more}: images end in {_USUAL}",)
 
 
 NO_FILES = FolderFiles([], [], [])
 """Of a job that names no folder."""
+
+
+class ItemMatcher:
+    """Tells which files are items of a folder, or would be if they were written. Links are followed."""
+
+    def __init__(self, root: Path, text: str) -> None:
+        self._root = os.path.realpath(root)
+        pattern = parse_pattern(text)
+        self._pattern = parse_pattern("/".join(filter(None, [self._find_real(pattern.prefix), pattern.rest])))
+        self._real: dict[str, str] = {}
+
+    def matches(self, path: str) -> bool:
+        """Whether a file at this path, relative to the project, is an item."""
+        folder, _, name = path.rpartition("/")
+        if folder not in self._real:
+            self._real[folder] = self._find_real(folder)
+        return self._pattern.matches(f"{self._real[folder]}/{name}".removeprefix("./"))
+
+    def _find_real(self, path: str) -> str:
+        real = os.path.realpath(os.path.join(self._root, path))  # noqa: PTH118 - texts
+        return Path(os.path.relpath(real, self._root)).as_posix()
 
 
 def list_files(inputs: Inputs, text: str) -> FolderFiles:
@@ -87,7 +108,7 @@ def _walk(inputs: Inputs, pattern: FilePattern, others: list[str], folders: list
         raise _problem(problem)
     prefix = inputs.find_folder(pattern.prefix)
     waiting = [("" if prefix == "." else f"{prefix}/", pattern.depth)]
-    if not pattern.is_wild and (inputs.root / prefix).is_file():
+    if not pattern.rest and (inputs.root / prefix).is_file():
         yield prefix
         return
     while waiting:
@@ -102,7 +123,7 @@ def _walk(inputs: Inputs, pattern: FilePattern, others: list[str], folders: list
                     waiting.append((f"{path}/", depth and depth - 1))
             elif entry.is_dir():
                 if depth is None or depth > 1:
-                    others.append(path)
+                    others.append(f"{path} (a link to a folder)")
             elif pattern.matches(path):
                 _check_entry(inputs, entry, path)
                 yield path

@@ -110,7 +110,7 @@ def _check_apart(root: Path, plans: Sequence[JobPlan], affected: Affected, rest:
     if any(counts[plan.file] + len(plan.outputs) > MAX_OUTPUTS for plan in plans):
         raise NeedsWholePlan
     outputs = [output for plan in plans for output in plan.outputs]
-    _check_folders(plans, affected, rest)
+    _check_folders(root, plans, affected, rest)
     if all(affected.outputs.get(output.task) == output.path for output in outputs):
         return
     fresh = {job.task: job.outputs for job in rest.jobs}
@@ -123,18 +123,19 @@ def _check_apart(root: Path, plans: Sequence[JobPlan], affected: Affected, rest:
         raise NeedsWholePlan
 
 
-def _check_folders(plans: Sequence[JobPlan], affected: Affected, rest: Snapshot) -> None:
+def _check_folders(root: Path, plans: Sequence[JobPlan], affected: Affected, rest: Snapshot) -> None:
     """Raise NeedsWholePlan if an item of one job is a file that another one writes."""
     folders = {file: find_folder(job.head, job.parts) for file, job in affected.jobs.items()}
     folders |= {plan.file: plan.folder for plan in plans}
     if not any(folders.values()):
         return
-    from imagegen.plan.folder_items import parse_pattern
+    from imagegen.project.folder_files import ItemMatcher
 
     known = [(job.details.file, path) for job in rest.jobs for _, path in job.details.fresh()]
     known += [(plan.file, output.path) for plan in plans for output in plan.outputs]
     for file, folder in folders.items():
-        if folder and any(other != file and parse_pattern(folder).matches(path) for other, path in known):
+        items = ItemMatcher(root, folder) if folder else None
+        if items and any(other != file and items.matches(path) for other, path in known):
             raise NeedsWholePlan
 
 

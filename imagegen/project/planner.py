@@ -33,20 +33,13 @@ from imagegen.images.avif import NO_AVIF, has_avif
 from imagegen.images.formats import BadImage
 from imagegen.plan.expansion import BackendCapabilities, Expansion, expand
 from imagegen.plan.file_names import find_clashes, find_nested_paths
-from imagegen.plan.folder_items import (
-    check_file_use,
-    check_folder,
-    find_written,
-    find_written_by_others,
-    put_file,
-    uses_file,
-)
+from imagegen.plan.folder_items import check_file_use, check_folder, put_file, uses_file
 from imagegen.plan.naming import fold_path
 from imagegen.plan.origins import link_origins
 from imagegen.plan.output import ONE_OFF, Output
 from imagegen.plan.record import MODEL_DECISION, Decision, collect_decisions
 from imagegen.plan.wildcards import Wildcards
-from imagegen.project.folder_files import HEAD, NO_FILES, FolderFiles, check_image_file, list_files
+from imagegen.project.folder_files import HEAD, NO_FILES, FolderFiles, ItemMatcher, check_image_file, list_files
 from imagegen.project.job_parts import NO_PARTS, JobParts, split_job
 from imagegen.project.step_models import find_step_models
 from imagegen.prompts import SourceItem
@@ -128,7 +121,7 @@ class Planner:
             self._names[path.stem].append(f"jobs/{path.name}")
         others = instead or {}
         plans = [self._plan(path, task, others.get(path.stem, ())) for path, task in names.items()]
-        return self.link(self._without_renamed(_without_foreign_items(self._without_clashes(plans))))
+        return self.link(self._without_renamed(_without_foreign_items(self._root, self._without_clashes(plans))))
 
     def document(self, file: str, data: bytes) -> Document:
         """Read a job file of this content, with what it extends. Raises ImagegenError."""
@@ -324,7 +317,7 @@ class Planner:
         merged = self._project.choose_decisions(job.name, lambda decisions: planned(decisions).outputs)
         expansion = planned(instead)
         problems = list(expansion.problems)
-        problems += find_written(job, expansion.outputs)
+        problems += _find_written(self._root, job, expansion.outputs)
         for key, path in dict.fromkeys(
             (_folder_key(job, one), one.path.rpartition("/")[0]) for one in expansion.outputs
         ):
@@ -612,16 +605,28 @@ def _ask_nobody(_: Item) -> BackendCapabilities:
     return BackendCapabilities("", frozenset())
 
 
-def _without_foreign_items(plans: list[JobPlan]) -> list[JobPlan]:
+def _find_written(root: Path, job: Job, outputs: Iterable[Output]) -> Iterator[Problem]:
+    """Yield a problem if an output of the job would be an item itself, once it is there."""
+    if job.folder is None:
+        return
+    items = ItemMatcher(root, job.folder.pattern)
+    if written := next((output.path for output in outputs if items.matches(output.path)), ""):
+        what = f"items.folder: '{job.folder.pattern}' also matches what this job writes, such as {written}"
+        where = job.where.get("items.folder", job.file)
+        yield Problem(where, what, "name the folder more narrowly, or give output.dir another one")
+
+
+def _without_foreign_items(root: Path, plans: list[JobPlan]) -> list[JobPlan]:
     """Refuse items that are files which another job writes: they may not be there yet, or change in this run."""
     found = []
     for plan in plans:
-        others = [one for one in plans if one is not plan] if plan.folder and not plan.problems else []
-        if written := find_written_by_others(plan.folder, {one.name: one.outputs for one in others}):
-            job, path = written
-            what = f"items.folder: '{plan.folder}' matches {path}, which the job {job} writes"
-            hint = f"name a folder that no job writes to; what is derived from images of {job} belongs in its job file"
-            plan = _broken(plan, Problem(plan.file, what, hint))
+        if plan.folder and not plan.problems:
+            items = ItemMatcher(root, plan.folder)
+            others = (output for one in plans if one is not plan for output in one.outputs)
+            if written := next((output for output in others if items.matches(output.path)), None):
+                what = f"items.folder: '{plan.folder}' matches {written.path}, which the job {written.job} writes"
+                hint = "name a folder that no job writes to; what is derived from images belongs in their own job file"
+                plan = _broken(plan, Problem(plan.file, what, hint))
         found.append(plan)
     return found
 

@@ -150,6 +150,13 @@ def test_files_that_another_job_writes_are_refused(scans: ProjectFolder) -> None
     assert "matches assets/portraits/mallsing.png, which the job portraits writes" in scans.doit("others").out
 
 
+def test_a_link_hides_no_circle(scans: ProjectFolder) -> None:
+    (scans.root / "assets").mkdir()
+    (scans.root / "assets/scans").symlink_to(scans.root / "art/scans")
+    assert "also matches what this job writes, such as assets/scans/b-2-thumb.png" in scans.doit().out
+    assert len(list((scans.root / "art/scans").iterdir())) == 3
+
+
 def test_what_is_left_out_is_named_once(scans: ProjectFolder) -> None:
     scans.write("art/scans/notes.txt", "words")
     scans.write("art/scans/.hidden.png", "words")

@@ -84,7 +84,7 @@ def test_other_files_are_named_and_those_that_a_system_leaves_are_not(root: Path
     for name in ("art/a.psd", "art/notes.txt", "art/Thumbs.db", "art/desktop.ini", "art/.DS_Store"):
         (root / name).write_bytes(b"x")
     (note,) = list_files(Inputs(root, ()), "art/").notes
-    assert note.startswith("items.folder leaves out art/a.psd, art/notes.txt: images end in .png")
+    assert note.startswith("items.folder leaves out art/a.psd, art/notes.txt: images end in .avif, .jpeg")
 
 
 def test_links_are_followed_to_files_of_the_project_and_not_to_folders(root: Path) -> None:
@@ -92,7 +92,7 @@ def test_links_are_followed_to_files_of_the_project_and_not_to_folders(root: Pat
     (root / "art/folder").symlink_to(root / "art/more")
     listed = list_files(Inputs(root, ()), "art/**")
     assert "art/link.png" in listed.images
-    assert listed.others == ["art/folder"]
+    assert listed.others == ["art/folder (a link to a folder)"]
     assert found(root, "art/folder/") == ["art/folder/c.png"]
     (root / "art/link.png").unlink()
     (root / "art/link.png").symlink_to(root / "art/none.png")
