@@ -208,3 +208,14 @@ def test_what_was_likely_meant_is_looked_for_where_somebody_reads_it() -> None:
     _, wrong = link_origins(outputs, ())
     assert len(wrong["j"]) == 150
     assert sum("in the job j" in problem.what for problem in wrong["j"]) == 100
+
+
+def test_an_index_beside_references_is_not_taken_for_one() -> None:
+    found = [*expansion(sheet={"layout": "packed", "index": "css"}).outputs]
+    reference = replace(found[-1], slug="other", origins=(Origin("a", "j:sheet", where="jobs/j.yaml:1:1"),))
+    linked, wrong = link_origins([*found, reference], ())
+    assert not wrong
+    assert [*linked] == ["j:other"]
+    reference = replace(reference, origins=(Origin("a", "j:sheet:css", where="jobs/j.yaml:1:1"),))
+    _, wrong = link_origins([*found, reference], ())
+    assert "j:sheet:css is not an image" in str(wrong["j"][0])
