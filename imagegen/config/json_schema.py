@@ -10,7 +10,9 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from imagegen.config.job import DEFAULT_TIMEOUT_S, Encoding, Job, OutputRules, SeedRule
+from imagegen.config.presets import list_presets, load_preset
 from imagegen.config.schema import Sections, job_schema
+from imagegen.config.steps import STEPS
 from imagegen.errors import ImagegenError, Problem
 
 __all__ = ["WRITTEN_BY", "build_json_schema"]
@@ -54,6 +56,7 @@ def build_json_schema(
         "type": "object",
         **_convert_keys(job_schema(sections), ""),
     }
+    _add_preset_rules(schema["properties"]["derive"]["additionalProperties"])
     if not of_base:
         schema["anyOf"] = [{"required": [key]} for key in ("items", "source", "extends")]
     # null takes out what a base has; which keys that has, only the checks know
@@ -67,6 +70,16 @@ def build_json_schema(
             found = found["properties"][key]
         found["default"] = default
     return schema
+
+
+def _add_preset_rules(entry: dict[str, Any]) -> None:
+    """Add what `check_preset` checks to the schema of a derived file: which steps can stand beside which preset."""
+    entry["dependencies"] = {step: ["preset"] for step in STEPS}
+    entry["allOf"] = []
+    for name in list_presets("derive"):
+        has_preset = {"required": ["preset"], "properties": {"preset": {"const": name}}}
+        others = {"steps", *STEPS} - {*load_preset("derive", name).steps}
+        entry["allOf"].append({"if": has_preset, "then": {"properties": dict.fromkeys(sorted(others), False)}})
 
 
 def _convert_keys(schema: Rules, path: str) -> dict[str, Any]:

@@ -78,6 +78,26 @@ def test_it_is_a_json_schema() -> None:
     Draft7Validator.check_schema(SCHEMA)
 
 
+@pytest.mark.parametrize(
+    "entry",
+    [
+        {"trim": 0},
+        {"preset": "token-foundry", "mask": "rounded"},
+        {"preset": "token-foundry", "trim": 0},
+        {"preset": "token-foundry", "steps": ["trim"]},
+        {"steps": ["trim", {"mask": "circle"}]},
+        {"steps": [{"mask": "circle", "trim": 0}]},
+        {"steps": [{"mask": "triangle"}]},
+        {"steps": [{"outline": {"colour": "#12345"}}]},
+        {"steps": [{"quantise": 16}, {"quantise": "art/p.gpl"}, "background"]},
+    ],
+    ids=str,
+)
+def test_both_give_one_verdict_on_steps_and_presets(entry: Any) -> None:
+    values = {"extends": "_base.json", "derive": {"token": entry}}
+    assert VALIDATOR.is_valid(values) == is_job(values)
+
+
 def test_both_give_one_verdict_on_any_document() -> None:
     verdicts: Counter[bool] = Counter()
 
