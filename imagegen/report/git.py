@@ -10,6 +10,7 @@ from imagegen.backends.base import Diagnosis
 from imagegen.backends.text import list_first
 from imagegen.plan.output import Output
 from imagegen.project.git import IgnoreRule, git_attribute, git_top, ignore_rules
+from imagegen.project.job_parts import find_files
 from imagegen.report.console import plural
 from imagegen.state.lockfile import ATTRIBUTES
 
@@ -62,10 +63,13 @@ def check_ignored(case: Case) -> Iterator[Diagnosis]:
     for output, _ in case.verdicts:
         images[output.job].append(output)
     paths = [output.path for held in images.values() for output in held]
-    rules = ignore_rules(case.project.root, [*files.values(), *locks.values(), *paths])
+    items = [path for plan in case.plans if plan.parts.parts for path, _ in find_files(*plan.parts)]
+    items = [path for path in dict.fromkeys(items) if not path.startswith("../")]
+    rules = ignore_rules(case.project.root, [*files.values(), *locks.values(), *paths, *items])
     if rules is None:
         return  # the row on merging says that git cannot be asked
     yield from _jobs(rules, files)
+    yield from _items(rules, items)
     yield from _locks(case, rules, locks, images)
     if not case.project.settings.store:
         yield from _images(
@@ -77,6 +81,12 @@ def _jobs(rules: dict[str, IgnoreRule], files: dict[str, str]) -> Iterator[Diagn
     for rule, paths in _by_rule(rules, list(files.values())):
         found = f"ignores {list_first(paths)} by the rule {rule}: a clone doesn't have {_them(paths)}"
         yield Diagnosis(False, "git", found, rule.hint, blocks=False)
+
+
+def _items(rules: dict[str, IgnoreRule], items: Sequence[str]) -> Iterator[Diagnosis]:
+    for rule, paths in _by_rule(rules, items):
+        found = f"ignores {plural(len(paths), 'file')} of items.folder ({list_first(paths)}) by the rule {rule}: "
+        yield Diagnosis(True, "git", f"{found}a clone doesn't have {_them(paths)}", rule.hint)
 
 
 def _locks(

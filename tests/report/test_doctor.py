@@ -20,6 +20,7 @@ from imagegen.plan.request import Request
 from imagegen.project import Project
 from imagegen.report.doctor import Case, check_backends, check_machine, describe_installation, list_requirements
 from imagegen.report.git import check_ignored
+from tests.project_folder import picture
 from tests.wheels import ROOT
 
 
@@ -177,6 +178,17 @@ def test_ignored_images_are_a_warning_where_they_cost_something(repository: Path
     assert "docs/shared-store.md" in hint
     assert ignored_rows(repository, "assets/\n", store="file:///mnt/art") == []
     assert ignored_rows(repository, "assets/\n", "placeholder") == []
+
+
+def test_ignored_files_that_are_items_are_a_warning(repository: Path) -> None:
+    (repository / "art").mkdir()
+    (repository / "art/a.png").write_bytes(picture())
+    (repository / "jobs/scans.yaml").write_text("items: {folder: art/}\nderive: {thumb: {width: 8}}\n")
+    ((ok, found, _),) = ignored_rows(repository, "art/\n", "")
+    assert ok
+    assert found == (
+        "ignores 1 file of items.folder (art/a.png) by the rule 'art/' (.gitignore:1): a clone doesn't have it"
+    )
 
 
 def test_whoever_ignores_images_and_lock_files_is_warned_of_what_is_generated_twice(repository: Path) -> None:
