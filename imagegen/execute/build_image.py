@@ -182,7 +182,7 @@ def _restore_accepted(project: Project, sources: StoredImages, output: Output) -
     data = project.store.get(sha256) or project.committed(output.path, sha256)
     if data is None:
         return False
-    if format_of(data) != output.encoding.format:
+    if output.encoding.is_image and format_of(data) != output.encoding.format:
         data = convert(data, output.encoding)
         converted = project.store.put(data)
         write_file(project, output, data, converted, lambda: record_accepted(project, output, converted))

@@ -273,7 +273,8 @@ def _read_file(project: Project, output: Output, version: ImageVersion) -> bytes
         if data is None:
             continue
         if version.by_hand:
-            return data if format_of(data) == output.encoding.format else convert(data, output.encoding)
+            is_same = not output.encoding.is_image or format_of(data) == output.encoding.format
+            return data if is_same else convert(data, output.encoding)
         return encode_output(project, output, StoredImage(data, version.record, encoding), version.request)
     what = "the store no longer has this version, or its file is damaged"
     raise ImagegenError(Problem(output.task, what, "doit verify"))

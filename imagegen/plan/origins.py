@@ -192,7 +192,7 @@ def _find_unknown(known: Mapping[str, Output], broken: Collection[str]) -> dict[
                 is_near = len(found[output.job]) < _SUGGESTIONS
                 why = _explain_missing(origin.task, known, broken) if is_near else f"there is no output {origin.task}"
                 found[output.job][_problem(output, origin, why)] = None
-            elif origin.where and not known[origin.task].encoding.is_image:
+            elif not known[origin.task].encoding.is_image:
                 found[output.job][_problem(output, origin, f"{origin.task} is not an image")] = None
     return {job: list(problems) for job, problems in found.items()}
 

@@ -80,3 +80,16 @@ def test_what_does_not_fit_says_how_many_pages_do(project: ProjectFolder) -> Non
     # known before anything is built
     project.job(sheet={"layout": "packed", "max_size": 60, "trim": False})
     assert "sheet.max_size: portraits:mallsing is 64×64 pixels, and a page at most 60" in project.doit().out
+
+
+def test_an_accepted_index_is_restored_as_it_is(project: ProjectFolder) -> None:
+    project.build_job(sheet={"cell": 32, "index": "css"})
+    edited = project.image("sheet", ".json").read_bytes() + b"\n"
+    project.image("sheet", ".json").write_bytes(edited)
+    assert project.doit("accept", "portraits:sheet:index").code == 0
+    assert project.doit().tasks("derived") == ["portraits:sheet:css"]
+    project.image("sheet", ".json").unlink()
+    assert project.doit().tasks("restored") == ["portraits:sheet:index"]
+    assert project.image("sheet", ".json").read_bytes() == edited
+    assert project.doit("restore", "portraits:sheet:index").code == 0
+    assert project.image("sheet", ".json").read_bytes() == edited[:-1]

@@ -277,9 +277,10 @@ def test_what_only_looks_like_a_pointer_is_a_file_like_any_other(data: str) -> N
     assert pointer_sha256(data.encode()) is None
 
 
-def test_so_is_a_sheets_index(tmp_path: Path) -> None:
-    put(tmp_path / "sheet.json", b'{\n<<<<<<< HEAD\n "a": 1\n=======\n "a": 2\n>>>>>>> other\n}\n')
-    state = hashes(tmp_path).state("sheet.json")
+@pytest.mark.parametrize("name", ["sheet.json", "sheet.atlas", "sheet.tres", "sheet.css"])
+def test_so_is_a_sheets_index(tmp_path: Path, name: str) -> None:
+    put(tmp_path / name, b'{\n<<<<<<< HEAD\n "a": 1\n=======\n "a": 2\n>>>>>>> other\n}\n')
+    state = hashes(tmp_path).state(name)
     assert state is not None
     assert state.in_conflict
 
