@@ -150,7 +150,8 @@ def _no_images(inputs: Inputs, text: str, pattern: FilePattern, others: list[str
         parent, _, name = pattern.prefix.rpartition("/")
         near = inputs.root / parent
         known = [one.name for one in os.scandir(near)] if near.is_dir() else []
-        what = f"there is no folder '{pattern.prefix}'{did_you_mean(name, known)}"
+        kind = "folder" if pattern.rest else "file or folder"
+        what = f"there is no {kind} '{pattern.prefix}'{did_you_mean(name, known)}"
         return _problem(what, "the path starts in the project's folder")
     hint = (
         f"put images there ({_USUAL}); art/scans/ takes the images in a folder, art/scans/** those in its folders too"
