@@ -12,6 +12,8 @@ from typing import Any
 import yaml
 from PIL import Image, ImageDraw
 
+from imagegen.config.document import read_document
+
 ROOT = Path(__file__).parents[1]
 _JOB = re.compile(r"^```yaml\n# jobs/heroes.yaml\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
@@ -54,4 +56,4 @@ if __name__ == "__main__":
     (written,) = _JOB.findall((ROOT / "docs/sheets.md").read_text("utf-8"))
     folder = ROOT / "docs/images/sheets"
     folder.mkdir(parents=True, exist_ok=True)
-    draw_layouts(yaml.safe_load(written)).save(folder / "layouts.webp", quality=85, method=6)
+    draw_layouts(read_document("docs/sheets.yaml", written.encode()).values).save(folder / "layouts.webp", quality=85, method=6)

@@ -12,11 +12,11 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import yaml
 from PIL import Image, ImageChops, ImageDraw, ImageFilter
 
 from imagegen.backends.placeholder.picture import draw_picture
 from imagegen.backends.placeholder.scene import Dice, palette_of
+from imagegen.config.document import read_document
 from imagegen.config.steps import check_step, read_step, step_file
 from imagegen.images.steps import apply_steps, check_file
 from imagegen.plan.request import Request
@@ -52,7 +52,7 @@ class Example(NamedTuple):
 def read_examples(page: str) -> Iterator[Example]:
     """Yield the page's examples: each block of YAML that a picture follows."""
     for block, name in _EXAMPLE.findall(page):
-        values = yaml.safe_load(block)
+        values = read_document("docs/steps.yaml", block.encode()).values
         entry = values if "steps" in values else next(iter(values["derive"].values()))
         yield Example(name, tuple(entry["steps"]))
 

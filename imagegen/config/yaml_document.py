@@ -24,6 +24,7 @@ _BOOLEANS = {"true": True, "True": True, "TRUE": True, "false": False, "False": 
 _NULLS = frozenset({"", "~", "null", "Null", "NULL"})
 _NO_NUMBERS = {".nan": "not a number", ".inf": "infinity", "+.inf": "infinity", "-.inf": "infinity"}
 _LONE_LETTERS = {"y": "true", "Y": "true", "n": "false", "N": "false"}
+"""Texts in practice, which YAML 1.1 reads as truth values. As a key, there is nothing else that they can mean."""
 _OCTAL = re.compile(r"0o[0-7]+")
 _LONGEST_NUMBER = 10_000
 """Characters. No reader takes anything longer for a number, and PyYAML's patterns need much memory for it."""
@@ -155,7 +156,8 @@ class YamlReader(DocumentReader):
         if isinstance(event, yaml.ScalarEvent):
             if event.implicit[0]:
                 self._check_plain(event, location)
-                return self._resolve_plain(event.value)
+                is_letter = location == _KEY and event.value in _LONE_LETTERS
+                return event.value if is_letter else self._resolve_plain(event.value)
             self.check_text(event.value, self._position(event.start_mark))
             return event.value
         if isinstance(event, yaml.MappingStartEvent):

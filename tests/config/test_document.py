@@ -122,6 +122,11 @@ def test_plain_scalars_that_readers_disagree_on_are_ambiguous(plain: str, meanin
     assert values(f"a: {plain}")["a"] == Ambiguous(plain, meaning)
 
 
+def test_a_lone_letter_is_text_as_a_key_and_ambiguous_as_a_value() -> None:
+    assert values("{x: 4, y: 8, N: 1}") == {"x": 4, "y": 8, "N": 1}
+    assert values("y: y\nn: {y: Y}") == {"y": Ambiguous("y", "true"), "n": {"y": Ambiguous("Y", "true")}}
+
+
 @pytest.mark.parametrize(
     ("text", "expected"),
     [

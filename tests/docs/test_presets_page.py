@@ -10,6 +10,8 @@ from typing import get_args
 import pytest
 from PIL import Image, ImageChops, ImageStat
 
+from imagegen.config.checking import check_job
+from imagegen.config.document import read_document
 from imagegen.config.presets import Preset, Use, list_presets, load_preset
 from imagegen.report.presets.pictures import show_preset, write_use
 from tests.docs.pages import table
@@ -34,6 +36,8 @@ def test_its_row_says_what_it_is_and_how_to_use_it(preset: Preset) -> None:
     use = write_use(preset).removeprefix("derive:\n  ")
     picture = f"![](images/presets/{preset.name}.webp)"
     assert ROWS[preset.name] == [picture, f"`{preset.name}`", preset.description, f"`{use}`"]
+    job = f"items: [{{name: A, prompt: a}}]\n{write_use(preset)}"
+    check_job("j", read_document("j.yaml", job.encode()), {})
 
 
 @pytest.mark.parametrize("preset", PRESETS, ids=lambda preset: preset.name)
