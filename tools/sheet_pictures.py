@@ -56,4 +56,6 @@ if __name__ == "__main__":
     (written,) = _JOB.findall((ROOT / "docs/sheets.md").read_text("utf-8"))
     folder = ROOT / "docs/images/sheets"
     folder.mkdir(parents=True, exist_ok=True)
-    draw_layouts(read_document("docs/sheets.yaml", written.encode()).values).save(folder / "layouts.webp", quality=85, method=6)
+    draw_layouts(read_document("docs/sheets.yaml", written.encode()).values).save(
+        folder / "layouts.webp", quality=85, method=6
+    )

@@ -5,6 +5,8 @@ The parser says what it expected. The lines around that position show what the w
 
 from __future__ import annotations
 
+import bisect
+import functools
 import re
 from dataclasses import dataclass
 from typing import Any
@@ -66,6 +68,7 @@ class _Scene:
     """The lines around an error. Each method recognises one kind of fault, and returns None for any other."""
 
     def __init__(self, text: str, error: yaml.MarkedYAMLError, last: Any, first_line: int) -> None:
+        self.text = text
         self.first_line = first_line
         mark: Any = error.problem_mark or error.context_mark
         context: Any = error.context_mark or mark
@@ -158,19 +161,24 @@ class _Scene:
         """Recognise a fault within `{…}` or `[…]`, or brackets that are not closed."""
         if not self._in_brackets():
             return None
+        line, column = self._opening()
+        opening = self._line(line)[column : column + 1]
+        closing = "}" if opening == "{" else "]"
+        for number in range(line, self.line + 1):
+            start = self._find_comment(number, column if number == line else 0)
+            comment = self._line(number)[start : self.column if number == self.line else None]
+            if comment.count(closing) > comment.count(opening):
+                what = "the rest of the line is a comment, and brackets are still open"
+                fix = (
+                    "put text that begins with # or has ' #' in it in quotes, or close the brackets before the comment"
+                )
+                return Fault(number, start, what, fix)
         if fault := self._within_brackets():
             return fault
-        line, column = self._opening()
-        for number in range(line, self.line + 1):
-            if comment := re.search(r"\s(#.*)", self._line(number)):
-                what = "the rest of the line is a comment, and brackets are still open"
-                fix = "put text with ' #' in it in quotes, or close the brackets before the comment"
-                return Fault(number, comment.start(1), what, fix)
-        opening = self._line(line)[column : column + 1]
         is_at_end = not any(map(str.strip, [self.here[self.column :], *self.lines[self.line + 1 :]]))
         until = "never closed" if is_at_end else f"not closed before line {self._number(self.line)}"
         what = f"the {opening} that begins here is {until}"
-        return Fault(line, column, what, f"close the bracket with {'}' if opening == '{' else ']'}")
+        return Fault(line, column, what, f"close the bracket with {closing}")
 
     def _within_brackets(self) -> Fault | None:
         """Recognise what follows something else on its line."""
@@ -190,24 +198,56 @@ class _Scene:
             closing = self.here[end - 1]
             what = f"more text follows the {closing}, and text that begins with a bracket must be in quotes"
             return Fault(self.line, self.column, what, _QUOTE_IT)
-        if not isinstance(last, yaml.ScalarEvent):
+        if not isinstance(last, yaml.ScalarEvent) or self._begins_key():
             return None
         said = "text with ': ' in it" if sign == ":" else f"text with {sign} in it"
         fix = f"{_QUOTE_IT}; or, if a comma is missing before the key, put it there" if sign == ":" else _QUOTE_IT
         return Fault(self.line, self.column, f"within brackets, {said} must be in quotes", fix)
 
+    def _begins_key(self) -> bool:
+        """Whether the line, on which a colon is wrong within brackets, is the next key of what the brackets are in."""
+        line, _ = self._opening()
+        is_first = self.last.start_mark.column == _indent(self.here) <= _indent(self._line(line))
+        return is_first and self.line > line and self.here[self.column] == ":"
+
     def _opening(self) -> tuple[int, int]:
         """Return where the innermost open bracket is."""
-        if self._line(self.from_line)[self.from_column : self.from_column + 1] in tuple("{["):
-            return self.from_line, self.from_column
-        closed = 0
-        for number in range(self.line, -1, -1):
-            text = self._line(number)[: self.column] if number == self.line else self._line(number)
-            for column in range(len(text) - 1, -1, -1):
-                closed += (text[column] in "}]") - (text[column] in "{[")
-                if closed < 0:
-                    return number, column
-        return self.line, self.column
+        found: list[Any] = []
+        for token in self._tokens:
+            if isinstance(token, (yaml.FlowMappingStartToken, yaml.FlowSequenceStartToken)):
+                found.append(token.start_mark)
+            elif isinstance(token, (yaml.FlowMappingEndToken, yaml.FlowSequenceEndToken)) and found:
+                found.pop()
+        return (found[-1].line, found[-1].column) if found else (self.line, self.column)
+
+    def _find_comment(self, line: int, column: int) -> int:
+        """Return where the comment of a line begins, not before a column; if it has none, where the line ends."""
+        text = self._line(line)
+        for found in re.finditer("#", text):
+            here = line, found.start()
+            before = bisect.bisect_right(self._texts, (here, (self.line + 1, 0))) - 1
+            if found.start() >= column and (before < 0 or self._texts[before][1] <= here):
+                return found.start()
+        return len(text)
+
+    @functools.cached_property
+    def _texts(self) -> list[tuple[tuple[int, int], tuple[int, int]]]:
+        """Where each text and key before the fault begins and ends."""
+        marks = [(one.start_mark, one.end_mark) for one in self._tokens if isinstance(one, yaml.ScalarToken)]
+        return [((begin.line, begin.column), (end.line, end.column)) for begin, end in marks]
+
+    @functools.cached_property
+    def _tokens(self) -> list[Any]:
+        """What the scanner finds before the fault."""
+        found = []
+        try:
+            for token in yaml.scan(self.text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader)):
+                if (token.start_mark.line, token.start_mark.column) >= (self.line, self.column):
+                    break
+                found.append(token)
+        except (yaml.YAMLError, ValueError, OverflowError):  # what is not valid for the scanner ends here
+            pass
+        return found
 
     def colon(self) -> Fault | None:
         if "mapping values are not allowed" not in self.what:

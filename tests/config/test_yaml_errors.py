@@ -68,6 +68,13 @@ BODY = "items:\n  - {name: a, prompt: "
         ("generate: {width: 64\nitems: []\n", "1:11", "the { that begins here is not closed before line 2", "}"),
         ("items: [{name: a}\nvariants: 2\n", "1:8", "the [ that begins here is not closed before line 2", "]"),
         ("generate: {width: 64}}\n", "1:22", "there is one } too many", "delete it"),
+        ("a:\n  - outline: {colour: #123456}\n  - trim\n", "2:23", "the rest of the line is a comment", "begins with #"),
+        ("a: {b: [{colour: #123456}]}\nc: {}\n", "1:18", "the rest of the line is a comment", "in quotes"),
+        ("a: [\n#1, #2]\n", "2:1", "the rest of the line is a comment", "in quotes"),
+        ("a: {b: 'x #}', c: 2\nd: 3\n", "1:4", "the { that begins here is not closed before line 2", "}"),
+        ("a: {b: 1, # [sic]\n    c: 2\nd: 3\n", "1:4", "the { that begins here is not closed before line 3", "}"),
+        ("a: {b: 1} # }\nc: {d: 'x'\ne: 3\n", "2:4", "the { that begins here is not closed before line 3", "}"),
+        ("a: {b: '}', c: {d: 1}\ne: f\n", "1:4", "the { that begins here is not closed before line 2", "}"),
         ("items: [{name: a]\n", "1:17", "] does not close the { of line 1", "order"),
     ],
 )  # fmt: skip
