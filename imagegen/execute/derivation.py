@@ -21,6 +21,8 @@ from imagegen.plan.origins import PICTURE
 from imagegen.plan.output import STEPS_FIELD, Origin, Output
 from imagegen.plan.sheets import CONVERTED_INDEX, INDEX, PACKED, name_page
 from imagegen.project import Project
+from imagegen.project.step_files import hash_step_file
+from imagegen.state.hashes import pointer_sha256
 
 __all__ = ["derive"]
 
@@ -104,10 +106,12 @@ def _step_file(project: Project, sha256: str) -> bytes:
     """Read a file that a step names as it was when the request was planned. Raises GenerationError."""
     path = project.files[sha256]
     data = path.read_bytes()
-    if hashlib.sha256(data).hexdigest() != sha256:
-        what = f"{path.relative_to(project.root)} has changed since this run began"
-        raise GenerationError(what, "run doit again")
-    return data
+    if hash_step_file(data) == sha256:
+        return data
+    name = path.relative_to(project.root).as_posix()
+    if pointer_sha256(data):
+        raise GenerationError(f"{name} is a Git LFS pointer, whose content is not here", "git lfs pull")
+    raise GenerationError(f"{name} has changed since this run began", "run doit again")
 
 
 def _shape(recipe: Any) -> Shape:

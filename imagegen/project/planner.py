@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import hashlib
 import json
 import os
 import re
@@ -15,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from imagegen.backends.base import Backend, Context, ReferenceFile, Resolved
 from imagegen.config.checking import build_job, check_item, check_job, is_valid_item
-from imagegen.config.document import MAX_BYTES, Document, read_document
+from imagegen.config.document import Document, read_document
 from imagegen.config.job import Item, Job
 from imagegen.config.job_files import (
     JOB_NAME,
@@ -27,10 +26,8 @@ from imagegen.config.job_files import (
 )
 from imagegen.config.paths import LONGEST_PATH, check_name, check_path, count_path_units
 from imagegen.config.schema import ITEM_SCHEMA, Sections
-from imagegen.config.steps import step_file
 from imagegen.errors import ImagegenError, Problem, printable
 from imagegen.images.avif import NO_AVIF, has_avif
-from imagegen.images.formats import BadImage
 from imagegen.plan.expansion import BackendCapabilities, Expansion, expand
 from imagegen.plan.file_names import find_clashes, find_nested_paths
 from imagegen.plan.folder_items import check_file_use, check_folder, put_file, uses_file
@@ -41,6 +38,7 @@ from imagegen.plan.record import MODEL_DECISION, Decision, collect_decisions
 from imagegen.plan.wildcards import Wildcards
 from imagegen.project.folder_files import HEAD, NO_FILES, FolderFiles, ItemMatcher, check_image_file, list_files
 from imagegen.project.job_parts import NO_PARTS, JobParts, split_job
+from imagegen.project.step_files import StepFiles, list_step_files
 from imagegen.project.step_models import find_step_models
 from imagegen.prompts import SourceItem
 
@@ -104,6 +102,7 @@ class Planner:
         self.section_files: dict[str, set[str]] = defaultdict(set)
         """By job file, the files that its sections for backends name."""
         inputs = project.inputs
+        self._step_files = StepFiles(inputs, project.hashes)
         self.step_places: dict[tuple[str, str], str] = {}
         """By job and model, `file:line:column` and key of the first step that names the model."""
         self.wildcards = Wildcards(
@@ -302,7 +301,9 @@ class Planner:
             problems += check_file_use(job, backend.name, backend.options)
             capabilities, wrong = self._resolve_capabilities(job, items, backend)
             problems += wrong
-        step_files, wrong = self._read_step_files(job)
+        step_files, wrong = self._step_files.look(job)
+        self.section_files[job.file].update(path for path, _ in list_step_files(job))
+        self._project.files.update({sha256: self._root / path for path, sha256 in step_files.items()})
         problems += [*wrong, *_check_avif(job)]
         models, wrong = find_step_models(job, self._project.settings.models, self.step_places)
         step_files |= models
@@ -420,32 +421,6 @@ class Planner:
                 unused=resolved.unused,
             )
         return (lambda item: found[key(item)]), list(dict.fromkeys(problems))
-
-    def _read_step_files(self, job: Job) -> tuple[dict[str, str], list[Problem]]:
-        """Return the sha256 of each file that a step of a derived file names, and what is wrong with these files."""
-        found: dict[str, str] = {}
-        problems: list[Problem] = []
-        for step in (step for rules in job.derive for step in rules.steps):
-            parameter = step_file(step.name, step.parameters)
-            if not parameter:
-                continue
-            from imagegen.images.steps import check_file
-
-            path = step.parameters[parameter]
-            self.section_files[job.file].add(path)
-            try:
-                data = self._inputs.read_for_section(path)
-                if len(data) > MAX_BYTES:  # only so much was read
-                    raise BadImage(f"is larger than {MAX_BYTES // 1024**2} MiB", "make it smaller")
-                check_file(step.name, step.parameters, data)
-            except ImagegenError as error:
-                problems += [Problem(step.where, f"{step.key}: {path}: {p.what}", p.hint) for p in error.problems]
-            except BadImage as error:
-                problems.append(Problem(step.where, f"{step.key}: {path}: {error.what}", error.hint))
-            else:
-                found[path] = hashlib.sha256(data).hexdigest()
-                self._project.files[found[path]] = self._root / path
-        return found, problems
 
     def link(self, plans: list[JobPlan]) -> list[JobPlan]:
         """Link outputs to those that they name as their reference images, which must be among them."""
