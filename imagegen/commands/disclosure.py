@@ -28,7 +28,8 @@ _FORMATS = ("markdown", "json", "csv")
 )
 def disclosure(build: Build, words: list[str], *, format: str, out: str) -> None:  # noqa: A002 - as its option is called
     """Print or write it."""
-    from imagegen.execute.disclosure import disclose, find_licence, read_records
+    from imagegen.execute.disclosure import disclose, find_licence
+    from imagegen.execute.disclosure_records import read_records
     from imagegen.report.disclosure import to_csv, to_json
     from imagegen.report.disclosure_page import to_markdown
 

@@ -1,11 +1,11 @@
 """What was used: which images were generated, by which models, and which were touched by hand, by the lock files.
 
-It says what was made, not what the jobs ask for now; so nothing is planned, and jobs that are gone count too.
+It says what was made, not what the jobs ask for now: jobs that are gone count too.
 """
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import PurePosixPath
@@ -13,14 +13,11 @@ from typing import Literal, get_args
 
 from imagegen.backends.sd.known_models import KNOWN_MODELS
 from imagegen.config.cutout_models import CUTOUT_LICENCES, CUTOUT_MODELS
-from imagegen.config.job import FORMATS
 from imagegen.config.models import ModelFile
-from imagegen.errors import ImagegenError, Problem, did_you_mean
-from imagegen.execute.pick import is_candidate
+from imagegen.execute.disclosure_records import Record
 from imagegen.plan.origins import PICTURE
 from imagegen.plan.output import DERIVE, STEPS_FIELD
-from imagegen.plan.record import ACCEPT, PICK, OutputLine
-from imagegen.project import Project
+from imagegen.plan.record import OutputLine
 
 __all__ = [
     "FILE_STATES",
@@ -29,20 +26,19 @@ __all__ = [
     "Disclosure",
     "FileState",
     "Kind",
-    "Record",
     "UsedModel",
     "disclose",
     "find_licence",
-    "read_records",
 ]
 
-Kind = Literal["generated", "placeholder", "derived", "supplied"]
-"""How an image came about: by a trained model; by a program without one; from other images; or somebody put its file
-there and accepted it, and nothing was generated in its place."""
+Kind = Literal["generated", "placeholder", "derived", "supplied", "unrecorded"]
+"""How an image came about: by a trained model; by a program without one; from other images; somebody put its file there
+and accepted it, and nothing was generated in its place; or nothing is recorded of its file."""
 KINDS: tuple[Kind, ...] = get_args(Kind)
 
-FileState = Literal["recorded", "accepted", "changed", "missing"]
-"""What its file is: as it was made; another one, which `doit accept` took; another one; or not on this machine."""
+FileState = Literal["recorded", "accepted", "changed", "missing", "unrecorded"]
+"""What its file is: as it was made; another one, which `doit accept` took; another one; not on this machine; or there,
+with nothing recorded of it."""
 FILE_STATES: tuple[FileState, ...] = get_args(FileState)
 
 _DIGITS = 64
@@ -64,19 +60,6 @@ class UsedModel:
     def has_licence(self) -> bool:
         """Whether anything says under which licence it is."""
         return bool(self.licence or self.page)
-
-
-@dataclass(frozen=True)
-class Record:
-    """What is recorded of one image, or of a sheet's index, and the file that is there."""
-
-    job: str
-    output: str  # its slug
-    path: str  # of its file, relative to the project; empty if unknown
-    line: OutputLine | None  # None: nothing was generated; its file was accepted
-    sha256: str | None  # of the file; None if there is none
-    is_ours: bool  # whether some line says that this build wrote a file of that sha256
-    accepted: str | None = None  # the sha256 that a person accepted
 
 
 @dataclass(frozen=True)
@@ -122,96 +105,6 @@ FindLicence = Callable[[UsedModel], tuple[str, str]]
 """Returns the name of a model's licence and the page where it can be read; both empty if unknown."""
 
 
-def read_records(project: Project, jobs: Collection[str] = ()) -> tuple[list[Record], list[str]]:
-    """Return what is recorded of each output, and the jobs that have a lock file.
-
-    Variants that were not picked are left out: they are not among the project's images.
-
-    Args:
-        project: its lock files and images are read.
-        jobs: names; empty for all.
-
-    Raises:
-        ImagegenError: a lock file cannot be understood, a name is not one of a job, or a file cannot be read.
-
-    """
-    names = sorted(file.stem for file in (project.root / "jobs").glob("*.lock"))
-    names = [*names, *sorted(_jobs_without_lock(project, names) & set(jobs))]
-    wrong = [name for name in jobs if name not in names]
-    if wrong:
-        hint = f"those with recorded images: {', '.join(names)}" if names else "nothing has been generated yet"
-        raise ImagegenError(*(Problem("", f"'{name}' is not a job{did_you_mean(name, names)}", hint) for name in wrong))
-    names = [name for name in names if not jobs or name in jobs]
-    project.hashes.expect([path for name in names for path in project.lock(name).lines])
-    found: dict[str, Record] = {}
-    for record in (record for name in names for record in (*_recorded(project, name), *_only_accepted(project, name))):
-        key = record.path or f"{record.job}:{record.output}"
-        other = found.get(key)  # a job's lines may have been copied to another one's lock file
-        if other is None or (record.is_ours and not other.is_ours):
-            found[key] = record
-    return list(found.values()), names
-
-
-def _jobs_without_lock(project: Project, names: Iterable[str]) -> set[str]:
-    from imagegen.config.job_files import find_job_files
-
-    return {path.stem for path in find_job_files(project.root)} - set(names)
-
-
-def _recorded(project: Project, job: str) -> Iterator[Record]:
-    """Yield the images that have a line, and the indexes of sheets."""
-    lock, accepted = project.lock(job), _accepted(project, job)
-    for path in lock.lines:
-        sha256 = _hash(project, path)
-        line = lock.line_of(path, sha256)
-        if line is None or is_candidate(project, job, line.output):
-            continue
-        is_ours = sha256 is not None and lock.owns(path, sha256)
-        yield Record(job, line.output, path, line, sha256, is_ours, accepted.get(line.output))
-
-
-def _only_accepted(project: Project, job: str) -> Iterator[Record]:
-    """Yield the images whose file somebody supplied, and for which nothing was generated."""
-    lock = project.lock(job)
-    waiting = _accepted(project, job)
-    if waiting:
-        for path in lock.lines:
-            waiting.pop(lock.lines[path][0].output, None)
-    if not waiting:
-        return
-    # their paths are not recorded: they are where the job has them now
-    paths = {output.slug: output.path for plan in project.plans() if plan.name == job for output in plan.outputs}
-    for output, sha256 in sorted(waiting.items()):
-        path = paths.get(output, "")
-        yield Record(job, output, path, None, _hash(project, path) if path else None, is_ours=False, accepted=sha256)
-
-
-def _accepted(project: Project, job: str) -> dict[str, str]:
-    """Return the sha256 of each accepted file by the slug of its image; those of variants not picked are left out."""
-    decisions = project.lock(job).decisions
-    found = {}
-    for (kind, output), decision in decisions.items():
-        if kind != ACCEPT or decision.value is None:
-            continue
-        base, _, variant = output.rpartition("-v")
-        pick = decisions.get((PICK, base))
-        if pick is not None and pick.value and str(pick.value) == variant:
-            output = base  # a picked variant is the item's image
-        elif is_candidate(project, job, output):
-            continue
-        found[output] = str(decision.value["sha256"])
-    return found
-
-
-def _hash(project: Project, path: str) -> str | None:
-    """Return the sha256 of the file there; None if there is none."""
-    try:
-        state = project.hashes.state(path)
-    except OSError as error:
-        raise ImagegenError(Problem(path, f"cannot be read: {error.strerror}", "fix its permissions")) from None
-    return state.sha256 or None if state else None
-
-
 def disclose(
     records: Sequence[Record], find_licence: FindLicence, is_generator: Callable[[str], bool], jobs: Sequence[str] = ()
 ) -> Disclosure:
@@ -232,32 +125,32 @@ def disclose(
             known[model] = replace(model, licence=licence, page=page)
         return known[model]
 
-    indexes = {f"{record.job}:{record.output}" for record in records if not _is_image(record)}
-    described = {
-        f"{record.job}:{record.output}": (record, _describe(record, with_licence, is_generator))
-        for record in records
-        if _is_image(record)
-    }
-    images = {task: image for task, (_, image) in described.items()}
-    derived = [(record, image) for record, image in described.values() if image.kind == "derived"]
+    indexes = {record.task for record in records if not record.is_image}
+    of_task: dict[str, list[Record]] = defaultdict(list)
+    recorded = [record for record in records if record.is_image]
+    for record in sorted(recorded, key=lambda one: (one.is_there, one.time), reverse=True):
+        of_task[record.task].append(record)
+    images = {record.key: _describe(record, with_licence, is_generator) for record in recorded}
+    derived = [record for record in recorded if images[record.key].kind == "derived"]
 
     def as_it_was(task: str, digits: str) -> DisclosedImage | None:
         """Return an image as it was when another one was derived from its file of this sha256 (its first digits)."""
-        record, _ = described.get(task, (None, None))
-        image = images.get(task)
-        if record and record.line and image and image.kind != "derived" and record.line.sha256.startswith(digits):
-            return _describe(replace(record, sha256=record.line.sha256, is_ours=True), with_licence, is_generator)
-        return image
+        found = of_task.get(task, [])
+        for record in found:
+            line = record.line
+            if line and line.sha256.startswith(digits) and images[record.key].kind != "derived":
+                return _describe(replace(record, sha256=line.sha256, is_ours=True), with_licence, is_generator)
+        likely = [*(record for record in found if (record.sha256 or "").startswith(digits)), *found]
+        return images[likely[0].key] if likely else None
 
-    for record, image in sorted(derived, key=lambda pair: _is_sheet(pair[0].line)):  # it may be made from derived files
-        images[image.task] = _with_origins(record, image, indexes, as_it_was)
+    for record in sorted(derived, key=lambda one: _is_sheet(one.line)):  # it may be made from derived files
+        images[record.key] = _with_origins(record, images[record.key], indexes, as_it_was)
+    # of the paths that an output had, those count that have a file; if none has, the newest
+    counting = {one.key for found in of_task.values() for one in found if one.is_there or one is found[0]}
+    images = {key: image for key, image in images.items() if key in counting}
     models = Counter(model for image in images.values() for model in image.models)
     ordered = sorted(models.items(), key=lambda pair: (-pair[1], pair[0].role, pair[0].backend, pair[0].name))
     return Disclosure(tuple(images.values()), tuple(jobs), dict(ordered))
-
-
-def _is_image(record: Record) -> bool:
-    return record.line is None or record.line.encoding.format in FORMATS
 
 
 def _describe(
@@ -266,8 +159,9 @@ def _describe(
     """Return the image without what follows from its origins."""
     line = record.line
     if line is None:
-        return DisclosedImage(record.job, record.output, record.path, "supplied", _state(record))
-    kind: Kind = "derived" if line.backend == DERIVE else "generated" if is_generator(line.backend) else "placeholder"
+        kind: Kind = "supplied" if record.accepted else "unrecorded"
+        return DisclosedImage(record.job, record.output, record.path, kind, _state(record))
+    kind = "derived" if line.backend == DERIVE else "generated" if is_generator(line.backend) else "placeholder"
     file = _state(record)
     is_as_made = file in ("recorded", "missing")
     is_generated = kind == "generated"
@@ -292,6 +186,8 @@ def _state(record: Record) -> FileState:
         return "missing"
     if record.is_ours:
         return "recorded"
+    if record.line is None and record.accepted is None:
+        return "unrecorded"
     return "accepted" if record.sha256 == record.accepted else "changed"
 
 

@@ -34,6 +34,7 @@ def summarise(found: Disclosure) -> dict[str, int]:
         "from_files": sum(image.uses_files for image in images),
         "from_references": sum(image.references > 0 for image in images),
         "missing": sum(image.file == "missing" for image in images),
+        "unrecorded": sum(image.kind == "unrecorded" for image in images),
         "marked": marks[True],
         "unmarked": marks[False],
         "mark_unknown": marks[None],

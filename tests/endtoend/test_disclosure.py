@@ -9,11 +9,26 @@ import json
 from tests.project_folder import ProjectFolder, picture
 
 
-def test_a_project_without_images_says_that_nothing_was_generated(project: ProjectFolder) -> None:
+def test_a_project_without_images_says_that_none_is_recorded(project: ProjectFolder) -> None:
     project.job()
     run = project.doit("disclosure")
-    assert (run.code, run.out.splitlines()[-1]) == (0, "Nothing has been generated yet: no image is recorded.")
+    said = "No image is recorded: there are no lock files (jobs/*.lock)."
+    assert (run.code, run.out.splitlines()[-1]) == (0, said)
     assert not (project.root / ".imagegen/store").exists()
+    assert "no image is recorded: there are no lock files (jobs/*.lock)" in project.doit("disclosure", "gone").out
+
+
+def test_without_its_lock_file_the_files_of_a_job_are_of_unknown_making(project: ProjectFolder) -> None:
+    project.build_job()
+    project.job("others")
+    project.doit("others")
+    (project.root / "jobs/portraits.lock").unlink()
+    page = project.doit("disclosure").out
+    assert "\n- `assets/portraits/okka.png`\n" in page
+    assert "imagegen does not know how 3 images were made." in page
+    assert "| portraits | 3 | 0 | 0 | 0 |" in page
+    (project.root / "jobs/others.lock").unlink()
+    assert "images that imagegen recorded" not in project.doit("disclosure").out
 
 
 def test_it_states_what_was_made_and_what_was_touched(project: ProjectFolder) -> None:

@@ -13,7 +13,8 @@ from imagegen.config.cutout_models import CUTOUT_MODELS
 from imagegen.config.job import Encoding
 from imagegen.config.models import ModelFile
 from imagegen.errors import ImagegenError
-from imagegen.execute.disclosure import Disclosure, Record, UsedModel, disclose, find_licence, read_records
+from imagegen.execute.disclosure import Disclosure, UsedModel, disclose, find_licence
+from imagegen.execute.disclosure_records import Record, read_records
 from imagegen.plan.output import DERIVE, STEPS_FIELD
 from imagegen.plan.record import OutputLine
 from imagegen.report.disclosure import summarise
@@ -103,6 +104,29 @@ def test_the_index_of_a_sheet_is_not_an_image(kind: Any) -> None:
     page = derived("sheet", {"sheet:index": "5" * 64, "a": "1" * 64}, kind="sheet")
     *_, sheet = of(recorded(index), recorded(line("a")), recorded(page)).images
     assert (sheet.output, sheet.origins, sheet.uses_files) == ("sheet", ("j:a",), False)
+
+
+def moved(one: OutputLine, path: str, sha256: str, time: str) -> OutputLine:
+    return replace(one, path=path, sha256=sha256, time=time)
+
+
+def test_of_an_output_whose_path_changed_each_file_that_is_there_counts() -> None:
+    first = moved(line("a"), "x/a.png", "1" * 64, "2026-01-01T00:00:00Z")
+    second = moved(line("a"), "x/a.jpg", "2" * 64, "2026-01-02T00:00:00Z")
+    third = moved(line("a"), "x/a.avif", "3" * 64, "2026-01-03T00:00:00Z")
+    thumb = recorded(derived("a:thumb", {"image": "1" * 64}))
+    gone = [replace(recorded(one), sha256=None, is_ours=False) for one in (third, first, second)]
+    changed = replace(recorded(third), sha256="9" * 64, is_ours=False)
+    for records, files in (
+        ([recorded(third), *gone[1:]], [("x/a.avif", "recorded")]),
+        ([changed, *gone[1:]], [("x/a.avif", "changed")]),
+        ([recorded(first), changed, gone[2]], [("x/a.png", "recorded"), ("x/a.avif", "changed")]),
+        (gone, [("x/a.avif", "missing")]),
+    ):
+        *images, small = of(*records, thumb).images
+        assert [(image.path, image.file) for image in images] == files
+        # made before the change, from a file that is not there any more
+        assert (small.origins, small.uses_ai, small.uses_files) == (("j:a",), True, False)
 
 
 def test_without_metadata_no_file_is_marked() -> None:
@@ -223,6 +247,19 @@ def test_variants_that_were_not_picked_are_left_out_and_an_accepted_one_is_known
     folder.accept("portraits:a")
     (record,) = read_records(folder.project())[0]
     assert record.sha256 == record.accepted
+
+
+def test_an_accepted_file_is_known_where_it_is_after_its_path_changed(folder: ProjectFolder) -> None:
+    folder.job(items=[{"name": "A", "prompt": "a"}])
+    folder.build()
+    (folder.root / "assets/portraits/a.png").write_bytes(picture("blue"))
+    folder.accept("portraits:a")
+    folder.job(items=[{"name": "A", "prompt": "a"}], output={"format": "jpeg"})
+    folder.build()
+    (folder.root / "assets/portraits/a.png").unlink()
+    records, _ = read_records(folder.project())
+    (image,) = disclose(records, lambda _: ("", ""), lambda _: True).images
+    assert (image.path, image.kind, image.file) == ("assets/portraits/a.jpg", "generated", "accepted")
 
 
 def test_a_file_that_was_accepted_before_anything_was_generated_has_its_place(folder: ProjectFolder) -> None:

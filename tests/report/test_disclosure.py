@@ -95,7 +95,18 @@ def test_the_page_reads_as_it_should() -> None:
 
 
 def test_the_page_of_nothing_says_so() -> None:
-    assert to_markdown(Disclosure(())).endswith("Nothing has been generated yet: no image is recorded.\n")
+    """The absence of a record is not that of the thing."""
+    assert to_markdown(Disclosure(())).endswith("\n\nNo image is recorded: there are no lock files (jobs/*.lock).\n")
+    assert to_markdown(Disclosure((), ("icons",))).endswith("\n\nNo image is recorded.\n")
+
+
+def test_the_page_of_files_without_a_record_claims_nothing() -> None:
+    page = to_markdown(Disclosure((DisclosedImage("j", "a", "x/a.png", "unrecorded", "unrecorded"),)))
+    assert "no lock file (`jobs/*.lock`) says what made them. If imagegen\ngenerated them, bring" in page
+    assert "\n- `x/a.png`\n" in page
+    assert "\n\nimagegen does not know how 1 image was made. If AI was used for it, say so.\n" in page
+    assert "Of 1 image, nobody recorded whether there is AI-generated content." in page
+    assert "none of the images" not in page.lower()
 
 
 def test_json_is_as_its_schema_says_and_names_every_key() -> None:
