@@ -82,19 +82,22 @@ class Version:
 
 @dataclass(frozen=True)
 class DerivedFile:
-    """An existing file that is derived from one picture alone.
+    """A file that is derived from one picture alone.
 
     Attributes:
         name: of its entry in the job.
         steps: in which it is made, in words; empty if it has none.
-        sha256: empty if the file cannot be shown.
+        why: reasons and notes in words, or why it failed.
+        sha256: empty if there is no file, or none that can be shown.
         size: in bytes.
 
     """
 
     name: str
     path: str
+    state: State
     steps: str
+    why: tuple[str, ...]
     sha256: str
     size: int
 
@@ -126,7 +129,7 @@ class Picture:
         size: of the file, in bytes.
         why: reasons and notes in words.
         earlier: newest first.
-        derived: the existing files that are derived from it alone.
+        derived: the files that are derived from it alone.
         frames: of a sheet: where each image is on it.
         is_given: whether it is a file that was there already, and no output.
         rerolls: whether `doit reroll` gives it another seed.
@@ -226,7 +229,7 @@ class _Earlier:
 
 def _group(project: Project, plan: JobPlan, failures: Mapping[str, Failure], earlier: _Earlier) -> Group:
     if not plan.problems:
-        derived = _derived(project, plan)
+        derived = _derived(project, plan, failures)
         images = [output for output in plan.outputs if not output.is_derived]
         pictures = (_planned_picture(project, output, failures, earlier, derived[output.task]) for output in images)
         others = (*_files(project, plan, derived), *_sheets(project, plan, failures, earlier))
@@ -240,19 +243,26 @@ def _group(project: Project, plan: JobPlan, failures: Mapping[str, Failure], ear
     return Group(plan.name, plan.doc, plan.file, recorded, tuple(map(str, plan.problems)))
 
 
-def _derived(project: Project, plan: JobPlan) -> dict[str, list[DerivedFile]]:
-    """Return what exists and is derived from one image alone, by the name of that image: its task, or its path."""
+def _derived(project: Project, plan: JobPlan, failures: Mapping[str, Failure]) -> dict[str, list[DerivedFile]]:
+    """Return what is derived from one image alone, by the name of that image: its task, or its path."""
     found: dict[str, list[DerivedFile]] = defaultdict(list)
     for output in plan.outputs:
-        if not output.is_derived or output.request.extra["kind"] != PICTURE:
-            continue
-        if file := project.hashes.state(output.path):
-            image = output.origins[0].name
-            name = output.slug.rpartition(":")[2]
-            steps = ", ".join(step for step, _ in output.request.extra.get(STEPS_FIELD, ()))
-            sha256 = "" if file.is_pointer else file.sha256
-            found[image].append(DerivedFile(name, output.path, steps, sha256, file.size))
+        if output.is_derived and output.request.extra["kind"] == PICTURE:
+            found[output.origins[0].name].append(_derived_file(project, output, failures))
     return found
+
+
+def _derived_file(project: Project, output: Output, failures: Mapping[str, Failure]) -> DerivedFile:
+    standing = _standing(project, output, failures)
+    return DerivedFile(
+        name=output.slug.rpartition(":")[2],
+        path=output.path,
+        state=standing.state,
+        steps=", ".join(step for step, _ in output.request.extra.get(STEPS_FIELD, ())),
+        why=standing.failure or standing.why,
+        sha256=standing.sha256,
+        size=standing.size,
+    )
 
 
 def _files(project: Project, plan: JobPlan, derived: Mapping[str, Sequence[DerivedFile]]) -> Iterator[Picture]:
@@ -326,32 +336,59 @@ def _planned_picture(
     earlier: _Earlier,
     derived: Sequence[DerivedFile],
 ) -> Picture:
-    output = project.with_origins(project.with_decisions(output))
-    found = project.found(output)
-    verdict = project.verdict(output, found=found)
-    failure = failures.get(output.task)
-    is_current = failure is not None and failure.fingerprint == output.fingerprint and verdict.state != "fresh"
-    line = verdict.line if found.sha256 else None
-    file = project.hashes.state(output.path)
-    is_pointer = file is not None and file.is_pointer
+    output = project.with_decisions(output)
+    standing = _standing(project, output, failures)
+    line = standing.line
     return Picture(
         task=output.task,
         name=output.request.name,
         part=_part(output.request.name, output.slug),
         path=output.path,
-        state=_state(found, verdict, is_current),
+        state=standing.state,
         provenance=_provenance(line, line.request) if line else to_provenance(output.fields),
         width=output.request.width,
         height=output.request.height,
-        sha256="" if is_pointer else found.sha256 or "",
-        size=file.size if file else 0,
-        why=(*_why(verdict.reasons), *filter(None, [verdict.note, _POINTER if is_pointer else ""])),
-        wanted=tuple(_wanted(verdict.reasons)),
-        failure=tuple(filter(None, [failure.what, failure.hint])) if failure and is_current else (),
+        sha256=standing.sha256,
+        size=standing.size,
+        why=standing.why,
+        wanted=tuple(_wanted(standing.reasons)),
+        failure=standing.failure,
         earlier=earlier.of(output.store_name, line),
         derived=tuple(derived),
         rerolls="seed" in output.parameters and not output.has_own_seed,
         pick=_pick(output),
+    )
+
+
+@dataclass(frozen=True)
+class _Standing:
+    """How an output stands: the fields of `Picture`, and the line that says what made its file."""
+
+    state: State
+    why: tuple[str, ...]
+    failure: tuple[str, ...]
+    sha256: str
+    size: int
+    reasons: tuple[Reason, ...]
+    line: OutputLine | None
+
+
+def _standing(project: Project, output: Output, failures: Mapping[str, Failure]) -> _Standing:
+    output = project.with_origins(output)
+    found = project.found(output)
+    verdict = project.verdict(output, found=found)
+    failure = failures.get(output.task)
+    is_current = failure is not None and failure.fingerprint == output.fingerprint and verdict.state != "fresh"
+    file = project.hashes.state(output.path)
+    is_pointer = file is not None and file.is_pointer
+    return _Standing(
+        state=_state(found, verdict, is_current),
+        why=(*_why(verdict.reasons), *filter(None, [verdict.note, _POINTER if is_pointer else ""])),
+        failure=tuple(filter(None, [failure.what, failure.hint])) if failure and is_current else (),
+        sha256="" if is_pointer else found.sha256 or "",
+        size=file.size if file else 0,
+        reasons=verdict.reasons,
+        line=verdict.line if found.sha256 else None,
     )
 
 

@@ -100,7 +100,7 @@ def render(data: Mapping[str, Any], of: str) -> bytes:
         groups=data["groups"],
         pictures=pictures,
         states=STATES,
-        counts=Counter(picture["state"] for picture in pictures),
+        counts=Counter(state for picture in pictures for state in picture["states"]),
         choices={
             "job": _choices(group["name"] for group in data["groups"]),
             "backend": _choices(picture["backend"] for picture in pictures),
@@ -133,6 +133,8 @@ def _picture_data(picture: Picture, files: Files, folder: str) -> dict[str, Any]
             for one in picture.derived
         ],
         "frames": [vars(frame) for frame in picture.frames],
+        "states": list(dict.fromkeys([picture.state, *(one.state for one in picture.derived)])),
+        "badge": _badge(picture),
         "earlier": [
             {
                 "image": f"{EARLIER}/{image.name}",
@@ -144,6 +146,14 @@ def _picture_data(picture: Picture, files: Files, folder: str) -> dict[str, Any]
             if (image := files.earlier.get(version.sha256))
         ],
     }
+
+
+def _badge(picture: Picture) -> dict[str, str]:
+    """Return what the card says beside the name: the picture's state, or else that of a file derived from it."""
+    if picture.state != "fresh":
+        return {"state": picture.state, "text": picture.state}
+    worst = max(picture.derived, key=lambda one: STATES.index(one.state), default=None)
+    return {"state": worst.state, "text": f"{worst.name} {worst.state}"} if worst and worst.state != "fresh" else {}
 
 
 def _href(picture: Picture, files: Files, folder: str) -> str:

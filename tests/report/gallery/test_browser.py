@@ -73,7 +73,8 @@ def shown(browser: Browser) -> list[str]:
 
 def search(browser: Browser, text: str, count: str) -> list[str]:
     field = browser.one("#search")
-    field.clear()
+    field.send_keys(Keys.CONTROL + "a", Keys.DELETE)
+    browser.until("document.getElementById('count').textContent.includes(' of ')", False)  # that of the search before
     field.send_keys(text)
     browser.until("document.getElementById('count').textContent", count)
     return shown(browser)
@@ -348,6 +349,7 @@ def signs(tmp_path_factory: pytest.TempPathFactory) -> Studio:
     token = {"steps": [{"mask": "circle"}]}
     studio.job("signs", backend="placeholder", items=items, derive={"token": token}, sheet={"cell": 32})
     studio.build()
+    studio.image("wolf-token", "signs").unlink()
     studio.write()
     return studio
 
@@ -372,3 +374,11 @@ def test_derived_files_are_shown_small_in_the_view_of_their_image(chromium: Brow
     chromium.until("document.querySelector('.files b').textContent", "token")
     chromium.until("document.querySelector('.files img').naturalWidth > 0")
     assert chromium.run("return document.querySelector('.files a').href").endswith("/signs/raven-token.png")
+
+
+def test_an_image_is_found_by_the_state_of_what_is_derived_from_it(chromium: Browser, signs: Studio) -> None:
+    chromium.open(signs.page)
+    chromium.run("document.querySelector('.chip.missing').click()")
+    chromium.until("document.getElementById('count').textContent", "1 of 3 images")
+    assert chromium.run("return document.querySelector('.card:not([hidden]) .badge').textContent") == "token missing"
+    assert chromium.run("return document.querySelector('.chip.missing span').textContent") == "1"

@@ -156,15 +156,24 @@ def test_earlier_versions_that_left_the_store_are_not_shown_and_there_is_a_bound
 
 def test_derived_files_are_shown_with_their_image(studio: Studio) -> None:
     steps = [{"resize": {"width": 8}}, {"mask": "circle"}]
-    studio.items("mallsing", derive={"thumb": {"width": 16, "format": "webp"}, "face": {"steps": steps}, "gone": {}})
-    assert studio.pictures()["portraits:mallsing"].derived == ()
+    derive = {"thumb": {"width": 16, "format": "webp"}, "face": {"steps": steps}, "gone": {}, "large": {"width": 99}}
+    studio.items("mallsing", derive=derive)
+    assert [one.state for one in studio.pictures()["portraits:mallsing"].derived] == ["missing"] * 4
     studio.build()
+    project, (plan,) = studio.opened()
+    large = project.with_origins(next(output for output in plan.outputs if output.slug == "mallsing:large"))
+    update_failures(project.failures, project.temporary, {large.task: Failure(large.fingerprint, "too small", "")}, ())
     studio.image("mallsing-gone").unlink()
+    Image.new("RGB", (8, 8), "red").save(studio.image("mallsing-face"))
     (picture,) = studio.pictures().values()
-    assert [(one.name, one.path, one.steps) for one in picture.derived] == [
-        ("thumb", "assets/portraits/mallsing-thumb.webp", ""),
-        ("face", "assets/portraits/mallsing-face.png", "resize, mask"),
+    assert picture.state == "fresh"
+    assert [(one.name, one.path, one.state, one.steps) for one in picture.derived] == [
+        ("thumb", "assets/portraits/mallsing-thumb.webp", "fresh", ""),
+        ("face", "assets/portraits/mallsing-face.png", "edited", "resize, mask"),
+        ("gone", "assets/portraits/mallsing-gone.png", "missing", ""),
+        ("large", "assets/portraits/mallsing-large.png", "failed", ""),
     ]
+    assert picture.derived[3].why == ("too small",)
     assert picture.derived[1].sha256 == hashlib.sha256(studio.image("mallsing-face").read_bytes()).hexdigest()
 
 

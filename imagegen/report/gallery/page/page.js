@@ -36,9 +36,9 @@
       const matches = words.every((word) => texts[index].includes(word)) && facets.every(([key, value]) => picture[key] === value);
       if (matches) {
         counts[""] += 1;
-        counts[picture.state] = (counts[picture.state] || 0) + 1;
+        for (const one of picture.states) counts[one] = (counts[one] || 0) + 1;
       }
-      const visible = matches && (!state || picture.state === state);
+      const visible = matches && (!state || picture.states.includes(state));
       if (visible) shown.push(index);
       if (cards[index].hidden === visible) cards[index].hidden = !visible;
     });
@@ -220,9 +220,10 @@
     const image = element("span", { class: "small" },
       one.thumb ? element("img", { src: one.thumb, alt: "", loading: "lazy", decoding: "async" }) : null);
     const said = element("span", {}, element("b", {}, one.name),
+      one.state === "fresh" ? null : element("span", { class: `told ${one.state}` }, [one.state, ...one.why].join(": ")),
       element("span", { class: "quiet" }, [one.steps, one.size ? bytes(one.size) : ""].filter(Boolean).join(" · ")),
       element("span", { class: "quiet" }, one.path));
-    return element("li", {}, one.href ? element("a", { href: path(one.href), target: "_blank", rel: "noopener" }, image, said) : element("div", {}, image, said));
+    return element("li", {}, one.href && one.sha256 ? element("a", { href: path(one.href), target: "_blank", rel: "noopener" }, image, said) : element("div", {}, image, said));
   };
 
   // the frames of a sheet, over its image wherever that is drawn
