@@ -117,7 +117,9 @@ STEPS: Mapping[str, StepRules] = {
                 "The background's colour. By default, corners: that of the picture's corners.", "corners"
             ),
             "tolerance": whole("How far red, green and blue may each be from that colour. By default, 32.", 0, 255),
-            "feather": whole("Pixels over which edges fade. With 0, they are hard. By default, 1.", 0, 64),
+            "feather": whole(
+                "Pixels over which edges fade. With 0, they are hard. By default, 1, as in the picture.", 0, 64
+            ),
             "everywhere": rules(
                 "boolean",
                 "Whether the colour goes everywhere, as for a chroma key, or only where it is connected with the "

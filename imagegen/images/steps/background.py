@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from imagegen.images.formats import BadImage
 from imagegen.images.steps.canvas import read_colour
+from imagegen.images.steps.edges import distance_from, fade, unmix
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -19,14 +20,14 @@ _BYTE_REVERSED = bytes(int(f"{value:08b}"[::-1], 2) for value in range(256))
 def background(picture: Image, *, colour: str, tolerance: int, feather: int, everywhere: bool) -> Image:
     """Make transparent what has the background's colour.
 
-    At feathered edges the key colour is taken out of each pixel by as much as it gets transparent. So no shade of it is
-    left, and on the key colour the result looks as the picture did.
+    Unless edges are to be hard, the key colour is taken out of the pixels that are mixtures of it and of the picture
+    behind them. All others keep their colours.
 
     Args:
         picture: the picture.
         colour: of the background; `corners`: the mean of the picture's corners, which must be alike.
         tolerance: how far red, green and blue may each be from that.
-        feather: pixels over which edges fade.
+        feather: pixels over which edges fade; 0: none, they are hard; 1: as they do in the picture.
         everywhere: whether also what is not connected with the picture's edges goes.
 
     Raises:
@@ -36,7 +37,8 @@ def background(picture: Image, *, colour: str, tolerance: int, feather: int, eve
 
     whole = picture.convert("RGBA")
     key = _read_corners(whole, tolerance) if colour == "corners" else read_colour(colour)[:3]
-    matched = _match(whole, key, tolerance)
+    far = distance_from(whole.convert("RGB"), key).point([255 if level > tolerance else 0 for level in range(256)])
+    matched = ImageChops.invert(ImageChops.darker(far, _where_visible(whole.getchannel("A"))))
     removed = matched if everywhere else _keep_connected(matched)
     if removed.getbbox() is None:
         at = "" if everywhere else " at the picture's edges"
@@ -49,7 +51,7 @@ def background(picture: Image, *, colour: str, tolerance: int, feather: int, eve
     else:
         result = whole.copy()
         result.putalpha(ImageChops.multiply(whole.getchannel("A"), kept))
-    result.paste((0, 0, 0, 0), mask=removed)
+    result.paste((0, 0, 0, 0), mask=ImageChops.invert(_where_visible(result.getchannel("A"))))
     return result
 
 
@@ -70,45 +72,20 @@ def _read_corners(picture: Image, tolerance: int) -> _Colour:
     return red, green, blue
 
 
-def _match(picture: Image, key: _Colour, tolerance: int) -> Image:
-    """Return what is within the tolerance of the key colour, or transparent already, as 255; the rest as 0."""
-    from PIL import Image, ImageChops
-
-    *colours, alpha = picture.split()
-    visible = alpha.point([0] + [255] * 255)
-    far = Image.new("L", picture.size)
-    for channel, value in zip(colours, key, strict=True):
-        one = channel.point([255 if abs(level - value) > tolerance else 0 for level in range(256)])
-        far = ImageChops.lighter(far, one)
-    return ImageChops.invert(ImageChops.darker(far, visible))
-
-
 def _fade(picture: Image, key: _Colour, kept: Image, feather: int) -> Image:
-    """Return the picture with edges that fade over so many pixels, and with the key colour taken out of them."""
-    from PIL import Image, ImageChops, ImageFilter
+    """Return the picture without the key colour in its edges, which fade over so many pixels."""
+    from PIL import ImageChops
 
-    *colours, alpha = picture.split()
-    # within the kept part, the blur goes from a half to 1 over as many pixels as its radius
-    ramp = kept.filter(ImageFilter.BoxBlur(feather)).point([max(0, 2 * level - 255) for level in range(256)])
-    least = ramp
-    for channel, value in zip(colours, key, strict=True):
-        least = ImageChops.lighter(least, channel.point([_least_opacity(level, value) for level in range(256)]))
-    within = ImageChops.darker(kept, least)
-    see_through = ImageChops.invert(within)
-    own = [
-        ImageChops.subtract(channel, see_through.point([(level * value + 127) // 255 for level in range(256)]))
-        for channel, value in zip(colours, key, strict=True)
-    ]
-    # RGBa has its colours multiplied by their opacity: Pillow divides them by it
-    result = Image.merge("RGBa", (*own, within)).convert("RGBA")
+    alpha = picture.getchannel("A")
+    result, within = unmix(picture.convert("RGB"), key, kept, _where_visible(alpha))
+    if feather > 1:
+        within = ImageChops.multiply(within, fade(kept, feather - 1))
     result.putalpha(ImageChops.multiply(alpha, within))
     return result
 
 
-def _least_opacity(level: int, key: int) -> int:
-    """Return the least opacity with which some colour on the key colour looks like this level."""
-    room = 255 - key if level > key else key
-    return -(-255 * abs(level - key) // room) if room else 0
+def _where_visible(alpha: Image) -> Image:
+    return alpha.point([0] + [255] * 255)
 
 
 def _keep_connected(matched: Image) -> Image:
