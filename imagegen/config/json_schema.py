@@ -1,7 +1,8 @@
 """The grammar of a job file as a JSON Schema (draft-07), for editors: derived from its Cerberus schema, rule by rule.
 
-It agrees with the checks but for two things that JSON Schema cannot say: its `integer` accepts 64.0, our `whole` does
-not; and it does not know whether a base has the key that a job takes out with `null`.
+It agrees with the checks but for what JSON Schema cannot say, and then accepts more: its `integer` accepts 64.0, our
+`whole` does not; it does not know what a base has, which words are colours in CSS, or what the parameters of a step
+become beside those that its preset has.
 """
 
 from __future__ import annotations
@@ -9,10 +10,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from imagegen.config.job import DEFAULT_TIMEOUT_S, Encoding, Job, OutputRules, SeedRule
+from imagegen.config.job import DEFAULT_TIMEOUT_S, SIZE_KEYS, Encoding, Job, OutputRules, SeedRule
 from imagegen.config.presets import list_presets, load_preset
 from imagegen.config.schema import Sections, job_schema
-from imagegen.config.steps import STEPS
+from imagegen.config.steps import STEPS, check_step, read_step
 from imagegen.errors import ImagegenError, Problem
 
 __all__ = ["WRITTEN_BY", "build_json_schema"]
@@ -35,6 +36,30 @@ _DEFAULTS = {
     ("output", "overwrite"): OutputRules.overwrite,
 }
 
+_STEPS: Mapping[str, Mapping[str, Any]] = {
+    "mask": {
+        "oneOf": [{"required": ["shape"]}, {"required": ["image"]}],
+        "dependencies": {"radius": {"required": ["shape"], "properties": {"shape": {"const": "rounded"}}}},
+    },
+    "resize": {
+        "anyOf": [{"required": ["width"]}, {"required": ["height"]}],
+        "if": {"required": ["mode"], "properties": {"mode": {"enum": ["fill", "exact"]}}},
+        "then": {"required": ["width", "height"]},
+        "dependencies": {"keep": {"required": ["mode"], "properties": {"mode": {"const": "fill"}}}},
+    },
+    "pad": {
+        "oneOf": [
+            {"required": ["to"]},
+            {"required": ["margin"]},
+            {"anyOf": [{"required": ["width"]}, {"required": ["height"]}]},
+        ],
+        "dependencies": {"margin": {"properties": {"position": False}}},
+    },
+    "quantise": {"oneOf": [{"required": ["colours"]}, {"required": ["palette"]}]},
+    "shadow": {"properties": {"opacity": {"not": {"const": 0}}}},
+}
+"""By step: what its `check` in `config.steps` refuses, for an editor."""
+
 
 def build_json_schema(
     sections: Sections, defaults: Mapping[tuple[str, ...], Any], *, of_base: bool = False
@@ -56,7 +81,7 @@ def build_json_schema(
         "type": "object",
         **_convert_keys(job_schema(sections), ""),
     }
-    _add_preset_rules(schema["properties"]["derive"]["additionalProperties"])
+    _add_rules_of_derived_files(schema["properties"]["derive"]["additionalProperties"])
     if not of_base:
         schema["anyOf"] = [{"required": [key]} for key in ("items", "source", "extends")]
     # null takes out what a base has; which keys that has, only the checks know
@@ -64,6 +89,9 @@ def build_json_schema(
     schema["properties"] = {key: one if key == "extends" else _allow_null(one) for key, one in found.items()}
     schema["if"] = {"not": {"required": ["extends"]}}
     schema["then"] = {"additionalProperties": {"not": {"type": "null"}}}
+    if not of_base:
+        needs = {"crop": ["width", "height"]} | {step: ["preset"] for step in STEPS}
+        schema["then"]["properties"] = {"derive": {"type": "object", "additionalProperties": {"dependencies": needs}}}
     for path, default in {**_DEFAULTS, **defaults}.items():
         found = schema
         for key in path:
@@ -72,14 +100,18 @@ def build_json_schema(
     return schema
 
 
-def _add_preset_rules(entry: dict[str, Any]) -> None:
-    """Add what `check_preset` checks to the schema of a derived file: which steps can stand beside which preset."""
-    entry["dependencies"] = {step: ["preset"] for step in STEPS}
+def _add_rules_of_derived_files(entry: dict[str, Any]) -> None:
+    """Add to the schema of a derived file what is checked beyond each key by itself, and of each step in a list."""
     entry["allOf"] = []
     for name in list_presets("derive"):
         has_preset = {"required": ["preset"], "properties": {"preset": {"const": name}}}
-        others = {"steps", *STEPS} - {*load_preset("derive", name).steps}
+        others = {"steps", *SIZE_KEYS, *STEPS} - {*load_preset("derive", name).steps}
         entry["allOf"].append({"if": has_preset, "then": {"properties": dict.fromkeys(sorted(others), False)}})
+    entry["dependencies"] = {"steps": {"properties": dict.fromkeys(SIZE_KEYS, False)}}
+    alone, with_parameters = entry["properties"]["steps"]["items"]["anyOf"]
+    alone["enum"] = [name for name in STEPS if not check_step(*read_step(name))]
+    for name, rules in _STEPS.items():
+        with_parameters["properties"][name]["anyOf"][-1]["allOf"] = [rules]
 
 
 def _convert_keys(schema: Rules, path: str) -> dict[str, Any]:

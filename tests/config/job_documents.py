@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from imagegen.config.schema import job_schema
 
-__all__ = ["KEYS", "edges", "job_documents", "places", "spoilt"]
+__all__ = ["KEYS", "drawn", "edges", "job_documents", "places", "spoilt"]
 
 BOUNDS = ("min", "max", "minlength", "maxlength")
 WRONG: tuple[Any, ...] = (
@@ -85,14 +85,15 @@ def _bounds(schema: Any) -> Iterator[tuple[str, Any]]:
 
 
 def _mapping(schema: Mapping[str, Any]) -> st.SearchStrategy[dict[str, Any]]:
-    required = {key: _value(rules) for key, rules in schema.items() if rules.get("required")}
-    optional = {key: _value(rules) for key, rules in schema.items() if key not in required}
+    required = {key: drawn(rules) for key, rules in schema.items() if rules.get("required")}
+    optional = {key: drawn(rules) for key, rules in schema.items() if key not in required}
     return st.fixed_dictionaries(required, optional=optional)
 
 
-def _value(rules: Mapping[str, Any]) -> st.SearchStrategy[Any]:
+def drawn(rules: Mapping[str, Any]) -> st.SearchStrategy[Any]:
+    """Values as a rule has them."""
     if "anyof" in rules:
-        return st.one_of([_value(one) for one in rules["anyof"]])
+        return st.one_of([drawn(one) for one in rules["anyof"]])
     if "allowed" in rules:
         return st.sampled_from(rules["allowed"])
     types = [rules["type"]] if isinstance(rules["type"], str) else rules["type"]
@@ -114,8 +115,8 @@ def _typed(word: str, rules: Mapping[str, Any]) -> st.SearchStrategy[Any]:
     if word == "boolean":
         return st.booleans()
     if word == "list":
-        return st.lists(_value(rules["schema"]), min_size=least, max_size=3)
+        return st.lists(drawn(rules["schema"]), min_size=least, max_size=3)
     if "schema" in rules:
         return _mapping(rules["schema"])
-    keys = _value(rules.get("keysrules", {"type": "text"}))
-    return st.dictionaries(keys, _value(rules["valuesrules"]), min_size=least, max_size=3)
+    keys = drawn(rules.get("keysrules", {"type": "text"}))
+    return st.dictionaries(keys, drawn(rules["valuesrules"]), min_size=least, max_size=3)

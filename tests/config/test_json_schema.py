@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from typing import Any
 
@@ -18,8 +18,10 @@ from imagegen.config.document import Document
 from imagegen.config.job import Job
 from imagegen.config.json_schema import build_json_schema
 from imagegen.config.schema import job_schema
-from imagegen.errors import ImagegenError
-from tests.config.job_documents import KEYS, edges, job_documents, places, spoilt
+from imagegen.config.steps import STEPS, steps_schema
+from imagegen.errors import ImagegenError, Problem
+from imagegen.plan.origins import plan_derived
+from tests.config.job_documents import KEYS, drawn, edges, job_documents, places, spoilt
 
 SECTIONS: dict[str, Any] = {name: make().options for name, make in registry().items()}
 SCHEMA = build_json_schema(SECTIONS, {})
@@ -68,10 +70,18 @@ def is_job(values: Any) -> bool:
         known = job_schema(SECTIONS).keys() - {"extends"}
         values = {key: value for key, value in values.items() if key not in known or value is not None}
     try:
-        checked(values)
+        job = checked(values)
     except ImagegenError:
         return False
-    return True
+    _, problems = plan_derived(job, [], defaultdict(str), {})
+    return not [problem for problem in problems if not is_beyond_a_schema(job, problem)]
+
+
+def is_beyond_a_schema(job: Job, problem: Problem) -> bool:
+    """As the docstring of the JSON Schema has it; and transparency, which depends on the images' format."""
+    is_preset_s = any(f"{'.'.join(problem.what.split('.')[:2])}.preset" == key for key in job.where)
+    is_size = "has no effect beside" in problem.what
+    return (is_preset_s and not is_size) or "is not a colour" in problem.what or "no transparency" in problem.what
 
 
 def test_it_is_a_json_schema() -> None:
@@ -90,12 +100,38 @@ def test_it_is_a_json_schema() -> None:
         {"steps": [{"mask": "triangle"}]},
         {"steps": [{"outline": {"colour": "#12345"}}]},
         {"steps": [{"quantise": 16}, {"quantise": "art/p.gpl"}, "background"]},
+        {"steps": ["trim"], "width": 5},
+        {"preset": "token-foundry", "width": 5},
+        {"width": 5, "height": 5, "crop": "top"},
+        *({"steps": [step]} for step in STEPS),
+        *({"steps": [{step: {}}]} for step in STEPS),
     ],
     ids=str,
 )
 def test_both_give_one_verdict_on_steps_and_presets(entry: Any) -> None:
-    values = {"extends": "_base.json", "derive": {"token": entry}}
+    values = {**GOOD, "derive": {"token": entry}}
     assert VALIDATOR.is_valid(values) == is_job(values)
+
+
+def test_both_give_one_verdict_on_any_step() -> None:
+    verdicts: Counter[bool] = Counter()
+
+    @settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+    @given(drawn(steps_schema()))
+    def agree(steps: Any) -> None:
+        values = {**GOOD, "derive": {"token": {"steps": steps}}}
+        verdict = is_job(values)
+        verdicts[verdict] += 1
+        assert VALIDATOR.is_valid(values) == verdict
+
+    agree()
+    assert set(verdicts) == {True, False}
+
+
+def test_what_a_base_may_have_is_for_the_checks_alone() -> None:
+    for entry in ({"frame": "art/ring.png"}, {"crop": "top"}):
+        assert VALIDATOR.is_valid({"extends": "_base.json", "derive": {"token": entry}})
+        assert not VALIDATOR.is_valid({**GOOD, "derive": {"token": entry}})
 
 
 def test_both_give_one_verdict_on_any_document() -> None:
