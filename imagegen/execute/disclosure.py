@@ -134,14 +134,15 @@ def disclose(
     derived = [record for record in recorded if images[record.key].kind == "derived"]
 
     def as_it_was(task: str, digits: str) -> DisclosedImage | None:
-        """Return an image as it was when another one was derived from its file of this sha256 (its first digits)."""
-        found = of_task.get(task, [])
-        for record in found:
-            line = record.line
-            if line and line.sha256.startswith(digits) and images[record.key].kind != "derived":
-                return _describe(replace(record, sha256=line.sha256, is_ours=True), with_licence, is_generator)
-        likely = [*(record for record in found if (record.sha256 or "").startswith(digits)), *found]
-        return images[likely[0].key] if likely else None
+        """Return an image as it was when another one was derived from its file of this sha256 (its first digits).
+
+        None if no such file is recorded of it. Its name alone proves nothing: another file may have had it then.
+        """
+        for record in of_task.get(task, ()):
+            if made := record.find_made(digits):
+                is_derived = images[record.key].kind == "derived"
+                return images[record.key] if is_derived else _describe(made, with_licence, is_generator)
+        return None
 
     for record in sorted(derived, key=lambda one: _is_sheet(one.line)):  # it may be made from derived files
         images[record.key] = _with_origins(record, images[record.key], indexes, as_it_was)
@@ -234,7 +235,7 @@ def _with_origins(
     known = {task + shown: one for task, one in pairs if task not in indexes}
     tasks = tuple(known)
     found = [as_it_was(task, one) for task, one in known.items()]
-    # an item without a recorded image is a file that was there before
+    # what is not recorded as an image of the item is a file that was there before
     uses_ai = {None if origin is None else origin.uses_ai for origin in found} or {None}
     uses_ai |= {None} if image.is_by_hand else set()
     is_full = line is not None and line.encoding.metadata == "full" and image.is_marked is not None

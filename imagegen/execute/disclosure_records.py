@@ -5,8 +5,8 @@ A record is of a path. An output has several once its path has changed: its old 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from imagegen.config.job import FORMATS
 from imagegen.errors import ImagegenError, Problem, did_you_mean
@@ -32,6 +32,7 @@ class Record:
     sha256: str | None  # of the file; None if there is none
     is_ours: bool  # whether some line says that this build wrote a file of that sha256
     accepted: str | None = None  # the sha256 that a person accepted
+    others: Sequence[OutputLine] = ()  # further lines of this path and output: earlier images, or of merged branches
 
     @property
     def task(self) -> str:
@@ -57,6 +58,14 @@ class Record:
     def time(self) -> str:
         """Return when it was made; empty if unknown."""
         return self.line.time if self.line else ""
+
+    def find_made(self, digits: str) -> Record | None:
+        """Return the record as it was when its file had this sha256 (its first digits); None if it never had one."""
+        for line in (self.line, *self.others):
+            if line and line.sha256.startswith(digits):
+                return replace(self, line=line, sha256=line.sha256, is_ours=True)
+        found = (sha256 for sha256 in (self.sha256, self.accepted) if sha256 and sha256.startswith(digits))
+        return next((replace(self, sha256=sha256, is_ours=False) for sha256 in found), None)
 
 
 def read_records(project: Project, jobs: Collection[str] = ()) -> tuple[list[Record], list[str]]:
@@ -111,7 +120,8 @@ def _recorded(project: Project, job: str) -> Iterator[Record]:
         if line is None or is_candidate(project, job, line.output):
             continue
         is_ours = sha256 is not None and lock.owns(path, sha256)
-        yield Record(job, line.output, path, line, sha256, is_ours, accepted.get(line.output))
+        others = [one for one in lock.lines[path] if one is not line and one.output == line.output]
+        yield Record(job, line.output, path, line, sha256, is_ours, accepted.get(line.output), others)
 
 
 def _accepted_elsewhere(project: Project, job: str, planned: Iterable[Output]) -> Iterator[Record]:

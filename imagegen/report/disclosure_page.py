@@ -50,7 +50,7 @@ def _numbers(numbers: Mapping[str, int]) -> Iterator[str]:
     yield ""
     notes = {
         "by_hand": "changed or replaced by hand since",
-        "from_files": "derived from such a file, or from one that was there before",
+        "from_files": "derived from such a file, or from one that no lock file records",
         "from_references": "generated from reference images",
         "unrecorded": "there, with nothing recorded of them (listed below)",
         "missing": "recorded, but not on this machine (`doit` restores what the jobs still ask for)",
@@ -156,7 +156,7 @@ def _for_steam(found: Disclosure, numbers: Mapping[str, int]) -> Iterator[str]:
         names = _listed(_text(model.name) or _NO_NAME for model in models)
         yield f"> {'Model' if len(models) == 1 else 'Models'}: {names}."
         if by_hand := sum(image.is_by_hand and bool(image.uses_ai) for image in found.images):
-            yield f"> {by_hand} of them {_was(by_hand)} changed or replaced by hand afterwards."
+            yield f"> {by_hand} of these images {_was(by_hand)} changed or replaced by hand afterwards."
     if numbers["unknown_origin"]:
         count = numbers["unknown_origin"]
         files, it = f"{_images(count)} {_was(count)}", "it" if count == 1 else "them"

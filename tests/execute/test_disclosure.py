@@ -58,7 +58,7 @@ def test_what_a_model_generated_goes_into_what_is_derived_from_it() -> None:
         recorded(placeholder),
         recorded(derived("a:thumb", {"image": "1" * 64})),
         recorded(derived("b:thumb", {"image": "2" * 64})),
-        recorded(derived("sheet", {"a:thumb": "3" * 64, "b": "2" * 64}, kind="sheet")),
+        recorded(derived("sheet", {"a:thumb": "1" * 64, "b": "2" * 64}, kind="sheet")),
         recorded(derived("scan:thumb", {"image": "4" * 64})),
     ) == {
         "a": ("generated", "recorded", True, True),
@@ -73,6 +73,18 @@ def test_what_a_model_generated_goes_into_what_is_derived_from_it() -> None:
 def test_a_file_that_was_there_before_is_said_to_be_in_what_is_derived_from_it() -> None:
     (image,) = of(recorded(derived("scan:thumb", {"image": "4" * 64}))).images
     assert (image.uses_files, image.origins) == (True, ("j:scan",))
+
+
+@pytest.mark.parametrize("backend", ["sd", "placeholder"])
+def test_an_origin_is_found_by_its_hash_and_never_by_its_name(backend: str) -> None:
+    once = replace(recorded(line("scan", "1" * 64, backend=backend)), others=[line("scan", "2" * 64, backend="sd")])
+    thumb = derived("scan:thumb", {"image": "4" * 64})
+    sheet = recorded(derived("sheet", {"scan": "4" * 64}, kind="sheet"))
+    for made in (recorded(thumb), sheet):
+        image = of(once, made).images[-1]
+        assert (image.uses_ai, image.uses_files, image.origins) == (None, True, ("j:scan",))
+    earlier = of(once, recorded(derived("scan:thumb", {"image": "2" * 64}))).images[-1]
+    assert (earlier.uses_ai, earlier.uses_files) == (True, False)
 
 
 def test_whose_file_was_changed_is_of_unknown_making_unless_a_model_was_part_of_it() -> None:
