@@ -185,7 +185,7 @@ def test_it_can_be_used_by_keys_alone(browser: Browser) -> None:
         )
     browser.press(Keys.ESCAPE)
     browser.until("document.getElementById('detail').open", False)
-    assert focused(browser) == "#portraits:yrr"
+    browser.until("document.activeElement.getAttribute('href')", "#portraits:yrr")
 
 
 def focused(browser: Browser) -> str:
