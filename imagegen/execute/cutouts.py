@@ -9,7 +9,8 @@ import json
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from imagegen.backends.base import Cancelled, GenerationError
@@ -17,6 +18,8 @@ from imagegen.backends.models import display_path, inspect_model
 from imagegen.backends.text import one_line, size_text
 from imagegen.config.cutout_models import describe_licence, list_cutout_models
 from imagegen.config.job import Encoding
+from imagegen.config.models import ModelFile
+from imagegen.config.steps import step_model
 from imagegen.errors import Problem
 from imagegen.execute.decisions import timestamp
 from imagegen.execute.events import Event, ProgressEvent
@@ -38,12 +41,18 @@ _AS_PNG = Encoding("png", 100, "none")
 
 
 def check_models(project: Project, outputs: Sequence[Output]) -> dict[str, list[Problem]]:
-    """Return by job what is missing of the models that these outputs take, unless they can be restored."""
-    needed: dict[str, dict[str, None]] = defaultdict(dict)
-    for output in outputs:
-        if (names := list_needed(output)) and not _can_be_restored(project, output):
-            needed[output.job].update(dict.fromkeys(names))
-    return {job: found for job, names in needed.items() if (found := [*_find_missing(project, job, names)])}
+    """Return, by task, what is missing of the models that an output takes, unless it can be restored."""
+    needed = {
+        output.task: (output.job, names)
+        for output in outputs
+        if (names := list_needed(output)) and not _can_be_restored(project, output)
+    }
+    by_job: dict[str, dict[str, None]] = defaultdict(dict)
+    for job, names in needed.values():
+        by_job[job].update(dict.fromkeys(names))
+    missing = {job: _find_missing(project, job, names) for job, names in by_job.items()}
+    found = {task: [missing[job][one] for one in names if one in missing[job]] for task, (job, names) in needed.items()}
+    return {task: problems for task, problems in found.items() if problems}
 
 
 def list_needed(output: Output) -> list[str]:
@@ -56,22 +65,31 @@ def _can_be_restored(project: Project, output: Output) -> bool:
     return any(project.store.has(entry.sha256) for entry in project.store.entries(output.fingerprint))
 
 
-def _find_missing(project: Project, job: str, names: Collection[str]) -> Iterator[Problem]:
-    """Yield what is missing of these models, with the step that takes it."""
+def _find_missing(project: Project, job: str, names: Iterable[str]) -> dict[str, Problem]:
+    """Return what is missing of these models, by their names, with the first step of the job that takes each."""
     models = list_cutout_models(project.settings.models)
-    for name in names:
-        place = project.planner.step_places.get((job, name), job)
-        if not is_installed():
-            yield Problem("", f"{place} needs the extra cutout, which is not installed", INSTALL)
-            return
-        one = inspect_model(project.root, project.settings, models[name])
-        if one.state == "other":
-            what = f"{place}: {display_path(project.root, one.path)} is not the model {name}"
-            yield Problem("", what, f"move it away, then doit models:pull {name}")
-        elif one.state != "there":
-            licence = describe_licence(one.model)
-            hint = f"doit models:pull {name}  ({size_text(one.model.size)}, licence: {licence})"
-            yield Problem("", f"{place}: the model {name} is not here", hint)
+    # a report begins with the names of the outputs, so the position is in the text
+    wrong = {name: problem for name in names if (problem := _check_model(project, models[name], name))}
+    steps = project.planner.locate_steps(job) if wrong else []
+    for name, problem in wrong.items():
+        step = next((one for one in steps if one.parameters.get(step_model(one.name, one.parameters)) == name), None)
+        place = f"{step.where}: {step.key}" if step else job
+        wrong[name] = replace(problem, what=f"{place}: {problem.what}")
+    return wrong
+
+
+def _check_model(project: Project, model: ModelFile, name: str) -> Problem | None:
+    """Return what is missing of a model; None if nothing is."""
+    if not is_installed():
+        return Problem("", "needs the extra cutout, which is not installed", INSTALL)
+    one = inspect_model(project.root, project.settings, model)
+    if one.state == "other":
+        what = f"{display_path(project.root, one.path)} is not the model {name}"
+        return Problem("", what, f"move it away, then doit models:pull {name}")
+    if one.state != "there":
+        hint = f"doit models:pull {name}  ({size_text(model.size)}, licence: {describe_licence(model)})"
+        return Problem("", f"the model {name} is not here", hint)
+    return None
 
 
 class Cutouts:

@@ -137,11 +137,11 @@ def _build_stale(
 
 
 def _refuse(project: Project, works: Sequence[StaleOutput]) -> Iterator[Outcome]:
-    """Fail all works of each job that has a step which is not possible; what is made from others comes before them."""
+    """Fail each work that has a step which is not possible. Others of its job are built all the same."""
     outputs = [work.output for work in works]
     wrong = [check_models(project, outputs), check_transparency(project, outputs)]
-    for work in reversed(works):
-        if problems := [problem for found in wrong for problem in found.get(work.output.job, ())]:
+    for work in works:
+        if problems := [problem for found in wrong for problem in found.get(work.output.task, ())]:
             yield work.outcome("failed", problem=problems[0], also=tuple(problems[1:]))
 
 

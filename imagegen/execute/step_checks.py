@@ -17,26 +17,25 @@ __all__ = ["check_transparency"]
 
 
 def check_transparency(project: Project, outputs: Iterable[Output]) -> dict[str, list[Problem]]:
-    """Return, by job, each step that needs images with transparency, if any that are there have none.
+    """Return, by task, that an output has a step that needs transparency, and is made from an image without any.
 
     An image that this run generates is looked at when it is there; one that cannot be read fails by itself.
     """
-    opaque: dict[tuple[str, str], list[str]] = defaultdict(list)
+    opaque: dict[tuple[str, str], list[Output]] = defaultdict(list)
     for output in outputs:
         step = output.alpha_step
         if step is None or not output.has_known_origins:
             continue
-        path = output.origins[0].path
-        with contextlib.suppress(OSError, BadImage), (project.root / path).open("rb") as file:
+        with contextlib.suppress(OSError, BadImage), (project.root / output.origins[0].path).open("rb") as file:
             if not may_be_transparent(file.read(HEADER_BYTES)):
-                opaque[output.job, step.key].append(path)
-    found: dict[str, list[Problem]] = defaultdict(list)
-    # of a job that was planned in parts, positions are not known
-    everything = (output for plan in (project.plans() if opaque else ()) for output in plan.outputs)
-    where = {(output.job, step.key): step.where for output in everything if (step := output.alpha_step)}
-    for (job, key), paths in opaque.items():
+                opaque[output.job, step.key].append(output)
+    steps = {job: project.planner.locate_steps(job) for job, _ in opaque}
+    found: dict[str, list[Problem]] = {}
+    for (job, key), of_step in opaque.items():
+        where = next((step.where for step in steps[job] if step.key == key), job)
+        paths = [output.origins[0].path for output in of_step]
         # a report begins with the names of the outputs, so the position is in the text
-        place = f"{where.get((job, key), job)}: {key}"
-        what = f"{place}: needs images with transparency, and these have none: {list_first(paths)}"
-        found[job].append(Problem("", what, "put background, cutout or mask before it in steps"))
+        what = f"{where}: {key}: needs images with transparency, and these have none: {list_first(paths)}"
+        problem = Problem("", what, "put background, cutout or mask before it in steps")
+        found |= {output.task: [problem] for output in of_step}
     return found

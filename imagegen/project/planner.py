@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import json
 import os
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from imagegen.backends.base import Backend, Context, ReferenceFile, Resolved
 from imagegen.config.checking import build_job, check_item, check_job, is_valid_item
 from imagegen.config.document import Document, read_document
-from imagegen.config.job import Item, Job
+from imagegen.config.job import Item, Job, Step
 from imagegen.config.job_files import (
     JOB_NAME,
     JOB_SUFFIXES,
@@ -103,8 +104,6 @@ class Planner:
         """By job file, the files that its sections for backends name."""
         inputs = project.inputs
         self._step_files = StepFiles(inputs, project.hashes)
-        self.step_places: dict[tuple[str, str], str] = {}
-        """By job and model, `file:line:column` and key of the first step that names the model."""
         self.wildcards = Wildcards(
             functools.lru_cache(inputs.wildcard_names), inputs.read_wildcard, unread=inputs.unread_wildcards
         )
@@ -174,6 +173,20 @@ class Planner:
         except ImagegenError as error:
             return _broken(JobPlan(name, file, name), *error.problems)
         return replace(plan, parts=JobParts(head, list(items)))
+
+    def locate_steps(self, job: str) -> list[Step]:
+        """Return the steps of a job with their positions, which a job that was planned in part does not have.
+
+        They are read again, for a message. If the job file has become invalid meanwhile, there are none.
+        """
+        for path in find_job_files(self._root):
+            if path.stem == job:
+                file = f"jobs/{path.name}"
+                with contextlib.suppress(ImagegenError):
+                    document = resolve_extends(read_document(file, self._inputs.read(file)), self._inputs.read_base)
+                    checked = check_job(job, document, self._project.backends.sections())
+                    return [step for rules in checked.derive for step in rules.steps]
+        return []
 
     def are_valid(self, items: Iterable[Mapping[str, Any]]) -> bool:
         """Whether these are items of a job, by the rules of job files."""
@@ -305,7 +318,7 @@ class Planner:
         self.section_files[job.file].update(path for path, _ in list_step_files(job))
         self._project.files.update({sha256: self._root / path for path, sha256 in step_files.items()})
         problems += [*wrong, *_check_avif(job)]
-        models, wrong = find_step_models(job, self._project.settings.models, self.step_places)
+        models, wrong = find_step_models(job, self._project.settings.models)
         step_files |= models
         problems += wrong
         if problems:

@@ -13,15 +13,10 @@ from imagegen.errors import Problem, did_you_mean
 __all__ = ["find_step_models"]
 
 
-def find_step_models(
-    job: Job, listed: Sequence[ModelFile], places: dict[tuple[str, str], str]
-) -> tuple[dict[str, str], list[Problem]]:
+def find_step_models(job: Job, listed: Sequence[ModelFile]) -> tuple[dict[str, str], list[Problem]]:
     """Return the sha256 of each model that the job's steps name, by its `model_key`; and what is wrong with them.
 
-    Args:
-        job: the job.
-        listed: the models of the project.
-        places: gets the position and key of the first step that names each model, by the job's name and the model's.
+    listed: the models of the project.
     """
     found: dict[str, str] = {}
     problems: list[Problem] = []
@@ -34,7 +29,6 @@ def find_step_models(
             else:
                 problems += _check_likeness(step, model)
                 found[model_key(name)] = model.sha256
-                places.setdefault((job.name, name), f"{step.where}: {step.key}")
     return found, problems
 
 

@@ -55,16 +55,17 @@ def noted(project: ProjectFolder) -> Counter[str]:
 def test_a_model_is_loaded_once_and_looks_at_each_image_once(studio: ProjectFolder) -> None:
     studio.job(derive=derive())
     run = studio.doit()
-    assert (run.code, len(run.tasks("failed"))) == (2, 9)
-    assert re.search(r"jobs/portraits.yaml:\d+:\d+: derive.token.steps\[0\].cutout: the model own is not here", run.out)
-    assert "doit models:pull own  (3 MB, licence: unknown)" in run.out
-    assert studio.calls() == []
+    assert (run.code, len(run.tasks("generated")), len(run.tasks("failed"))) == (2, 3, 6)
+    for out in (run.out, studio.doit().out):  # and of a job that is planned in part
+        what = r"jobs/portraits.yaml:\d+:\d+: derive.token.steps\[0\].cutout: the model own is not here"
+        assert len(re.findall(what, out)) == 1
+        assert "doit models:pull own  (3 MB, licence: unknown)" in out
     assert "derive.token.steps[0].cutout: the model own is not here" in studio.doit("doctor").out
 
     assert studio.doit("models:pull", "own").code == 0
     run = studio.doit()
     assert run.code == 0, run.out + run.err
-    assert "3 generated, 6 derived" in run.closing
+    assert "6 derived" in run.closing
     assert noted(studio) == {"load": 1, "predict": 3}
     with Image.open(studio.image("yrr-token")) as token, Image.open(studio.image("yrr-thumb")) as thumb:
         assert (token.mode, token.size, thumb.size) == ("RGBA", (48, 32), (64, 64))

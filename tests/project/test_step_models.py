@@ -46,21 +46,23 @@ def test_a_model_that_cannot_be_used_is_located(tmp_path: Path, step: str, found
     assert found in problem.what
 
 
-def test_without_the_extra_nothing_is_built(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_the_extra_what_needs_it_fails_and_what_is_made_from_that(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     project = ProjectFolder(tmp_path)
     monkeypatch.setattr("imagegen.execute.cutouts.is_installed", lambda: False)
-    project.job(derive={"token": {"steps": ["cutout"]}})
+    project.job(derive={"token": {"steps": ["cutout"]}, "thumb": {"width": 8}})
     child = {"name": "Child", "prompt": "a child", "scripted": {"images": {"face": "portraits:yrr:token"}}}
     project.job("others", derive={"thumb": {"width": 32}}, items=[*JOB["items"], child])
     found = project.build()
     assert {task for task, state in found.items() if state == "failed"} == {
-        *(one for one in found if "portraits" in one),
+        *(f"portraits:{name}:token" for name in ("mallsing", "yrr", "okka")),
         "others:child",
         "others:child:thumb",
     }
     assert set(project.calls()) == {"Mallsing", "Yrr", "Okka"}
     assert "jobs/portraits.yaml:17:" in project.report
-    assert "derive.token.steps[0].cutout needs the extra cutout, which is not installed" in project.report
+    assert "derive.token.steps[0].cutout: needs the extra cutout, which is not installed" in project.report
     assert "others:child: not built, because portraits:yrr:token failed" in project.report
     assert "pip install 'doit-imagegen[cutout]'" in project.report
 
