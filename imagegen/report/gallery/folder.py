@@ -23,8 +23,9 @@ from imagegen.config.paths import GALLERY
 from imagegen.errors import ImagegenError, Problem
 from imagegen.images.formats import BadImage
 from imagegen.project import JobPlan, Project
-from imagegen.report.gallery.contents import DerivedFile, Group, Picture, collect_groups
+from imagegen.report.gallery.contents import collect_groups
 from imagegen.report.gallery.page import EARLIER, ORIGINALS, THUMBS, Files, digest, digest_of, page_data, render
+from imagegen.report.gallery.picture import DerivedFile, Group, Picture
 from imagegen.state.atomic import replace_file
 from imagegen.state.mutex import hold
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from imagegen.errors import ImagegenError, Problem
-from imagegen.report.gallery.contents import STATES, Group, Picture
+from imagegen.report.gallery.picture import STATES, Group, Picture
 
 if TYPE_CHECKING:
     from imagegen.report.gallery.folder import Thumbnail

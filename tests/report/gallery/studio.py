@@ -11,8 +11,9 @@ from imagegen.config.settings import Settings
 from imagegen.execute.events import Event, Outcome
 from imagegen.execute.run import run
 from imagegen.project import JobPlan, Project
-from imagegen.report.gallery.contents import Group, Picture, collect_groups
+from imagegen.report.gallery.contents import collect_groups
 from imagegen.report.gallery.folder import FOLDER, PAGE, Written, write_gallery
+from imagegen.report.gallery.picture import Group, Picture
 from tests.scripted import ScriptedBackend
 
 __all__ = ["FOLDER", "PAGE", "Studio", "embedded"]
