@@ -25,8 +25,8 @@ from imagegen.config.job import (
     SheetRules,
     Step,
 )
-from imagegen.config.presets import check_preset, list_steps, with_preset
-from imagegen.config.schema import ITEM_SCHEMA, TYPES, Sections, item_schema, job_schema
+from imagegen.config.presets import check_preset, list_presets, list_steps, load_preset, with_preset
+from imagegen.config.schema import ITEM_SCHEMA, SHEET_KEYS, TYPES, Sections, item_schema, job_schema
 from imagegen.config.steps import read_step
 from imagegen.errors import ImagegenError, Problem, did_you_mean
 
@@ -100,10 +100,26 @@ def check_job(name: str, document: Document, sections: Sections) -> Job:
 
 
 def _check_presets(document: Document) -> Iterator[Problem]:
-    derive = document.values.get("derive")
+    derive, sheet = document.values.get("derive"), document.values.get("sheet")
+    if isinstance(sheet, dict):
+        yield from _check_sheet_preset(document, sheet)
     for name, rules in derive.items() if isinstance(derive, dict) else ():
         for key, what, hint in check_preset(rules) if isinstance(rules, dict) else ():
             yield Problem(document.where(("derive", name, key)), f"derive.{name}.{key}: {what}", hint)
+
+
+def _check_sheet_preset(document: Document, rules: Mapping[str, Any]) -> Iterator[Problem]:
+    """Find keys of a sheet's preset that the layout beside it makes useless."""
+    name, layout = rules.get("preset"), rules.get("layout")
+    if layout not in SHEET_KEYS or name not in list_presets("sheet"):
+        return
+    keys = load_preset("sheet", name).keys
+    if layout != keys["layout"]:
+        lost = [key for key in SHEET_KEYS[keys["layout"]] if key in keys]
+        has = "has" if len(lost) == 1 else "have"
+        what = f"the preset {name} is {keys['layout']}, and its {' and '.join(lost)} {has} no effect with {layout}"
+        hint = f"leave layout out; or leave preset out, and write sheet: {{layout: {layout}, …}}"
+        yield Problem(document.where(("sheet", "layout")), f"sheet.layout: {what}", hint)
 
 
 def check_item(

@@ -52,6 +52,17 @@ INDEX_FILES: Mapping[SheetIndex, str] = {
     "css": ".css",
 }
 """What the names of a sheet's indexes end in."""
+INDEX_FORMATS: Mapping[SheetIndex, tuple[Format, ...]] = {
+    "libgdx": ("png", "jpeg"),
+    "godot": ("png", "webp", "jpeg"),
+    "unity": ("png", "jpeg"),
+}
+"""The image formats that an index's engine loads, if not all of them.
+
+https://libgdx.com/wiki/graphics/2d/pixmaps
+https://docs.godotengine.org/en/stable/tutorials/assets_pipeline/importing_images.html
+https://docs.unity3d.com/2022.2/Documentation/Manual/ImportingTextures.html
+"""
 SIZE_KEYS = ("width", "height", "crop", "enlarge")
 """The keys of a derived file that resize it without steps."""
 LONGEST_SIDE: Mapping[str, int] = {"webp": 16_383, "jpeg": 65_500, "avif": 32_768}

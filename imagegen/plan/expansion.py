@@ -343,7 +343,15 @@ def _fill_name(job: Job, image: _Image, slug: str, pattern: str, key: str, more:
     """Return the name of a file of an image without extension, by a pattern. more: words besides the usual ones."""
     axes = {value.axis: value.name for value in image.cell}
     words = collect_words(job.output, image.item.name, axes, image.variant, slug[len(image.base) :])
-    return fill_pattern(pattern, {**more, **words}, key, job.where.get(key, image.item.where))
+    where = job.where.get(key, image.item.where)
+    if unclear := next((word for word in more if word in axes and f"{{{word}}}" in pattern), ""):
+        what = f"{key}: {{{unclear}}} could be {_MEANINGS[unclear]} or the axis '{unclear}'"
+        raise _error(where, what, f"give the axis another name, in matrix and wherever {{{unclear}}} means it")
+    return fill_pattern(pattern, {**more, **words}, key, where)
+
+
+_MEANINGS = {"name": "this entry's name", "job": "the job's name"}
+"""Of words that only some patterns have, so that an axis can be called that elsewhere."""
 
 
 def _name_animation(job: Job, image: _Image, slug: str) -> dict[str, str]:

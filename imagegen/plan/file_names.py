@@ -63,6 +63,8 @@ def fill_pattern(pattern: str, words: Mapping[str, str], key: str, where: str) -
 def _check_filled(path: str, words: Mapping[str, str]) -> str:
     """Return what is wrong with a pattern's path; empty if nothing is."""
     *folders, name = path.split("/")
+    if "{" in path and "}" not in path.partition("{")[2]:
+        return "a { has no }"
     if "{" in path or "}" in path:
         return f"there are only {', '.join(f'{{{word}}}' for word in words)}"
     if path.startswith("/") or ".." in (*folders, name):

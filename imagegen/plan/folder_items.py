@@ -114,10 +114,15 @@ def _fold(text: str) -> str:
     return unicodedata.normalize("NFC", text).casefold()
 
 
-def sort_key(path: str) -> list[tuple[int, int, str]]:
-    """Return by what files are sorted: as people count, with frame-2 before frame-10, on every system alike."""
-    pieces = re.split(r"(\d+)", _fold(path), flags=re.ASCII)
-    return [*((0, int(one), "") if one.isdigit() else (1, 0, one) for one in pieces), (2, 0, path)]
+def sort_key(path: str) -> tuple[list[list[str | int]], str]:
+    """Return by what files are sorted: as people count, on every system alike.
+
+    walk comes before walk-2, and that before walk-10: so folder by folder, and without the suffix.
+    """
+    parts = posixpath.splitext(_fold(path))[0].split("/")
+    # texts and numbers take turns, so that only equal kinds are compared
+    pieces = [re.split(r"(\d+)", part, flags=re.ASCII) for part in parts]
+    return [[int(one) if at % 2 else one for at, one in enumerate(split)] for split in pieces], path
 
 
 def name_item(path: str) -> str:

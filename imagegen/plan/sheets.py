@@ -8,7 +8,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from imagegen.config.job import FORMATS, INDEX_FILES, LONGEST_SIDE, Encoding, Job, SheetRules
+from imagegen.config.job import FORMATS, INDEX_FILES, INDEX_FORMATS, LONGEST_SIDE, Encoding, Job, SheetRules
+from imagegen.config.paths import check_name
 from imagegen.config.schema import SHEET_KEYS
 from imagegen.errors import Problem, did_you_mean
 from imagegen.plan.output import Origin, Output, plan_derived_output
@@ -49,6 +50,8 @@ def check_sheet(job: Job, rules: SheetRules, images: Sequence[Output], derived: 
         if image.slug == rules.name:
             what = f"sheet.name: an image of this job has the name '{rules.name}' too"
             yield Problem(job.where.get("sheet.name", where), what, "give the sheet another: sheet: {name: atlas}")
+    if problem := check_name(rules.name):
+        yield Problem(job.where.get("sheet.name", where), f"sheet.name: {problem}")
     yield from _check_keys(job, rules)
     names = [one.name for one in job.derive]
     if rules.of is not None and rules.of not in names:
@@ -70,10 +73,29 @@ def _check_keys(job: Job, rules: SheetRules) -> Iterator[Problem]:
     if rules.animations is None and (where := job.where.get("sheet.fps")):
         what = "sheet.fps: has no effect without animations"
         yield Problem(where, what, 'say which animation an image belongs to, for example animations: "{item}"')
+    if rules.power_of_two and rules.max_size & (rules.max_size - 1):
+        what = f"sheet.max_size: {rules.max_size} is not a power of two, as the sides of this sheet are"
+        lower = 1 << rules.max_size.bit_length() - 1
+        where = job.where.get("sheet.max_size", job.file)
+        yield Problem(where, what, f"use {lower} or {2 * lower}, or power_of_two: false")
+    yield from _check_format(job, rules)
     if "texturepacker-array" in rules.indexes and rules.pages > 1:
         what = "sheet.index: texturepacker-array has one page only"
         where = job.where.get("sheet.index", job.file)
         yield Problem(where, what, "use phaser, or leave it out: the JSON index has all pages")
+
+
+def _check_format(job: Job, rules: SheetRules) -> Iterator[Problem]:
+    """Find an index whose engine does not load the sheet's format."""
+    said = rules.encoding.format
+    known = {name: INDEX_FORMATS[name] for name in rules.indexes if name in INDEX_FORMATS}
+    refused = [name for name, formats in known.items() if said not in formats]
+    if refused:
+        keys = ("sheet.format", "sheet.index", "sheet.preset")  # of the format: a preset can have it
+        where = next((job.where[key] for key in keys if key in job.where), job.file)
+        what = f"sheet.format: {' and '.join(refused)} {'does' if len(refused) == 1 else 'do'} not load {said} files"
+        able = [one for one in FORMATS if all(one in formats for formats in known.values())]
+        yield Problem(where, what, f"use format: {' or '.join(able)}")
 
 
 def _check_grid(job: Job, rules: SheetRules, count: int) -> Iterator[Problem]:

@@ -150,3 +150,20 @@ def test_what_is_wrong_beside_a_preset_is_said_where_it_is(rules: dict[str, Any]
     assert problem.what.startswith(f"derive.token.{what}")
     assert problem.hint == hint
     assert problem.where == f"j.yaml:{5 + len(rules)}:5"
+
+
+@pytest.mark.parametrize(
+    ("sheet", "what"),
+    [
+        ({"preset": "atlas-godot", "layout": "grid"}, "the preset atlas-godot is packed, and its padding and extrude have no effect with grid"),
+        ({"preset": "icons-rpgmaker", "layout": "packed"}, "the preset icons-rpgmaker is grid, and its columns and cell have no effect with packed"),
+    ],
+)  # fmt: skip
+def test_a_layout_that_loses_keys_of_a_sheets_preset_is_refused(sheet: dict[str, Any], what: str) -> None:
+    job: dict[str, Any] = {"items": [{"name": "A", "prompt": "a"}], "sheet": sheet}
+    with pytest.raises(ImagegenError) as caught:
+        check_job("j", read_document("j.yaml", yaml.safe_dump(job, sort_keys=False).encode()), {})
+    (problem,) = caught.value.problems
+    assert (problem.where, problem.what) == ("j.yaml:6:3", f"sheet.layout: {what}")
+    job["sheet"] = {**sheet, "layout": load_preset("sheet", sheet["preset"]).keys["layout"]}
+    check_job("j", read_document("j.yaml", yaml.safe_dump(job).encode()), {})

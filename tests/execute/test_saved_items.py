@@ -131,7 +131,7 @@ def test_a_file_through_a_link_with_a_bom_and_windows_line_ends_stays_so(tmp_pat
         (HEAD + "variants: 2\n" + ITEMS, {}, "cannot have it as an item: seed: 7 for all variants"),
         (HEAD + "matrix: {steps: [3, 4]}\n" + ITEMS, {}, "would give 2 images, by its matrix or variants"),
         (HEAD + "matrix: {mood: [calm]}\nitems: [{name: A, prompt: 'a {mood}'}]", {}, "the prompt of 'Raven' does not use {mood}"),
-        (HEAD + "output: {name: one}\n" + ITEMS, {}, "would write two images to assets/scraps/one.png"),
+        (HEAD + "output: {name: one}\n" + ITEMS, {}, "'scraps:a' and 'scraps:raven' would both be written to assets/scraps/one.png"),
         (HEAD + "extends: _b.yaml\n", {}, "the items of jobs/scraps.yaml are those that it extends, and its own would replace them"),
         (HEAD + "items: [{name: A, prompt: a, stepz: 3}]", {}, "items[0].stepz: unknown key"),
         (HEAD + "items: [{", {}, "is never closed"),

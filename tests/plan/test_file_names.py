@@ -21,13 +21,15 @@ TOM = ("Old Tom",)
 
 
 def expanded(items: tuple[str, ...], derive: tuple[Derivation, ...] = (), **rules: Any) -> Expansion:
-    matrix = rules.pop("matrix", MOODS)
+    matrix, suffix = rules.pop("matrix", MOODS), rules.pop("suffix", "")
     variants, picked = rules.pop("variants", 1), rules.pop("picked", {})
     found = tuple(Item(name, "a {mood} figure" if matrix else "a figure", {}, f"j.yaml:{name}") for name in items)
     where = {f"derive.{one.name}.name": f"j.yaml:{one.name}.name" for one in derive}
     where |= {"output.name": "j.yaml:name", **{f"matrix.{axis}": "j.yaml:matrix" for axis in matrix}}
     output = OutputRules("game/images", **rules)
-    job = Job("j", "j.yaml", output, items=found, matrix=matrix, variants=variants, derive=derive, where=where)
+    job = Job(
+        "j", "j.yaml", output, items=found, suffix=suffix, matrix=matrix, variants=variants, derive=derive, where=where
+    )
     return expand(job, job.items, lambda _: BACKEND, JobDecisions(picked=picked))
 
 
@@ -79,6 +81,16 @@ def test_a_derived_file_can_have_a_pattern_of_its_own() -> None:
         "game/images/very_calm/old_tom_thumb.webp",
         "web/very_calm/old_tom_web.webp",
     ]  # fmt: skip
+
+
+def test_a_word_that_could_be_an_axis_too_is_refused_only_where_it_is_used() -> None:
+    matrix = {"mood": {"calm": "calm"}, "name": {"x": "x", "y": "y"}}
+    rules = Derivation("icon", Encoding(), file_name="{name}/{item}")
+    (problem,) = expanded(TOM, (rules,), matrix=matrix, suffix="{name}").problems
+    assert problem.where == "j.yaml:icon.name"
+    assert problem.what == "derive.icon.name: {name} could be this entry's name or the axis 'name'"
+    others = (Derivation("icon", Encoding(), file_name="{slug} icon"),)
+    assert paths(TOM, others, matrix=matrix, suffix="{name}", name="{name}")[:2] == ["x.png", "y.png"]
 
 
 @pytest.mark.parametrize(

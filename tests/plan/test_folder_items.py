@@ -95,7 +95,8 @@ def test_a_name_matches_as_in_a_shell(pattern: str, name: str) -> None:
 
 
 def test_files_are_sorted_as_people_count() -> None:
-    names = ["a.png", "B.png", "f-1.png", "f-02.png", "f-2.png", "f-10.png", "f-10b.png", "ä.png"]
+    names = ["a.png", "B.png", "f-1.png", "f-02.png", "f-2.png", "f-10.png", "f-10b.png"]
+    names += ["walk.png", "walk/1.png", "walk/2/a.png", "walk2.jpg", "walk10.png", "Walk-1.png", "walk-1a.png", "ä.png"]
     for seed in range(5):
         shuffled = random.Random(seed).sample(names, len(names))  # noqa: S311 - nothing secret
         assert sorted(shuffled, key=sort_key) == names

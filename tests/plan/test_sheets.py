@@ -117,8 +117,16 @@ LARGE = {"generate": {"width": 256, "height": 192}}
         ({**THUMB, "sheet": {"of": "thum"}}, 1, "sheet.of: derive has no 'thum'; did you mean 'thumb'?"),
         ({"sheet": {"of": "thumb"}}, 1, "sheet.of: derive has no 'thumb'"),
         ({"sheet": {"animations": "{itm}"}}, 1, "sheet.animations: there is no {itm}; did you mean 'item'?"),
-        ({"sheet": {"animations": "a{"}}, 1, "sheet.animations: there are only {job}, {slug}, {item}, {variant}"),
+        ({"sheet": {"animations": "a{}"}}, 1, "sheet.animations: there are only {job}, {slug}, {item}, {variant}"),
         ({"sheet": {**PACKED, "pages": 2, "index": "texturepacker-array"}}, 3, "sheet.index: texturepacker-array has one page only"),
+        ({"sheet": {"animations": "a{item"}}, 1, "sheet.animations: a { has no }"),
+        ({"matrix": {"job": ["x"]}, "prompt": {"suffix": "{job}"}, "sheet": {"animations": "{job}"}}, 1, "sheet.animations: {job} could be the job's name or the axis 'job'"),
+        ({"sheet": {**PACKED, "index": ["unity", "css", "godot"], "format": "webp"}}, 3, "sheet.format: unity does not load webp files"),
+        ({"sheet": {**PACKED, "index": ["godot", "libgdx"], "format": "avif"}}, 3, "sheet.format: godot and libgdx do not load avif files"),
+        ({"sheet": {"preset": "sprites-css", "index": "libgdx"}}, 2, "sheet.format: libgdx does not load webp files"),
+        ({"sheet": {"preset": "atlas-unity", "format": "webp"}}, 2, "sheet.format: unity does not load webp files"),
+        ({"sheet": {**PACKED, "power_of_two": True, "max_size": 63}}, 3, "sheet.max_size: 63 is not a power of two"),
+        ({"sheet": {"name": "con"}}, 1, "sheet.name: 'con'"),
         ({**LARGE, "sheet": {**PACKED, "max_size": 250, "trim": False}}, 2, "sheet.max_size: j:mallsing is 256×192 pixels, and a page at most 250"),
         ({**LARGE, "sheet": {**PACKED, "max_size": 256, "trim": False, "extrude": 1}}, 2, "sheet.max_size: j:mallsing is 256×192"),
         (
@@ -140,6 +148,11 @@ def test_what_cannot_be_is_refused_where_it_is_written(keys: Any, where: int, wh
     (problem,) = expansion(**keys).problems
     assert problem.what.startswith(what)
     assert problem.where == f"jobs/j.yaml:1:{where}"
+
+
+def test_a_format_that_each_engine_loads_is_suggested() -> None:
+    (problem,) = expansion(sheet={"index": ["unity", "godot"], "format": "avif"}).problems
+    assert problem.hint == "use format: png or jpeg"
 
 
 @pytest.mark.parametrize("more", [{}, {"trim": True}])

@@ -18,7 +18,10 @@ namespace Imagegen
         [Serializable] class Index { public int imagegen; public List<Page> textures; public List<Clip> animations; public float fps; }
         [Serializable] class Page { public string image; public int width, height; public List<Part> sprites; }
         [Serializable] class Part { public string name; public float x, y, width, height, pivotX, pivotY; }
-        [Serializable] class Clip { public string name; public List<string> sprites; }
+        [Serializable] class Clip { public string name, file; public List<string> sprites; }
+
+        // A greater number in a newer script makes Unity import all textures again.
+        public override uint GetVersion() => 1;
 
         // Unity imports a texture: if an index beside it names it, say which sprites it has.
         void OnPreprocessTexture()
@@ -73,7 +76,9 @@ namespace Imagegen
 
         static void Write(Clip animation, float fps, Dictionary<string, Sprite> sprites, string index)
         {
-            string path = Beside(index, animation.name.Replace('/', '-') + ".anim");
+            // the sheet's name keeps it from clips of other sheets in the folder, and from anybody's own
+            string sheet = Path.GetFileName(index).Substring(0, Path.GetFileName(index).Length - Ending.Length);
+            string path = Beside(index, sheet + "--" + animation.file + ".anim");
             var clip = AssetDatabase.LoadAssetAtPath<AnimationClip>(path);
             bool isNew = clip == null;
             if (isNew) clip = new AnimationClip();

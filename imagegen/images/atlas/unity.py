@@ -5,7 +5,9 @@ https://docs.unity3d.com/Manual/json-serialization.html
 
 from __future__ import annotations
 
+import itertools
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -25,9 +27,24 @@ def write_unity(atlas: Atlas, _: str) -> str:
         }
         for page in atlas.pages
     ]
-    animations = [{"name": name, "sprites": frames} for name, frames in atlas.animations.items()]
+    files = _name_files(atlas.animations)
+    animations = [
+        {"name": name, "file": file, "sprites": frames}
+        for file, (name, frames) in zip(files, atlas.animations.items(), strict=True)
+    ]
     found = {"imagegen": 1, "textures": textures, "animations": animations, "fps": atlas.fps}
     return json.dumps(found, indent=1, ensure_ascii=False) + "\n"
+
+
+def _name_files(animations: Iterable[str]) -> list[str]:
+    """Return a name for each animation's clip that no other one has, also where case doesn't count."""
+    found: dict[str, str] = {}
+    for name in animations:
+        plain = name.replace("/", "-")
+        tries = (plain if number == 1 else f"{plain}-{number}" for number in itertools.count(1))
+        file = next(one for one in tries if one.casefold() not in found)
+        found[file.casefold()] = file
+    return [*found.values()]
 
 
 def read_importer() -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any, get_args
 
 import pytest
@@ -227,7 +228,15 @@ def test_unity_counts_from_below_and_keeps_the_middle_of_the_picture() -> None:
     first = said["textures"][0]["sprites"][0]
     assert first == {"name": "yrr-1", "x": 0, "y": 9, "width": 8, "height": 7, "pivotX": 0.375, "pivotY": 0.571429}
     assert said["animations"] == [
-        {"name": "yrr walk", "sprites": ["yrr-1", "yrr-2"]},
-        {"name": "okka walk", "sprites": ["okka"]},
+        {"name": "yrr walk", "file": "yrr walk", "sprites": ["yrr-1", "yrr-2"]},
+        {"name": "okka walk", "file": "okka walk", "sprites": ["okka"]},
     ]
     assert said["fps"] == 8
+
+
+def test_each_unity_clip_has_a_file_of_its_own() -> None:
+    parts = dict.fromkeys("abcd", PARTS["okka"])
+    animations = {"yrr/walk": ["a"], "Yrr-walk": ["b"], "yrr-walk-2": ["c"], "walk": ["d"]}
+    one = packed_index(parts, replace(RULES, max_size=64), ["sheet.png"], animations, 8)
+    files = [clip["file"] for clip in json.loads(convert_index("unity", one, "j"))["animations"]]
+    assert files == ["yrr-walk", "Yrr-walk-2", "yrr-walk-2-2", "walk"]
