@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 from imagegen.commands.build import Build, PlannedImage, select
 from imagegen.commands.command import AS_JSON, command, option
 from imagegen.commands.command_line import is_ignored
+from imagegen.commands.needed import find_needed
 from imagegen.errors import ImagegenError, Problem, printable
 
 if TYPE_CHECKING:
@@ -79,7 +80,8 @@ def why(build: Build, words: list[str], *, json: bool, check: bool) -> int:
     except ImagegenError as error:
         print("\n".join(map(str, error.problems)), flush=True)
         return 2 if check else 1
-    images = _with_origins(build, selection.images)
+    needed = frozenset(find_needed(build, selection.images))
+    images = [one for task, one in build.planned.items() if task in needed]
     jobs = {plan.name for plan in selection.plans} | {one.output.job for one in images}
     plans = [plan for plan in build.plans if plan.name in jobs]
     found = _print_forecast(build, images, plans, selection.one_by_one, json=json)
@@ -118,18 +120,6 @@ def _print_in_colour(lines: Iterable[Line], stream: TextIO) -> None:
     console = Console(file=stream, highlight=False, soft_wrap=True)
     for line in lines:
         console.print(Text.assemble(*((text, _COLOURS.get(style, "")) for text, style in line)))
-
-
-def _with_origins(build: Build, tasks: Iterable[str]) -> list[PlannedImage]:
-    """Return the images of these tasks and all that they are made from, which doit builds first, in order."""
-    wanted: set[str] = set()
-    waiting = list(tasks)
-    while waiting:
-        task = waiting.pop()
-        if task in build.planned and task not in wanted:
-            wanted.add(task)
-            waiting += [origin.task for origin in build.planned[task].output.origins]
-    return [one for task, one in build.planned.items() if task in wanted]
 
 
 def as_lines(

@@ -16,12 +16,12 @@ from doit.task import Task, dict_to_task
 from imagegen.commands.build import Build, PlannedImage, TaskResult, current_build
 from imagegen.commands.command import OURS
 from imagegen.commands.command_line import is_ignored
+from imagegen.commands.needed import list_needed
 from imagegen.errors import ImagegenError, Problem, not_written
 from imagegen.process import fail_at_end
 
 if TYPE_CHECKING:
     from imagegen.commands.command_line import Invocation
-    from imagegen.plan.output import Output
     from imagegen.project import JobPlan
     from imagegen.state.snapshot import FreshJob
 
@@ -123,7 +123,7 @@ def _image(build: Build, planned: PlannedImage) -> dict[str, Any]:
     if output.origins:
         task["task_dep"] = [
             name
-            for name in _needed_tasks(build, output)
+            for name in list_needed(build, output)
             if name in build.planned and build.needs_task(build.planned[name])
         ]
         if not output.has_known_origins:  # doit asks when those are done
@@ -131,16 +131,6 @@ def _image(build: Build, planned: PlannedImage) -> dict[str, Any]:
     if build.invocation.command == "clean":
         task["clean"] = [_CleanAction(output.task, is_dry_run=build.invocation.is_dry_run)]
     return task
-
-
-def _needed_tasks(build: Build, output: Output) -> list[str]:
-    """Return the tasks of the output's origins; with a sheet, its other pages and its indexes too."""
-    from imagegen.plan.sheets import SHEET
-
-    origins = [origin.task for origin in output.origins]
-    if output.fields.get("kind") != SHEET or ":" in output.slug:
-        return origins
-    return list(dict.fromkeys([*origins, *(task for task in build.planned if task.startswith(f"{output.task}:"))]))
 
 
 def _came_out_fresh(result: TaskResult) -> bool:

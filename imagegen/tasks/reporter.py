@@ -15,6 +15,7 @@ from doit.task import Task
 from imagegen.commands.build import Build, current_build
 from imagegen.commands.command import COMMANDS, OURS
 from imagegen.commands.command_line import is_ignored
+from imagegen.commands.needed import find_needed, list_parts
 from imagegen.commands.up_to_date import default_tasks
 from imagegen.errors import Problem, printable
 from imagegen.report.console import closing_line, cost_text, failures, orphan_lines, same_seed_lines
@@ -55,7 +56,7 @@ class ImagegenReporter(ConsoleReporter):  # type: ignore[misc]  # doit ships no 
             if run_and_report(build, COMMANDS[name], tasks[name].options):
                 raise SystemExit(1)
         self._check_selection(build, selected_tasks)
-        images = _with_origins(
+        images = find_needed(
             build,
             [
                 name
@@ -64,6 +65,7 @@ class ImagegenReporter(ConsoleReporter):  # type: ignore[misc]  # doit ships no 
                     not is_ignored(name) if name in reached else one.output.job in reached and not build.needs_task(one)
                 )
             ],
+            skip=is_ignored,
         )
         self._broken = [plan for plan in build.plans if plan.problems and self._reaches(plan.task)]
         if not (images or self._broken or any(self._reaches(job.task) for job in build.fresh_jobs)):
@@ -81,7 +83,8 @@ class ImagegenReporter(ConsoleReporter):  # type: ignore[misc]  # doit ships no 
         if build.invocation.always:
             # a command that builds jobs has nothing else to build: to name it is to name them
             words = [job for word in selected_tasks for job in (tasks[word].task_dep if word in builders else [word])]
-            forced.update(build.find(words))
+            for task in build.find(words):
+                forced.update([task, *list_parts(build, build.planned[task].output)])
         self._run(build, images, forced)
 
     def execute_task(self, task: Task) -> None:
@@ -173,18 +176,6 @@ class ImagegenReporter(ConsoleReporter):  # type: ignore[misc]  # doit ships no 
         for line in lines:
             self.write(f"{printable(str(line))}\n")
         self.outstream.flush()
-
-
-def _with_origins(build: Build, images: Sequence[str]) -> list[str]:
-    """Return the images and all that they are made from, which may be of other jobs: not all of it has a task."""
-    found = dict.fromkeys(images)
-    waiting = list(images)
-    while waiting:
-        for origin in build.planned[waiting.pop()].output.origins:
-            if origin.task in build.planned and origin.task not in found and not is_ignored(origin.task):
-                found[origin.task] = None
-                waiting.append(origin.task)
-    return list(found)
 
 
 def _is_ours(task: Task) -> bool:
