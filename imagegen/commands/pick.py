@@ -45,6 +45,9 @@ def pick(build: Build, words: list[str], *, variant: int | None) -> None:
 
 def _find_variant(build: Build, names: list[str], variant: int | None) -> tuple[str, str, int]:
     """Return the job, the slug without variant, and the variant that are meant: `portraits:mallsing-v3` says it all."""
+    from imagegen.backends.text import list_first
+    from imagegen.execute.curation import find_images
+
     if len(names) != 1:
         raise ImagegenError(Problem("", "name one image and a variant", "doit pick JOB:IMAGE --variant N"))
     item, _, number = names[0].rpartition("-v")
@@ -52,9 +55,10 @@ def _find_variant(build: Build, names: list[str], variant: int | None) -> tuple[
         names, variant = [item], int(number)  # it waits as a candidate
     outputs = [planned.output for planned in select_images(build, names)]
     if len(outputs) == 1 and outputs[0].is_derived:
-        origin = outputs[0].origins[0]
-        what = f"it is derived from {origin.name}, and has no variants of its own"
-        raise ImagegenError(Problem(names[0], what, f"doit pick {origin.task} --variant N" if origin.task else ""))
+        images, made_from = find_images(build.project, outputs[0])
+        what = f"it is derived from {list_first(made_from)}, and has no variants of its own"
+        with_variants = (f"doit pick {image.job}:{image.base} --variant N" for image in images if image.variant)
+        raise ImagegenError(Problem(names[0], what, next(with_variants, "")))
     outputs = [output for output in outputs if not output.is_derived]
     if len({output.base for output in outputs}) != 1 or names[0] in (plan.task for plan in build.plans):
         example = f"{outputs[0].job}:{outputs[0].base}" if outputs else "JOB:IMAGE"

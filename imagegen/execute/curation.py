@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
+from imagegen.backends.text import list_first
 from imagegen.config.job import Encoding
 from imagegen.errors import ImagegenError, Problem
 from imagegen.execute.build_image import blocked_problem, convert, encode_output, make_line, replace_output
@@ -29,6 +30,7 @@ __all__ = [
     "AcceptResult",
     "ImageVersion",
     "accept",
+    "find_images",
     "list_versions",
     "previous_version",
     "reroll",
@@ -108,7 +110,7 @@ def reroll(project: Project, outputs: Sequence[Output]) -> list[Output]:
     rerolled = [output.with_decisions(seed=_other_seed(output)) for output in outputs]
     problems = [problem for output in rerolled if (problem := _find_problem(project, output))]
     if problems:
-        raise ImagegenError(*problems)
+        raise ImagegenError(*dict.fromkeys(problems))
     for output in rerolled:
         record_decision(project, output.job, REROLL, output.full_slug, output.request.seed)
     return [replace(output, has_random_seed=False) for output in rerolled]
@@ -125,14 +127,48 @@ def _find_problem(project: Project, output: Output) -> Problem | None:
         hint = "take its 'seed' out of the job file, or write another one there"
         return Problem(output.task, "its item has a seed of its own, which always counts", hint)
     if output.is_derived:
-        what = f"it is derived from {', '.join(origin.name for origin in output.origins[:3])}, and has no seed"
-        image = output.origins[0].task
-        return Problem(output.task, what, f"doit reroll {image}" if image else "")
+        return _explain_derived(project, output)
     if "seed" not in output.parameters:
         what = f"it has no seed: {output.request.backend} takes none"
         return Problem(output.task, what, f"to generate it again: doit -a {output.task}")
     verdict = project.verdict(output)
     return None if verdict.state == "stale" else blocked_problem(output, verdict)
+
+
+def _explain_derived(project: Project, output: Output) -> Problem:
+    """Return why what is derived cannot be rerolled, and which images can be instead."""
+    images, made_from = find_images(project, output)
+    what = f"it is derived from {list_first(made_from)}, and has no seed"
+    free = [image.task for image in images if "seed" in image.parameters and not image.has_own_seed]
+    hint = f"doit reroll {' '.join(free[:_MOST_NAMED])}" if free else ""
+    if len(free) > _MOST_NAMED:
+        hint = f"reroll those of its images that you don't like: {hint} …"
+    elif images and not free and (problem := _find_problem(project, images[0])):
+        hint = problem.hint
+    return Problem(output.task, what, hint)
+
+
+def find_images(project: Project, output: Output) -> tuple[list[Output], list[str]]:
+    """Return the images that something is derived from in the end; and the names of these and of its files, if any."""
+    known = {one.task: one for plan in project.plans() for one in plan.outputs}
+    images: list[Output] = []
+    names: dict[str, None] = {}
+    derived = {output.task: output}
+    waiting = [output]
+    for one in waiting:
+        for origin in one.origins:
+            found = known.get(origin.task)
+            if found and found.is_derived and origin.task not in derived:
+                derived[origin.task] = found
+                waiting.append(found)
+            elif origin.task not in derived and (name := origin.task or origin.path) not in names:
+                names[name] = None
+                images += [found] if found else []
+    return images, list(names)
+
+
+_MOST_NAMED = 4
+"""Images that a hint names."""
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from typing import Any
 
 from PIL import Image
 
-from tests.project_folder import ProjectFolder, items
+from tests.project_folder import ProjectFolder, Run, items
 
 TOKEN = {"token": {"steps": [{"resize": {"width": 32, "height": 32, "mode": "fill"}}, {"mask": "circle"}]}}
 SHEET = {"layout": "packed", "of": "token", "animations": "{job}", "index": ["godot", "css"]}
@@ -93,3 +93,37 @@ def test_an_accepted_index_is_restored_as_it_is(project: ProjectFolder) -> None:
     assert project.image("sheet", ".json").read_bytes() == edited
     assert project.doit("restore", "portraits:sheet:index").code == 0
     assert project.image("sheet", ".json").read_bytes() == edited[:-1]
+
+
+def hint_of(run: Run) -> list[str]:
+    """The words of the command that a message ends with."""
+    return (run.out + run.err).strip().splitlines()[-1].strip().removeprefix("doit ").split()
+
+
+def test_what_is_to_be_built_is_the_same_for_why_and_for_doit(project: ProjectFolder) -> None:
+    project.build_job(sheet={"layout": "packed", "pages": 2, "max_size": 130, "index": "godot"})
+    project.image("sheet", ".tres").unlink()
+    project.image("sheet-2").unlink()
+    why = project.doit("why", "portraits:sheet").out
+    assert "restore   portraits:sheet:godot" in why
+    assert "restore   portraits:sheet:2" in why
+    assert set(project.doit("portraits:sheet").tasks("restored")) == {"portraits:sheet:godot", "portraits:sheet:2"}
+    parts = ["2", "godot", "index", "index-2"]
+    built = {"portraits:sheet", *(f"portraits:sheet:{part}" for part in parts)}
+    assert set(project.doit("-a", "portraits:sheet").tasks("derived")) == built
+
+
+def test_the_hint_of_a_reroll_is_a_reroll_that_is_done(project: ProjectFolder) -> None:
+    project.build_job(derive=TOKEN, sheet=SHEET)
+    for name, images in (("sheet", 3), ("sheet:godot", 3), ("yrr:token", 1)):
+        run = project.doit("reroll", f"portraits:{name}")
+        assert "it is derived from portraits:" in run.out + run.err
+        again = project.doit(*hint_of(run), *(["-y"] if images > 1 else []))
+        assert (again.code, len(again.tasks("generated"))) == (0, images)
+
+
+def test_the_hint_of_a_pick_names_an_image(project: ProjectFolder) -> None:
+    project.build_job(derive=TOKEN, sheet=SHEET, variants=2)
+    run = project.doit("pick", "portraits:sheet", "--variant", "1")
+    assert hint_of(run)[:2] == ["pick", "portraits:mallsing"]
+    assert project.doit(*hint_of(run)[:-1], "2").code == 0
