@@ -56,6 +56,12 @@ class _Checked(Command):  # type: ignore[misc]  # doit ships no types
                 "there is no dodo.py in this folder\n"
                 "    in a subfolder of a project: doit -k; to set up a new one: imagegen init"
             ) from None
+        except ModuleNotFoundError as error:
+            from imagegen.errors import missing_package
+
+            if problem := missing_package(error):
+                raise InvalidDodoFile(str(problem)) from None
+            raise
 
 
 class Clean(_Checked, cmd_clean.Clean):  # type: ignore[misc]

@@ -12,7 +12,7 @@ from typing import Any
 
 from imagegen.backends.base import Cancelled, GenerationError
 from imagegen.config.job import Encoding
-from imagegen.errors import ImagegenError, Problem, not_written
+from imagegen.errors import ImagegenError, Problem, missing_package, not_written
 from imagegen.execute.cutouts import Cutouts
 from imagegen.execute.decisions import record_accepted, timestamp
 from imagegen.execute.derivation import derive
@@ -126,6 +126,8 @@ def failure_outcome(work: StaleOutput, error: BaseException) -> Outcome:
     elif isinstance(error, BadImage):
         what = f"verify: what {backend} returned cannot be used: {error}"
         problem = Problem("", what, "try again; if it keeps happening, look at the generator's own log")
+    elif missing := missing_package(error):
+        problem = missing
     else:
         what = f"a fault in imagegen or the backend {backend}: {type(error).__name__}: {error}"
         problem = Problem("", what, f"report it, with its location: {_location(error)}")

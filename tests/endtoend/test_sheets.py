@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import pytest
 from PIL import Image
 
-from tests.project_folder import ProjectFolder, Run, items
+from tests.project_folder import DODO, ProjectFolder, Run, items
 
 TOKEN = {"token": {"steps": [{"resize": {"width": 32, "height": 32, "mode": "fill"}}, {"mask": "circle"}]}}
 SHEET = {"layout": "packed", "of": "token", "animations": "{job}", "index": ["godot", "css"]}
@@ -127,3 +128,13 @@ def test_the_hint_of_a_pick_names_an_image(project: ProjectFolder) -> None:
     run = project.doit("pick", "portraits:sheet", "--variant", "1")
     assert hint_of(run)[:2] == ["pick", "portraits:mallsing"]
     assert project.doit(*hint_of(run)[:-1], "2").code == 0
+
+
+@pytest.mark.parametrize(("package", "where"), [("rectpack", "portraits:sheet:index: "), ("yaml", "ERROR: ")])
+def test_a_package_that_an_upgrade_did_not_install_is_named(project: ProjectFolder, package: str, where: str) -> None:
+    project.write("dodo.py", f"import sys\nsys.modules['{package}'] = None\n{DODO}")
+    project.job(sheet={"layout": "packed"})
+    run = project.doit()
+    assert run.code != 0
+    assert f"{where}imagegen needs the package '{package}', which is not installed\n    " in run.out + run.err
+    assert "-m pip install " in run.out + run.err
