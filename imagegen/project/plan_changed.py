@@ -111,6 +111,7 @@ def _check_apart(root: Path, plans: Sequence[JobPlan], affected: Affected, rest:
         raise NeedsWholePlan
     outputs = [output for plan in plans for output in plan.outputs]
     _check_folders(root, plans, affected, rest)
+    _check_step_files(root, plans, affected, rest)
     if all(affected.outputs.get(output.task) == output.path for output in outputs):
         return
     fresh = {job.task: job.outputs for job in rest.jobs}
@@ -137,6 +138,24 @@ def _check_folders(root: Path, plans: Sequence[JobPlan], affected: Affected, res
         items = ItemMatcher(root, folder) if folder else None
         if items and any(other != file and items.matches(path) for other, path in known):
             raise NeedsWholePlan
+
+
+def _check_step_files(root: Path, plans: Sequence[JobPlan], affected: Affected, rest: Snapshot) -> None:
+    """Raise NeedsWholePlan if a file that a job names may be one that a job writes since something changed."""
+    outputs = [output for plan in plans for output in plan.outputs]
+    new = [output.path for output in outputs if affected.outputs.get(output.task) != output.path]
+    named = {path for job in affected.jobs.values() for path in job.files} if new else set()
+    # of a job that is planned in part, the steps are as they were
+    newly_named = {path for plan in plans if plan.file in affected.whole for path, _ in plan.step_files}
+    if not (named or newly_named):
+        return
+    from imagegen.project.written_inputs import have_common_file
+
+    if have_common_file(root, named, new):
+        raise NeedsWholePlan
+    known = (path for job in rest.jobs for _, path in job.details.fresh()) if newly_named else ()
+    if have_common_file(root, newly_named, [*known, *(output.path for output in outputs)]):
+        raise NeedsWholePlan
 
 
 @dataclass(frozen=True)

@@ -41,6 +41,7 @@ from imagegen.project.folder_files import HEAD, NO_FILES, FolderFiles, ItemMatch
 from imagegen.project.job_parts import NO_PARTS, JobParts, split_job
 from imagegen.project.step_files import StepFiles, list_step_files
 from imagegen.project.step_models import find_step_models
+from imagegen.project.written_inputs import find_written_inputs
 from imagegen.prompts import SourceItem
 
 if TYPE_CHECKING:
@@ -71,6 +72,8 @@ class JobPlan:
     """The one that the file names; empty if it names none."""
     folder: str = ""
     """The pattern of the files that are its items; empty if it names no folder."""
+    step_files: tuple[tuple[str, Step], ...] = ()
+    """The files that steps name, each with its step."""
     parts: JobParts = NO_PARTS
     """What was planned, in parts; none if there are problems."""
 
@@ -119,7 +122,7 @@ class Planner:
             self._names[path.stem].append(f"jobs/{path.name}")
         others = instead or {}
         plans = [self._plan(path, task, others.get(path.stem, ())) for path, task in names.items()]
-        return self.link(self._without_renamed(_without_foreign_items(self._root, self._without_clashes(plans))))
+        return self.link(self._without_renamed(self._without_written_inputs(self._without_clashes(plans))))
 
     def document(self, file: str, data: bytes) -> Document:
         """Read a job file of this content, with what it extends. Raises ImagegenError."""
@@ -203,7 +206,7 @@ class Planner:
         expansion = self.expand_job(job, items, instead)
         folder = job.folder.pattern if job.folder else ""
         plan = replace(plan, description=job.description, backend=job.backend or "", folder=folder)
-        plan = replace(plan, outputs=expansion.outputs, notes=expansion.notes)
+        plan = replace(plan, outputs=expansion.outputs, notes=expansion.notes, step_files=tuple(list_step_files(job)))
         return _broken(plan, *expansion.problems) if expansion.problems else plan
 
     def _plan(self, path: Path, task: str, instead: Collection[Decision]) -> JobPlan:
@@ -464,6 +467,18 @@ class Planner:
             _broken(plan, *wrong[plan.name]) if plan.name in wrong and not plan.problems else plan for plan in plans
         ]
 
+    def _without_written_inputs(self, plans: list[JobPlan]) -> list[JobPlan]:
+        """Refuse files to read that a job writes, whether they are there or not."""
+        wrong = find_written_inputs(self._root, plans)
+        found = []
+        for plan in plans:
+            if problems := wrong.get(plan.name):
+                places = {problem.where for problem in problems}
+                others = tuple(one for one in plan.problems if one.where not in places)
+                plan = _broken(replace(plan, problems=others), *problems)
+            found.append(plan)
+        return found
+
     def _without_renamed(self, plans: list[JobPlan]) -> list[JobPlan]:
         """Refuse a job that was renamed: it has no lock file, but that of a job that is gone records its images."""
         locks = {file.stem for file in (self._root / "jobs").glob("*.lock")}
@@ -602,21 +617,6 @@ def _find_written(root: Path, job: Job, outputs: Iterable[Output]) -> Iterator[P
         what = f"items.folder: '{job.folder.pattern}' also matches what this job writes, such as {written}"
         where = job.where.get("items.folder", job.file)
         yield Problem(where, what, "name the folder more narrowly, or give output.dir another one")
-
-
-def _without_foreign_items(root: Path, plans: list[JobPlan]) -> list[JobPlan]:
-    """Refuse items that are files which another job writes: they may not be there yet, or change in this run."""
-    found = []
-    for plan in plans:
-        if plan.folder and not plan.problems:
-            items = ItemMatcher(root, plan.folder)
-            others = (output for one in plans if one is not plan for output in one.outputs)
-            if written := next((output for output in others if items.matches(output.path)), None):
-                what = f"items.folder: '{plan.folder}' matches {written.path}, which the job {written.job} writes"
-                hint = "name a folder that no job writes to; what is derived from images belongs in their own job file"
-                plan = _broken(plan, Problem(plan.file, what, hint))
-        found.append(plan)
-    return found
 
 
 def _broken(plan: JobPlan, *problems: Problem) -> JobPlan:

@@ -87,3 +87,23 @@ def test_an_image_without_transparency_is_refused_alone(project: ProjectFolder) 
 
     project.job(items=more, derive=token(FILL, {"mask": "circle"}, "trim"))
     assert len(project.doit().tasks("derived")) == 4
+
+
+def test_a_frame_that_a_job_writes_is_refused_whether_it_is_there_or_not(project: ProjectFolder) -> None:
+    project.job("ring", items=[{"name": "R", "prompt": "a ring"}], derive={"x": {"steps": [{"mask": "circle"}]}})
+    (project.root / "art").mkdir()
+    (project.root / "art/link").symlink_to("../assets")
+    hidden = [{"frame": "assets/ring/r-x.png"}, {"frame": {"image": "art/link/ring/R-x.png", "place": "under"}}]
+    project.job(derive=token({"mask": "circle"}, *hidden))
+    for _ in range(2):  # in a fresh clone, and once it is built
+        run = project.doit()
+        assert "steps[1].frame: assets/ring/r-x.png, which the job ring writes\n" in run.out
+        assert "steps[2].frame: art/link/ring/R-x.png is assets/ring/r-x.png, which the job ring writes\n" in run.out
+        assert len(re.findall(r"^jobs/portraits.yaml:\d+:\d+: derive.token.steps", run.out, re.MULTILINE)) == 2
+        assert "there is no such file" not in run.out
+    assert (project.root / "assets/ring/r-x.png").exists()
+
+    (project.root / "jobs/portraits.yaml").unlink()
+    project.job("ring", items=[{"name": "R", "prompt": "a ring"}], derive=token({"frame": "assets/ring/r-token.webp"}))
+    (project.root / "assets/ring/r-token.webp").write_bytes((project.root / "assets/ring/r-x.png").read_bytes())
+    assert "steps[0].frame: assets/ring/r-token.webp, which this job writes\n" in project.doit("why").out

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import io
 import itertools
 import json
 import os
@@ -10,6 +11,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
 from imagegen.backends.registry import registry
 from imagegen.commands.up_to_date import take_snapshot
@@ -352,3 +354,32 @@ def test_a_job_that_writes_to_the_folder_takes_the_whole_plan(tmp_path: Path) ->
     scans(tmp_path, "a.png")
     remembered(tmp_path, {"scans": SCANS, "arms": job("Shield")})
     assert planned(tmp_path, {"arms": job("Shield", output={"dir": "art"})}) is None
+
+
+def framed(path: str) -> dict[str, Any]:
+    return job("Yrr", derive={"token": {"steps": [{"frame": path}]}})
+
+
+@pytest.mark.parametrize(
+    ("now", "is_planned"),
+    [
+        ({"arms": job("Shield", "Ring")}, False),  # one more output has the frame's path
+        ({"arms": job("Shield", "Ring", output={"dir": "art/link"})}, False),
+        ({"arms": job("Shield", "Helm")}, True),
+        ({"kin": framed("assets/arms/shield.png")}, False),
+        ({"kin": framed("art/link/shield.png")}, False),
+        ({"kin": framed("art/other.png")}, True),
+    ],
+)
+def test_a_frame_that_a_job_writes_takes_the_whole_plan(tmp_path: Path, now: Jobs, is_planned: bool) -> None:
+    frame = io.BytesIO()
+    Image.new("RGBA", (8, 8)).save(frame, "PNG")
+    (tmp_path / "art").mkdir()
+    (tmp_path / "assets/arms").mkdir(parents=True)
+    (tmp_path / "art/link").symlink_to(tmp_path / "assets/arms")
+    (tmp_path / "assets/arms/ring.png").write_bytes(frame.getvalue())
+    os.utime(tmp_path / "assets/arms/ring.png", ns=(OLD, OLD))
+    remembered(tmp_path, {"kin": framed("assets/arms/ring.png"), "arms": job("Shield")})
+    for path in ("assets/arms/ring.png", "assets/arms/shield.png", "art/other.png"):
+        (tmp_path / path).write_bytes(frame.getvalue())
+    assert (planned(tmp_path, now) is not None) == is_planned
