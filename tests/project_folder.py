@@ -287,7 +287,7 @@ class ProjectFolder:
     def restore(self, task: str, number: int | None = None) -> str:
         """Go back to the version of this number in the list, or to the one before."""
         project = self.project()
-        output = self.outputs(project)[task]
+        output = project.with_origins(self.outputs(project)[task])
         versions = list_versions(project, output)
         is_fresh = project.verdict(output).state != "stale"
         at = previous_version(versions, is_fresh=is_fresh) if number is None else number - 1

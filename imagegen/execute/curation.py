@@ -21,6 +21,7 @@ from imagegen.execute.stored_images import ImageCopy, StoredImage, store_current
 from imagegen.images.formats import BadImage, format_of
 from imagegen.images.image_file import verify
 from imagegen.plan.freshness import IN_CONFLICT, Reason, compare_requests, conflict_hint
+from imagegen.plan.origins import PICTURE
 from imagegen.plan.output import Output
 from imagegen.plan.record import ACCEPT, REROLL, Decision, recorded_fields
 from imagegen.project import Project
@@ -247,9 +248,10 @@ def restore(project: Project, output: Output, version: ImageVersion) -> str:
     into the store. The caller holds the mutex, and has read the lock files since.
 
     Raises:
-        ImagegenError: a file that is not ours is in the way, or the version cannot be read.
+        ImagegenError: a file that is not ours is in the way, the version cannot be read, or does not fit its sheet.
         OSError: a file cannot be read or written.
     """
+    _check_sheet(output, version)
     found = project.found(output)
     if found.sha256 is not None and not found.ours:
         problem = blocked_problem(output, project.verdict(output, forced=True))
@@ -272,6 +274,20 @@ def restore(project: Project, output: Output, version: ImageVersion) -> str:
         replace_output(project, output.path, data, sha256, line_of_file)
     lock.compact(project.hashes.sha256, project.temporary)
     return stays
+
+
+def _check_sheet(output: Output, version: ImageVersion) -> None:
+    """Refuse a page or an index of a sheet as it was before: those that are there now would not fit it.
+
+    Raises ImagegenError.
+    """
+    if not output.is_derived or output.fields["kind"] == PICTURE:
+        return
+    check_fingerprint_known(output)
+    if version.fingerprint != output.fingerprint:
+        what = "this version is from an earlier sheet, and would not fit the other files of the one that is there now"
+        hint = "restore its images, or change the job back, and run doit: the sheet and its indexes follow"
+        raise ImagegenError(Problem(output.task, what, hint))
 
 
 def _decide(project: Project, output: Output, version: ImageVersion, sha256: str) -> str:

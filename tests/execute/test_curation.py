@@ -514,3 +514,23 @@ def test_a_reroll_that_was_not_made_is_taken_back(folder: ProjectFolder) -> None
     folder.restore(YRR)
     assert folder.build() == {}
     assert folder.image("yrr").read_bytes() == before
+
+
+@pytest.mark.parametrize("sheet", [{"cell": 16}, {"layout": "packed"}], ids=["grid", "packed"])
+def test_an_earlier_page_or_index_of_a_sheet_is_refused_since_the_others_would_not_fit(
+    folder: ProjectFolder, sheet: dict[str, Any]
+) -> None:
+    tasks = ["portraits:sheet", "portraits:sheet:index", "portraits:sheet:css"]
+    write_and_build(folder, sheet={**sheet, "index": "css"})
+    write_and_build(folder, items=prompts("an otter")[:1], sheet={**sheet, "index": "css"})
+    now = [folder.root / folder.outputs()[task].path for task in tasks]
+    before = [path.read_bytes() for path in now]
+    for task in tasks:
+        with pytest.raises(ImagegenError, match="from an earlier sheet"):
+            folder.restore(task)
+    assert [path.read_bytes() for path in now] == before
+    # touched up for this sheet, it fits, and so does the one before
+    now[1].write_bytes(before[1] + b"\n")
+    folder.accept(tasks[1])
+    folder.restore(tasks[1])
+    assert now[1].read_bytes() == before[1]
