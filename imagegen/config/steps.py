@@ -14,10 +14,12 @@ from imagegen.config.rules import Schema, list_of, mapping, number, one_of, rule
 from imagegen.errors import did_you_mean
 
 __all__ = [
+    "NEEDS_ALPHA_HINT",
     "STEPS",
     "Side",
     "StepRules",
     "check_step",
+    "gives_alpha",
     "model_key",
     "needs_alpha",
     "read_step",
@@ -38,8 +40,20 @@ _LONGEST_SIDE = 8192
 _LONGEST_PATH = 500
 
 
+NEEDS_ALPHA_HINT = "put background, cutout or mask before it in steps, or give background or cutout beside the preset"
+"""What to do where a step needs a picture that can be transparent."""
+
+
 def _accept(_: Mapping[str, Any]) -> str:
     return ""
+
+
+def _never(_: Mapping[str, Any]) -> bool:
+    return False
+
+
+def _always(_: Mapping[str, Any]) -> bool:
+    return True
 
 
 @dataclass(frozen=True)
@@ -53,8 +67,8 @@ class StepRules:
     file: str = ""  # the parameter that is the path of a file, which can be written in place of all too
     model: str = ""  # the parameter that is the name of a model file
     check: Callable[[Mapping[str, Any]], str] = _accept  # says what is wrong with the parameters; empty: nothing
-    needs_alpha: bool = False  # an image that can't be transparent is refused
-    gives_alpha: bool = False  # what comes out of it may be transparent, whatever goes in
+    needs_alpha: Callable[[Mapping[str, Any]], bool] = _never  # whether an image that can't be transparent is refused
+    gives_alpha: Callable[[Mapping[str, Any]], bool] = _never  # whether what comes out can be, whatever goes in
 
 
 def _file(description: str, example: str, **others: Any) -> Schema:
@@ -69,6 +83,21 @@ def _colour(description: str, word: str = "") -> Schema:
 
 
 _FILTER = one_of(Filter, "smooth, or nearest, which keeps the hard edges of pixel art. By default, smooth.")
+
+
+def _is_translucent(colour: str) -> bool:
+    digits = {5: colour[4:], 9: colour[7:]}.get(len(colour), "") if colour[0] == "#" else ""
+    return colour == "transparent" or digits.lower() not in ("", "f", "ff")
+
+
+def _check_background(parameters: Mapping[str, Any]) -> str:
+    if _is_translucent(parameters["colour"]):
+        return "the opacity of a background's colour has no effect: leave its last digits out"
+    return ""
+
+
+def _check_rotate(parameters: Mapping[str, Any]) -> str:
+    return "" if parameters["angle"] % 360 else f"{parameters['angle']:g}° turns nothing: leave the step out"
 
 
 def _check_mask(parameters: Mapping[str, Any]) -> str:
@@ -108,7 +137,7 @@ STEPS: Mapping[str, StepRules] = {
         {"padding": whole("Transparent pixels to leave on each side. By default, 0.", 0, 1024)},
         {"padding": 0},
         main="padding",
-        needs_alpha=True,
+        needs_alpha=_always,
     ),
     "background": StepRules(
         "Makes a background of one colour transparent.",
@@ -128,7 +157,8 @@ STEPS: Mapping[str, StepRules] = {
         },
         {"colour": "corners", "tolerance": 32, "feather": 1, "everywhere": False},
         main="colour",
-        gives_alpha=True,
+        check=_check_background,
+        gives_alpha=_always,
     ),
     "cutout": StepRules(
         "Cuts the subject out: a model finds it, and everything else becomes transparent. Needs the extra cutout.",
@@ -147,7 +177,7 @@ STEPS: Mapping[str, StepRules] = {
         {"model": "u2net"},
         main="model",
         model="model",
-        gives_alpha=True,
+        gives_alpha=_always,
     ),
     "mask": StepRules(
         "Makes everything outside a shape transparent.",
@@ -163,7 +193,7 @@ STEPS: Mapping[str, StepRules] = {
         main="shape",
         file="image",
         check=_check_mask,
-        gives_alpha=True,
+        gives_alpha=_always,
     ),
     "frame": StepRules(
         "Puts an image file, resized to the picture's size, over or under the picture.",
@@ -174,6 +204,7 @@ STEPS: Mapping[str, StepRules] = {
         {"place": "over"},
         main="image",
         file="image",
+        needs_alpha=lambda parameters: parameters["place"] == "under",
     ),
     "resize": StepRules(
         "Resizes the picture.",
@@ -205,18 +236,22 @@ STEPS: Mapping[str, StepRules] = {
         {"colour": "transparent"},
         main="to",
         check=_check_pad,
-        gives_alpha=True,
+        gives_alpha=lambda parameters: _is_translucent(parameters["colour"]),
     ),
     "quantise": StepRules(
-        "Reduces the picture to a few colours. Its transparency stays as it is.",
+        "Reduces the picture to a few colours. Its transparency stays as it is, unless hard is given.",
         {
             "colours": whole("How many colours; they are chosen from the picture.", 2, 256),
             "palette": _file(
                 "A file with the colours: .gpl of GIMP, .hex of Lospec, .pal of JASC, or an image.", "art/palette.gpl"
             ),
             "dither": rules("boolean", "Whether dots of two colours stand for those between them. By default, false."),
+            "hard": rules(
+                "boolean",
+                "Whether each pixel becomes either opaque or fully transparent, as in pixel art. By default, false.",
+            ),
         },
-        {"dither": False},
+        {"dither": False, "hard": False},
         main="colours",
         file="palette",
         check=_check_quantise,
@@ -232,7 +267,7 @@ STEPS: Mapping[str, StepRules] = {
         },
         {"width": 2, "colour": "black", "smooth": True},
         main="width",
-        needs_alpha=True,
+        needs_alpha=_always,
     ),
     "shadow": StepRules(
         "Puts a shadow under what isn't transparent. The picture grows so that the shadow isn't cut off.",
@@ -245,7 +280,7 @@ STEPS: Mapping[str, StepRules] = {
         },
         {"x": 4, "y": 4, "blur": 8, "colour": "black", "opacity": 0.5},
         check=_check_shadow,
-        needs_alpha=True,
+        needs_alpha=_always,
     ),
     "tile": StepRules(
         "Makes a texture seamless: opposite edges are blended, and the picture gets smaller by the overlap.",
@@ -268,7 +303,8 @@ STEPS: Mapping[str, StepRules] = {
         {"angle": number("Degrees.", -360, 360, required=True), "filter": _FILTER},
         {"filter": "smooth"},
         main="angle",
-        gives_alpha=True,
+        check=_check_rotate,
+        gives_alpha=lambda parameters: parameters["angle"] % 90 != 0,
     ),
 }
 """By name. A parameter that a later release adds must do nothing while it is not given, and have no default here: else
@@ -345,4 +381,9 @@ def model_key(name: str) -> str:
 
 def needs_alpha(name: str, parameters: Mapping[str, Any]) -> bool:
     """Return whether a step is not possible with an image that can't be transparent."""
-    return STEPS[name].needs_alpha or (name == "frame" and parameters["place"] == "under")
+    return STEPS[name].needs_alpha(parameters)
+
+
+def gives_alpha(name: str, parameters: Mapping[str, Any]) -> bool:
+    """Return whether what comes out of a step can be transparent, whatever goes in."""
+    return STEPS[name].gives_alpha(parameters)

@@ -51,8 +51,9 @@ def _derive_picture(project: Project, output: Output, cutouts: Cutouts) -> bytes
 
 
 def _cannot_be_derived(origin: Origin, error: BadImage) -> GenerationError:
-    hint = "ask for less, or enlarge: true in the job" if "too small" in error.what else "fix or delete that file"
-    return GenerationError(f"cannot be derived from {origin.path}: {error.what}", error.hint or hint)
+    return GenerationError(
+        f"cannot be derived from {origin.path}: {error.what}", error.hint or "fix or delete that file"
+    )
 
 
 def _derive_index(project: Project, output: Output) -> bytes:
@@ -88,8 +89,9 @@ def _reader(project: Project, output: Output) -> Callable[[str], ImageFile]:
     origins = {origin.key: origin for origin in output.origins}
 
     def read(key: str) -> ImageFile:
-        file = read_image(_content(project, origins[key]))
+        data = _content(project, origins[key])
         try:
+            file = read_image(data)
             _ = file.upright
         except BadImage as error:
             raise _cannot_be_derived(origins[key], error) from None

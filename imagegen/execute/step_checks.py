@@ -7,6 +7,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 
 from imagegen.backends.text import list_first
+from imagegen.config.steps import NEEDS_ALPHA_HINT
 from imagegen.errors import Problem
 from imagegen.images.formats import BadImage
 from imagegen.images.transparency import HEADER_BYTES, may_be_transparent
@@ -36,6 +37,5 @@ def check_transparency(project: Project, outputs: Iterable[Output]) -> dict[str,
         paths = [output.origins[0].path for output in of_step]
         # a report begins with the names of the outputs, so the position is in the text
         what = f"{where}: {key}: needs images with transparency, and these have none: {list_first(paths)}"
-        problem = Problem("", what, "put background, cutout or mask before it in steps")
-        found |= {output.task: [problem] for output in of_step}
+        found |= {output.task: [Problem("", what, NEEDS_ALPHA_HINT)] for output in of_step}
     return found

@@ -11,7 +11,11 @@ from imagegen.images.image_file import MAX_PIXELS
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-__all__ = ["Shape", "align", "check_size", "reshape"]
+__all__ = ["Shape", "TooSmall", "align", "check_size", "reshape"]
+
+
+class TooSmall(BadImage):
+    """The picture is smaller than asked for."""
 
 
 @dataclass(frozen=True)
@@ -27,7 +31,7 @@ class Shape:
 
 
 def reshape(image: Image, shape: Shape) -> Image:
-    """Return the picture in this shape. Raises BadImage if it is too small, or would be too large."""
+    """Return the picture in this shape. Raises TooSmall, or BadImage if it would be too large."""
     from PIL import Image
 
     width, height = image.size
@@ -37,7 +41,8 @@ def reshape(image: Image, shape: Shape) -> Image:
     scale = max(scales) if shape.crop or shape.is_exact else min(scales)
     if scale > 1 and not shape.enlarge:
         asked = "×".join(str(side) for side in (shape.width, shape.height) if side is not None)
-        raise BadImage(f"the image is {width}×{height}, too small for {asked} pixels")
+        what = f"the image is {width}×{height}, too small for {asked} pixels"
+        raise TooSmall(what, "ask for less, or enlarge: true in the job")
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
     box = (0.0, 0.0, float(width), float(height))
     if (shape.crop or shape.is_exact) and shape.width and shape.height:

@@ -16,7 +16,7 @@ from imagegen.config.job import (
     Job,
     Step,
 )
-from imagegen.config.steps import STEPS, check_step, model_key, needs_alpha, step_file, step_model
+from imagegen.config.steps import check_step, gives_alpha, model_key, needs_alpha, step_file, step_model
 from imagegen.errors import Problem, did_you_mean
 from imagegen.plan.output import STEPS_FIELD, Origin, Output, plan_derived_output
 from imagegen.plan.sheets import NO_ANIMATIONS, check_sheet, plan_sheet
@@ -93,7 +93,7 @@ def _find_alpha_step(rules: Derivation) -> Step | None:
     for step in rules.steps:
         if needs_alpha(step.name, step.parameters):
             return step
-        if STEPS[step.name].gives_alpha:
+        if gives_alpha(step.name, step.parameters):
             return None
     return None
 

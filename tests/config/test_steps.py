@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from imagegen.config.steps import STEPS, check_step, read_step
+from imagegen.config.steps import STEPS, check_step, gives_alpha, read_step
 
 RECIPES: list[tuple[Any, Any]] = [
     ("trim", ["trim", {"padding": 0}]),
@@ -24,8 +24,8 @@ RECIPES: list[tuple[Any, Any]] = [
     ({"resize": {"width": 9}}, ["resize", {"width": 9, "mode": "fit", "enlarge": False, "filter": "smooth"}]),
     ({"pad": "square"}, ["pad", {"to": "square", "colour": "transparent"}]),
     ({"pad": {"margin": 3, "colour": "teal"}}, ["pad", {"margin": 3, "colour": "teal"}]),
-    ({"quantise": 16}, ["quantise", {"colours": 16, "dither": False}]),
-    ({"quantise": "art/p.gpl"}, ["quantise", {"palette": "art/p.gpl", "dither": False}]),
+    ({"quantise": 16}, ["quantise", {"colours": 16, "dither": False, "hard": False}]),
+    ({"quantise": "art/p.gpl"}, ["quantise", {"palette": "art/p.gpl", "dither": False, "hard": False}]),
     ("outline", ["outline", {"width": 2, "colour": "black", "smooth": True}]),
     ({"outline": 3}, ["outline", {"width": 3, "colour": "black", "smooth": True}]),
     ("shadow", ["shadow", {"x": 4, "y": 4, "blur": 8, "colour": "black", "opacity": 0.5}]),
@@ -74,12 +74,24 @@ def test_whole_and_decimal_numbers_are_one() -> None:
         ({"outline": {"colour": "grren"}}, "'grren' is not a colour; did you mean 'green'?"),
         ({"outline": {"colour": "corners"}}, "'corners' is not a colour"),
         ({"background": "transparent"}, "'transparent' is not a colour"),
+        ({"background": "#00ff0080"}, "the opacity of a background's colour has no effect"),
+        ({"rotate": 0}, "0° turns nothing: leave the step out"),
+        ({"rotate": -360}, "-360° turns nothing: leave the step out"),
     ],
 )  # fmt: skip
 def test_parameters_that_do_not_fit_together_are_refused(written: Any, what: str) -> None:
     assert check_step(*read_step(written)).startswith(what)
 
 
-@pytest.mark.parametrize("colour", ["corners", "#fff", "#FFFFFF80", "Teal", "rebeccapurple"])
+@pytest.mark.parametrize("colour", ["corners", "#fff", "#FFFFFF", "Teal", "rebeccapurple"])
 def test_colours_are_written_as_in_css(colour: str) -> None:
     assert check_step(*read_step({"background": colour})) == ""
+
+
+@pytest.mark.parametrize(
+    ("colour", "is_translucent"),
+    [("transparent", True), ("#fff", False), ("#fff8", True), ("#ffff", False), ("#FFFFFF", False), ("red", False),
+     ("#FFFFFFFF", False), ("#ffffff00", True), ("#123456fe", True)],
+)  # fmt: skip
+def test_only_a_translucent_colour_lets_padding_be_seen_through(colour: str, *, is_translucent: bool) -> None:
+    assert gives_alpha(*read_step({"pad": {"margin": 1, "colour": colour}})) is is_translucent

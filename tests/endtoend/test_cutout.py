@@ -82,6 +82,16 @@ def test_a_model_is_loaded_once_and_looks_at_each_image_once(studio: ProjectFold
     assert noted(studio) == {"load": 1, "predict": 3}
 
 
+def test_a_preset_cuts_out_with_a_model_in_place_of_a_colour_key(studio: ProjectFolder) -> None:
+    assert studio.doit("models:pull").code == 0
+    small = {"resize": {"width": 40, "height": 40}}
+    cutout = {"model": "own", "like": "isnet-anime"}
+    run = studio.build_job(derive={"sticker": {"preset": "sticker", "cutout": cutout, **small}})
+    assert (run.code, len(run.tasks("derived"))) == (0, 3), run.out
+    with Image.open(studio.image("yrr-sticker", ".webp")) as image:
+        assert (image.mode, image.convert("RGBA").getpixel((0, 0))[3]) == ("RGBA", 0)
+
+
 def test_another_model_makes_it_stale_and_says_which(studio: ProjectFolder, server: FileServer) -> None:
     assert studio.doit("models:pull").code == 0
     studio.build_job(derive=derive())

@@ -15,6 +15,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import combinations
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -87,14 +88,16 @@ def list_steps(rules: Mapping[str, Any]) -> Iterator[PresetStep]:
 def _change_step(name: str, written: str | Mapping[str, Any], own: Any) -> Any:
     """Return the parameters of a step that a job changes: its own, and the preset's where it has none.
 
-    The short form, such as `mask: rounded`, replaces all of them; a file and what it stands for replace each other.
+    The short form, such as `mask: rounded`, replaces all of them. Those of the preset that don't go together with the
+    job's are left out: the width and height of `pad` beside `to`, or `keep` of `resize` beside another mode.
     """
     if isinstance(written, str) or not isinstance(own, Mapping):
         return own
-    step = STEPS[name]
-    rivals = {step.main: step.file, step.file: step.main} if step.file != step.main else {}
-    replaced = {rivals[key] for key in own if key in rivals}
-    return {**{key: value for key, value in read_step(written)[1].items() if key not in replaced}, **own}
+    others = {key: value for key, value in read_step(written)[1].items() if key not in own}
+    extra = [key for key in others if key not in STEPS[name].defaults]
+    ways = (set(left_out) for count in range(len(extra) + 1) for left_out in combinations(extra, count))
+    found = ({**{key: value for key, value in others.items() if key not in way}, **own} for way in ways)
+    return next((one for one in found if not STEPS[name].check(one)), {**others, **own})
 
 
 def check_preset(rules: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:

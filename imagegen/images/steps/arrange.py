@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from imagegen.images.reshape import Shape, check_size, reshape
+from imagegen.images.formats import BadImage
+from imagegen.images.reshape import Shape, TooSmall, check_size, reshape
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -38,7 +39,10 @@ def resize(
         BadImage: the picture is too small.
     """
     crop = keep if mode == "fill" else None
-    return reshape(picture, Shape(width, height, crop, enlarge, mode == "exact", filter == "nearest"))
+    try:
+        return reshape(picture, Shape(width, height, crop, enlarge, mode == "exact", filter == "nearest"))
+    except TooSmall as error:
+        raise BadImage(error.what, "ask for less, or resize: {enlarge: true}") from None
 
 
 def flip(picture: Image, *, direction: str) -> Image:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from imagegen.config.steps import NEEDS_ALPHA_HINT
 from imagegen.images.formats import BadImage
 from imagegen.images.reshape import align, check_size
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-__all__ = ["grow", "pad", "read_colour", "require_alpha", "trim"]
+__all__ = ["grow", "pad", "read_colour", "require_alpha", "require_visible", "trim"]
 
 
 def trim(picture: Image, *, padding: int) -> Image:
@@ -19,10 +20,7 @@ def trim(picture: Image, *, padding: int) -> Image:
     Raises:
         BadImage: the picture has no transparency, or nothing else.
     """
-    box = require_alpha(picture).getbbox()
-    if box is None:
-        raise BadImage("the image is fully transparent")
-    left, top, right, bottom = box
+    left, top, right, bottom = require_visible(picture)
     return grow(
         picture, padding - left, padding - top, padding + right - picture.width, padding + bottom - picture.height
     )
@@ -86,8 +84,16 @@ def grow(picture: Image, left: int, top: int, right: int, bottom: int) -> Image:
 def require_alpha(picture: Image) -> Image:
     """Return the picture's transparency. Raises BadImage if it can't have any."""
     if picture.mode != "RGBA":
-        raise BadImage("the image has no transparency", "put background, cutout or mask before it in steps")
+        raise BadImage("the image has no transparency", NEEDS_ALPHA_HINT)
     return picture.getchannel("A")
+
+
+def require_visible(picture: Image) -> tuple[int, int, int, int]:
+    """Return the box of what isn't fully transparent. Raises BadImage if nothing is, or the picture has no alpha."""
+    box = require_alpha(picture).getbbox()
+    if box is None:
+        raise BadImage("the image is fully transparent")
+    return box
 
 
 def read_colour(colour: str) -> tuple[int, int, int, int]:

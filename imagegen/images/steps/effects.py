@@ -5,7 +5,7 @@ from __future__ import annotations
 from math import ceil, hypot
 from typing import TYPE_CHECKING
 
-from imagegen.images.steps.canvas import grow, read_colour, require_alpha
+from imagegen.images.steps.canvas import grow, read_colour, require_visible
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -18,7 +18,7 @@ def outline(picture: Image, *, width: int, colour: str, smooth: bool) -> Image:
 
     smooth: whether the line's edges are smooth. Otherwise it is where the picture is at least half opaque.
     """
-    require_alpha(picture)
+    require_visible(picture)
     whole = grow(picture, width, width, width, width)
     alpha = whole.getchannel("A")
     alpha = alpha if smooth else alpha.point([0] * 128 + [255] * 128)
@@ -38,7 +38,7 @@ def shadow(picture: Image, *, x: int, y: int, blur: int, colour: str, opacity: f
     """
     from PIL import ImageFilter
 
-    require_alpha(picture)
+    require_visible(picture)
     # the blur's deviation is a half of what is seen of it, and Pillow's reaches three deviations
     reach = ceil(1.5 * blur)
     left, top, right, bottom = (max(0, reach + by) for by in (-x, -y, x, y))

@@ -17,17 +17,21 @@ _SAMPLES = 32_749
 """Pixels from which colours are chosen: of more, it takes seconds. A prime, so that they are of all columns."""
 
 
-def quantise(picture: Image, *, dither: bool, colours: int = 0, palette: bytes = b"") -> Image:
-    """Reduce the picture to a few colours; how transparent it is stays as it is.
+def quantise(picture: Image, *, dither: bool, hard: bool, colours: int = 0, palette: bytes = b"") -> Image:
+    """Reduce the picture to a few colours.
 
     Args:
         picture: the picture.
         dither: whether dots of two colours stand for those between them.
         colours: how many, chosen from those that can be seen.
         palette: a file with the colours instead.
+        hard: whether each pixel becomes opaque if at least a half of it is, and else fully transparent.
     """
     from PIL import Image
 
+    if hard and picture.mode == "RGBA":
+        picture = picture.copy()
+        picture.putalpha(picture.getchannel("A").point([0] * 128 + [255] * 128))
     alpha = picture.getchannel("A") if picture.mode == "RGBA" else None
     plain = picture.convert("RGB")
     if palette:

@@ -29,7 +29,7 @@ def tile(picture: Image, *, overlap: int | None = None) -> Image:
     overlap = overlap or max(1, side // 8)
     if side < 2 * overlap:
         what = f"the image is {picture.width}×{picture.height}, too small for an overlap of {overlap} pixels"
-        raise BadImage(what, f"the overlap can be at most {side // 2}" if side > 1 else "")
+        raise BadImage(what, f"the overlap can be at most {side // 2}" if side > 1 else "use a larger image")
     turned = _blend_sides(picture, overlap).transpose(Transpose.TRANSPOSE)
     return _blend_sides(turned, overlap).transpose(Transpose.TRANSPOSE)
 

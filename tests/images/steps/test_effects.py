@@ -10,6 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
+from imagegen.images.formats import BadImage
+
 from .pictures import apply, colour, drawn, opaque
 
 DOT = drawn("R")
@@ -45,6 +47,12 @@ def test_no_pixel_within_the_width_is_left_out_and_none_beyond_is_drawn(width: i
         for x, character in enumerate(row):
             near = any(math.hypot(x - width - a, y - width - b) < width + 0.5 for a, b in drawn_at)
             assert character == ("#" if near else ".")
+
+
+@pytest.mark.parametrize("step", ["outline", "shadow", "trim"])
+def test_around_nothing_there_is_nothing_to_draw(step: str) -> None:
+    with pytest.raises(BadImage, match="the image is fully transparent"):
+        apply(drawn("..", ".."), step)
 
 
 def test_a_translucent_edge_lies_on_the_outline() -> None:

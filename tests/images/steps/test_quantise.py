@@ -44,6 +44,13 @@ def test_transparency_stays_as_it_is(*, dither: bool) -> None:
     assert found.getchannel("A").tobytes() == picture.getchannel("A").tobytes()
 
 
+def test_hard_edges_are_opaque_or_not_there_and_take_none_of_the_colours() -> None:
+    picture = drawn("RxyG", x=(0, 0, 255, 128), y=(9, 9, 9, 127))
+    found = apply(picture, {"quantise": {"colours": 3, "hard": True}})
+    assert [colour(found, x, 0) for x in range(4)] == [(*RED, 255), (0, 0, 255, 255), (9, 9, 9, 0), (*GREEN, 255)]
+    assert picture.getpixel((1, 0)) == (0, 0, 255, 128)
+
+
 def test_what_cannot_be_seen_takes_none_of_the_colours() -> None:
     picture = Image.new("RGBA", (40, 40), (0, 0, 255, 0))
     picture.paste(drawn("RGRG", "GRGR"), (4, 4))
