@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from difflib import SequenceMatcher
 from typing import TYPE_CHECKING, Any, TextIO
@@ -54,6 +54,7 @@ _LONGEST = 100
 _DIGEST = re.compile("[0-9a-f]{64}")
 _DIGITS = 12
 """Digits of a digest that are shown."""
+_NO_NAMES: Mapping[str, str] = {}
 _CONTEXT_WORDS = 8
 """Unchanged words that are shown before and after a change."""
 
@@ -104,12 +105,21 @@ def _print_forecast(
         print(as_json(as_data(found, plans, build.problems, named, budget)), flush=True)
         return found
     strays = [] if named else build.stray_files()
-    lines = as_lines(found, plans, [*build.problems, *strays], named, budget, has_settings=not build.problems)
+    problems, has_settings = [*build.problems, *strays], not build.problems
+    names = _name_files(build)
+    lines = as_lines(found, plans, problems, named, budget, has_settings=has_settings, names=names)
     if is_terminal():
         _print_in_colour(lines, sys.stdout)
     else:
         print("\n".join("".join(text for text, _ in line) for line in lines), flush=True)
     return found
+
+
+def _name_files(build: Build) -> dict[str, str]:
+    """Return the paths of the files that requests have by their sha256."""
+    from imagegen.backends.models import display_path
+
+    return {sha256: display_path(build.project.root, path) for sha256, path in build.project.files.items()}
 
 
 def _print_in_colour(lines: Iterable[Line], stream: TextIO) -> None:
@@ -130,6 +140,7 @@ def as_lines(
     budget: Decimal | None = None,
     *,
     has_settings: bool,
+    names: Mapping[str, str] = _NO_NAMES,
 ) -> Iterator[Line]:
     """Yield what is broken; then each image that the run would touch, or that was named; last the total.
 
@@ -140,6 +151,7 @@ def as_lines(
         named: the tasks that were named one by one.
         budget: what the run may cost; None if there is no limit.
         has_settings: whether the settings are valid; else they are what breaks every job.
+        names: paths of files, by their sha256.
 
     """
     from imagegen.execute.budget import describe_unlimited
@@ -152,7 +164,7 @@ def as_lines(
         yield from map(_plain_line, str(problem).split("\n"))
     for one in _shown(forecast, named):
         yield _head(one, is_named=one.output.task in named)
-        yield from ([("    ", ""), *_change(reason)] for reason in one.verdict.reasons if _has_own_line(reason))
+        yield from ([("    ", ""), *_change(reason, names)] for reason in one.verdict.reasons if _has_own_line(reason))
         if one.may_be_paid:
             yield _plain_line(f"    {LOST_BEFORE}")
         has_own_hint = _is_not_built(one) or (one.act == "keep" and one.output.task in named)
@@ -293,8 +305,8 @@ def _has_own_line(reason: Reason) -> bool:
     return bool(reason.field) and reason.kind not in ("origin", "follows")
 
 
-def _change(reason: Reason) -> list[Piece]:
-    """Return what changed in one field, whole if `str(reason)` cuts it short."""
+def _change(reason: Reason, names: Mapping[str, str]) -> list[Piece]:
+    """Return what changed in one field, whole if `str(reason)` cuts it short. names: as for `as_lines`."""
     old, new = reason.old, reason.new
     if reason.kind == "model":
         parts = (slice(at, at + _DIGITS) for at in range(0, len(old), _DIGITS))
@@ -304,20 +316,20 @@ def _change(reason: Reason) -> list[Piece]:
     if (_has_words(old) or _has_words(new)) and {type(old), type(new)} <= {str, type(None)}:
         return [(f"{field}: ", ""), *((printable(text), style) for text, style in word_diff(old or "", new or ""))]
     nothing = "random" if reason.field == "seed" else "none"
-    return [(f"{field}: ", ""), (_value(old, nothing), "old"), (" → ", ""), (_value(new, nothing), "new")]
+    return [(f"{field}: ", ""), (_value(old, nothing, names), "old"), (" → ", ""), (_value(new, nothing, names), "new")]
 
 
 def _has_words(value: object) -> bool:
     return isinstance(value, str) and len(value.split()) > 1
 
 
-def _value(value: Any, nothing: str) -> str:
+def _value(value: Any, nothing: str, names: Mapping[str, str]) -> str:
     import json
 
     if value in ("", None):
         return nothing
     if isinstance(value, str) and _DIGEST.fullmatch(value):
-        return f"{value[:_DIGITS]}…"
+        return f"{value[:_DIGITS]}…{f' ({printable(names[value])})' if value in names else ''}"
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
     return printable(" ".join((text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…").split()))
 

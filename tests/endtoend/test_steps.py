@@ -35,6 +35,8 @@ def test_a_token_follows_its_image_its_steps_and_its_ring(project: ProjectFolder
     assert "6 fresh, nothing to do" in project.doit().closing
 
     draw_ring(project, "teal")
+    out = project.doit("why").out
+    assert len(re.findall(r"steps\.frame \(3\)\.image: \w{12}… → \w{12}… \(art/ring\.png\)\n", out)) == 3
     run = project.doit()
     assert len(run.tasks("derived")) == 3
     assert run.out.count("(steps.frame (3).image ") == 3
