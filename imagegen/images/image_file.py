@@ -33,7 +33,7 @@ from imagegen.images.metadata import read_orientation
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-__all__ = ["MAX_PIXELS", "ImageFile", "read_image", "verify", "verify_file"]
+__all__ = ["MAX_PIXELS", "ImageFile", "read_image", "verify", "verify_file", "verify_still"]
 
 MAX_PIXELS = 8192 * 8192
 """The largest image that is decoded, in pixels: 256 MiB as RGBA, and below the size at which Pillow warns."""
@@ -163,6 +163,12 @@ class ImageFile:
                 texts.setdefault(key, text)
         return texts
 
+    @property
+    def is_animated(self) -> bool:
+        """Whether it has more than one picture. An AVIF says by its brand that it is a sequence."""
+        frame = {"png": b"fcTL", "webp": b"ANMF"}.get(self.format)
+        return sum(kind == frame for kind, _ in self.chunks) > 1 or self.data[4:12] == b"ftypavis"
+
     def _first(self, kind: bytes) -> bytes:
         return next((content for found, content in self.chunks if found == kind), b"")
 
@@ -239,6 +245,14 @@ def verify_file(
     picture = file.picture
     if not may_be_flat and len(picture.getcolors(1) or ()) == 1:
         raise BadImage(f"the image is of one flat colour, {_colour(picture)}")
+    return file
+
+
+def verify_still(data: bytes) -> ImageFile:
+    """Read an image file of one picture, and decode it. Raises BadImage as `verify`, or because it is an animation."""
+    file = verify(data, may_be_followed=True)
+    if file.is_animated:
+        raise BadImage("it is an animation, of which one picture is needed", "save one of its frames as a file")
     return file
 
 

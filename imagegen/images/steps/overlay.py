@@ -6,7 +6,7 @@ from math import isqrt
 from typing import TYPE_CHECKING
 
 from imagegen.images.formats import BadImage
-from imagegen.images.image_file import MAX_PIXELS, read_image, verify
+from imagegen.images.image_file import MAX_PIXELS, read_image, verify_still
 from imagegen.images.steps.canvas import require_alpha
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ def frame(picture: Image, *, image: bytes, place: str) -> Image:
 
 def check_mask(data: bytes) -> None:
     """Check that an image file can be a mask. Raises BadImage."""
-    levels = _read_mask(verify(data, may_be_followed=True).upright).histogram()
+    levels = _read_mask(verify_still(data).upright).histogram()
     if not any(levels[:255]):
         raise BadImage("as a mask it changes nothing: it is nowhere transparent or black")
     if not any(levels[1:]):
@@ -76,7 +76,7 @@ def check_mask(data: bytes) -> None:
 
 def check_frame(data: bytes, place: str) -> None:
     """Check that an image file can be a frame in this place. Raises BadImage."""
-    shown = verify(data, may_be_followed=True).upright
+    shown = verify_still(data).upright
     if place == "over" and _is_opaque(shown):
         raise BadImage("it is nowhere transparent, and would hide the picture", "put it under: place: under")
 
@@ -97,8 +97,9 @@ def _resize_to(shown: Image, size: tuple[int, int], what: str) -> Image:
     off_by = (shown.width * size[1] / shown.height - size[0], shown.height * size[0] / shown.width - size[1])
     if min(map(abs, off_by)) > 1:
         what = f"the {what} is {shown.width}×{shown.height} and the picture {size[0]}×{size[1]}: the ratio differs"
-        hint = (
-            f"cut the picture to it: put resize: {{width: {shown.width}, height: {shown.height}, mode: fill}} before it"
+        scale = min(size[0] / shown.width, size[1] / shown.height)
+        width, height = (max(1, round(side * scale)) for side in shown.size)
+        raise BadImage(
+            what, f"cut the picture to it first, with resize: {{width: {width}, height: {height}, mode: fill}}"
         )
-        raise BadImage(what, hint)
     return shown if shown.size == size else shown.resize(size, Image.Resampling.LANCZOS)

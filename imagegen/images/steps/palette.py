@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from imagegen.images.formats import BadImage
-from imagegen.images.image_file import verify
+from imagegen.images.image_file import verify_still
 
 __all__ = ["Colours", "read_palette"]
 
@@ -64,7 +64,7 @@ def _not_a_palette(line: str) -> BadImage:
 def _read_image(data: bytes) -> Colours:
     if data.startswith(b"RIFF") and data[8:12] == b"PAL ":
         raise BadImage("it is a palette of Microsoft's format", "save it as JASC-PAL, .gpl or .hex")
-    shown = verify(data, may_be_followed=True).upright
+    shown = verify_still(data).upright
     found = shown.convert("RGBA").getcolors(_MOST + 1)
     colours = {
         (colour[0], colour[1], colour[2]) for _, colour in found or () if isinstance(colour, tuple) and colour[3]

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import Image, ImageChops
 
+from imagegen.config.steps import read_step
 from imagegen.images.formats import BadImage
 from imagegen.images.steps import check_file
 
-from ..pictures import gradient
+from ..pictures import gradient, saved
 from .pictures import apply, colour, drawn, opaque, png
 
 
@@ -76,7 +81,29 @@ def test_neither_is_distorted(step: str) -> None:
     files = {"f.png": png(drawn(".RRR", "R..."))}
     with pytest.raises(BadImage, match=f"the {step} is 4×2 and the picture 16×12: the ratio differs") as error:
         apply(gradient(), {step: "f.png"}, files=files)
-    assert "resize: {width: 4, height: 2, mode: fill}" in error.value.hint
+    assert "resize: {width: 16, height: 8, mode: fill}" in error.value.hint
+
+
+@given(size=st.tuples(st.integers(1, 60), st.integers(1, 60)), frame=st.tuples(st.integers(1, 60), st.integers(1, 60)))
+def test_what_is_said_of_another_ratio_helps(size: tuple[int, int], frame: tuple[int, int]) -> None:
+    files = {"f.png": png(Image.new("RGBA", frame))}
+    picture = Image.new("RGB", size)
+    try:
+        apply(picture, {"frame": "f.png"}, files=files)
+    except BadImage as error:
+        advice = yaml.safe_load(error.hint.partition("with ")[2])
+        apply(picture, advice, {"frame": "f.png"}, files=files)
+
+
+@pytest.mark.parametrize("kind", ["png", "webp", "avif"])
+@pytest.mark.parametrize("step", [{"frame": "f"}, {"mask": {"image": "f"}}, {"quantise": {"palette": "f"}}], ids=str)
+def test_an_animation_is_refused_and_not_taken_for_its_first_picture(step: dict[str, Any], kind: str) -> None:
+    frames = [drawn("R.", ".."), drawn(".G", "..")]
+    still, moving = (saved(frames[0], kind, **more) for more in ({}, {"save_all": True, "append_images": frames[1:]}))
+    name, parameters = read_step(step)
+    check_file(name, parameters, still)
+    with pytest.raises(BadImage, match="it is an animation"):
+        check_file(name, parameters, moving)
 
 
 @pytest.mark.parametrize("size", [(33, 50), (34, 50), (333, 500)])
