@@ -20,10 +20,12 @@ from imagegen.execute.decisions import (
 from imagegen.execute.stored_images import ImageCopy, StoredImage, store_current_file, store_file
 from imagegen.images.formats import BadImage, format_of
 from imagegen.images.image_file import verify
+from imagegen.images.index_check import check_index
 from imagegen.plan.freshness import IN_CONFLICT, Reason, compare_requests, conflict_hint
 from imagegen.plan.origins import PICTURE
 from imagegen.plan.output import Output
 from imagegen.plan.record import ACCEPT, REROLL, Decision, recorded_fields
+from imagegen.plan.sheets import INDEX
 from imagegen.project import Project
 from imagegen.state.store import StoreEntry
 
@@ -54,7 +56,8 @@ def accept(project: Project, output: Output) -> AcceptResult:
     The caller holds the mutex, and has read the lock files since.
 
     Raises:
-        ImagegenError: the file is not a whole image of the output's format, or the request is not known yet.
+        ImagegenError: the file is not a whole image of the output's format, or not a sheet's index; or the request is
+            not known yet.
         OSError: a file cannot be read or written.
     """
     output = project.with_origins(output)
@@ -84,7 +87,9 @@ def accept(project: Project, output: Output) -> AcceptResult:
 def _check_image(output: Output, data: bytes) -> str:
     """Return what there is to say about the image. Raises ImagegenError if it is damaged or of another format."""
     if not output.encoding.is_image:
-        return ""  # a sheet's index is for other programs to read
+        if output.fields["kind"] == INDEX:  # a converted one is for other programs to read
+            _check_index(output, data)
+        return ""
     try:
         file = verify(data, may_be_followed=True)
     except BadImage as error:
@@ -97,6 +102,17 @@ def _check_image(output: Output, data: bytes) -> str:
     if {"width", "height"} <= output.fields.keys() and (file.width, file.height) != asked:
         return f"it is {file.width}×{file.height}, the job asks for {asked[0]}×{asked[1]}"
     return ""
+
+
+def _check_index(output: Output, data: bytes) -> None:
+    """Raise ImagegenError if nothing could be made from a sheet's JSON index."""
+    try:
+        fields, pages = output.fields, output.fields.get("pages", 1)
+        rules = {"least_pages": pages, "most_pages": pages, "max_size": fields.get("max_size")}
+        check_index(output.path, data, fields.get("order"), **rules)
+    except ImagegenError as error:
+        hint = f"correct it; or delete it, and doit {output.task} restores it or derives it again"
+        raise ImagegenError(*(Problem(one.where, one.what, hint) for one in error.problems)) from None
 
 
 def reroll(project: Project, outputs: Sequence[Output]) -> list[Output]:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from imagegen.backends.base import GenerationError
+from imagegen.errors import ImagegenError
 from imagegen.execute.cutouts import Cutouts
 from imagegen.images.atlas import convert_index
 from imagegen.images.derive import picture
 from imagegen.images.formats import BadImage
 from imagegen.images.image_file import ImageFile, read_image
+from imagegen.images.index_check import check_index
 from imagegen.images.packed_sheet import DoesNotFit, draw_page, measure, packed_index, page_index
 from imagegen.images.packing import Packing
 from imagegen.images.reshape import Shape
@@ -33,7 +35,9 @@ def derive(project: Project, output: Output, cutouts: Cutouts) -> bytes:
     if recipe["kind"] == PICTURE:
         return _derive_picture(project, output, cutouts)
     if recipe["kind"] == CONVERTED_INDEX:
-        return convert_index(recipe["index"], _content(project, output.origins[0]), recipe["job"])
+        most = 1 if recipe["index"] == "texturepacker-array" else None
+        index = _read_index(project, output.origins[0], most_pages=most)
+        return convert_index(recipe["index"], index, recipe["job"])
     if recipe["kind"] == INDEX:
         return _derive_index(project, output)
     return _derive_sheet(project, output)
@@ -60,7 +64,7 @@ def _derive_index(project: Project, output: Output) -> bytes:
     """Make a sheet's JSON index, or that of one of its pages."""
     recipe = output.fields
     if "page" in recipe:
-        return page_index(_content(project, output.origins[0]), recipe["page"])
+        return page_index(_read_index(project, output.origins[0], least_pages=recipe["page"]), recipe["page"])
     read = _reader(project, output)
     animated = {key: recipe[key] for key in ("animations", "fps") if key in recipe}
     if recipe.get("layout") != PACKED:
@@ -81,7 +85,23 @@ def _derive_sheet(project: Project, output: Output) -> bytes:
     recipe, read = output.fields, _reader(project, output)
     if recipe.get("layout") != PACKED:
         return sheet(map(read, recipe["order"]), len(recipe["order"]), _grid(recipe), output.encoding)
-    return draw_page(_content(project, output.origins[0]), recipe["page"], read, output.encoding)
+    index, *images = output.origins
+    names = [image.key for image in images]
+    pages = recipe["pages"]
+    data = _read_index(project, index, names, least_pages=pages, most_pages=pages, max_size=recipe["max_size"])
+    return draw_page(data, recipe["page"], read, output.encoding)
+
+
+def _read_index(project: Project, origin: Origin, images: Collection[str] | None = None, **rules: Any) -> bytes:
+    """Return a sheet's JSON index, which somebody may have edited and accepted. rules: as `check_index` takes them."""
+    data = _content(project, origin)
+    try:
+        check_index(origin.path, data, images, **rules)
+    except ImagegenError as error:
+        where, what = error.problems[0].where, error.problems[0].what
+        hint = f"correct the file, then doit accept {origin.task}; or go back: doit restore {origin.task}"
+        raise GenerationError(f"{where}: {what}", hint) from None
+    return data
 
 
 def _reader(project: Project, output: Output) -> Callable[[str], ImageFile]:

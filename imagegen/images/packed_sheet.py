@@ -151,7 +151,7 @@ def draw_page(index: bytes, page: int, read: Callable[[str], ImageFile], encodin
     """Return a page of a packed sheet.
 
     Args:
-        index: that `packed_index` returned for these pictures.
+        index: that `packed_index` returned for these pictures, or one that `check_index` finds nothing wrong with.
         page: its number, from 1.
         read: returns a picture's file by its name. One at a time is held in memory.
         encoding: of the page.
@@ -162,13 +162,17 @@ def draw_page(index: bytes, page: int, read: Callable[[str], ImageFile], encodin
     said = json.loads(index)
     said = said if page == 1 else said["pages"][page - 2]
     meta = said["meta"]
+    extrude = meta.get("extrude", 0)
     whole = Image.new("RGBA", (meta["size"]["w"], meta["size"]["h"]))
     for name, frame in said["frames"].items():
-        at, source = frame["frame"], frame["spriteSourceSize"]
+        at, source = frame["frame"], frame.get("spriteSourceSize", _UNTRIMMED)
         box = (source["x"], source["y"], source["x"] + at["w"], source["y"] + at["h"])
-        part = _extrude(read(name).upright.crop(box).convert("RGBA"), meta["extrude"])
-        whole.paste(part, (at["x"] - meta["extrude"], at["y"] - meta["extrude"]))
+        part = _extrude(read(name).upright.crop(box).convert("RGBA"), extrude)
+        whole.paste(part, (at["x"] - extrude, at["y"] - extrude))
     return encode_picture(whole, encoding, None)
+
+
+_UNTRIMMED = {"x": 0, "y": 0}
 
 
 def _extrude(picture: Picture, pixels: int) -> Picture:

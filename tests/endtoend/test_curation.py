@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shlex
 import subprocess
 import sys
 from typing import Any
 
-from tests.project_folder import JOB, ProjectFolder
+from tests.project_folder import JOB, ProjectFolder, picture
 
 VARIED: dict[str, Any] = {"variants": 3, "items": [{"name": "Mallsing", "prompt": "a tall figure"}]}
 
@@ -158,6 +159,69 @@ def test_prune_asks_first_and_elsewhere_needs_a_yes(project: ProjectFolder) -> N
         assert not project.image("yrr").exists()
     assert "nothing to remove" in project.doit("prune", "--yes").out
     assert [line["output"] for line in project.lines()] == ["mallsing"]
+
+
+KINDS = {
+    "yrr": ".png",
+    "yrr:small": ".png",
+    "sheet": ".png",
+    "sheet:index": ".json",
+    "sheet:css": ".css",
+    "sheet:unity": "-unity.json",
+}
+"""An output of each kind, with the end of its file's name: image, derived picture, page, index, converted indexes."""
+
+
+def test_every_verb_is_for_every_kind_of_output(project: ProjectFolder) -> None:
+    project.build_job(derive={"small": {"width": 16}}, sheet={"layout": "packed", "index": ["css", "unity"]})
+    tasks = [f"portraits:{name}" for name in KINDS]
+    files = [project.image(name.replace(":small", "-small").partition(":")[0], end) for name, end in KINDS.items()]
+    made = [file.read_bytes() for file in files]
+    edited = [picture("blue") if file.suffix == ".png" else file.read_bytes() + b"\n" for file in files]
+    for file, data in zip(files, edited, strict=True):
+        file.write_bytes(data)
+    assert f"{len(files)} accepted" in project.doit("accept", *tasks).closing
+    for file in files:
+        file.unlink()
+    assert project.doit().tasks("restored") == sorted(tasks)
+    assert [file.read_bytes() for file in files] == edited
+    assert project.doit("verify").code == 0
+    for task, file, data in [*zip(tasks, files, made, strict=True)][::-1]:
+        assert project.doit("restore", task).code == 0
+        assert file.read_bytes() == data
+    assert project.doit("clean", *tasks).code == 0
+    assert not any(file.exists() for file in files)
+    assert project.doit().code == 0
+    assert [file.read_bytes() for file in files] == made
+    for verb in (["reroll"], ["pick", "--variant=1"]):
+        run = project.doit(*verb, tasks[-1])
+        assert (run.code != 0, "a fault" in run.out) == (True, False)
+
+
+def test_an_index_that_cannot_be_used_is_refused_with_its_place_and_the_hint_helps(project: ProjectFolder) -> None:
+    project.build_job(sheet={"layout": "packed", "index": "css"})
+    index, page = project.image("sheet", ".json"), project.image("sheet")
+    made = index.read_bytes()
+    index.write_bytes(b"{\n")
+    run = project.doit("accept", "portraits:sheet:index")
+    assert run.code != 0
+    assert "assets/portraits/sheet.json:2:1: not valid JSON: expected a key in double quotes" in run.out
+    # one that got into the lock file all the same: from a merge, or an earlier release
+    broken = made.replace(b'"yrr"', b'"nobody"')
+    index.write_bytes(made + b"\n")
+    assert project.doit("accept", "portraits:sheet:index").code == 0
+    good, bad = (hashlib.sha256(data).hexdigest() for data in (made + b"\n", broken))
+    lock = project.root / "jobs/portraits.lock"
+    lock.write_bytes(lock.read_bytes().replace(good.encode(), bad.encode()))
+    index.write_bytes(broken)
+    page.unlink()
+    run = project.doit()
+    assert "sheet.json:" in run.out
+    assert "the sheet has no image 'nobody'" in run.out
+    assert "or go back: doit restore portraits:sheet:index" in run.out
+    assert "a fault" not in run.out
+    assert project.doit("restore", "portraits:sheet:index").code == 0
+    assert (project.doit().code, index.read_bytes().rstrip()) == (0, made.rstrip())
 
 
 def answered(project: ProjectFolder, answer: str, *words: str) -> int:
