@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from imagegen.backends.base import GenerationError
+from imagegen.config.job import Step
 from imagegen.errors import ImagegenError
 from imagegen.execute.cutouts import Cutouts
 from imagegen.images.atlas import convert_index
@@ -18,7 +19,7 @@ from imagegen.images.packed_sheet import DoesNotFit, draw_page, measure, packed_
 from imagegen.images.packing import Packing
 from imagegen.images.reshape import Shape
 from imagegen.images.sheet import Grid, index, sheet
-from imagegen.images.steps import list_files
+from imagegen.images.steps import StepNotPossible, list_files
 from imagegen.plan.origins import PICTURE
 from imagegen.plan.output import STEPS_FIELD, Origin, Output
 from imagegen.plan.sheets import CONVERTED_INDEX, INDEX, PACKED, name_page
@@ -50,14 +51,29 @@ def _derive_picture(project: Project, output: Output, cutouts: Cutouts) -> bytes
         steps = recipe.get(STEPS_FIELD, [])
         step_files = {sha256: _step_file(project, sha256) for sha256 in list_files(steps)}
         return picture(read_image(data), _shape(recipe), output.encoding, steps, step_files, cutouts.find_with(steps))
+    except StepNotPossible as error:
+        if step := _find_step(project, output, error):
+            # a report begins with the name of the output, so the position is in the text
+            what = f"{step.where}: {step.key}: not possible with {origin.path}: {error.reason}"
+            raise GenerationError(what, error.hint or _FIX) from None
+        raise _cannot_be_derived(origin, error) from None
     except BadImage as error:
         raise _cannot_be_derived(origin, error) from None
 
 
+def _find_step(project: Project, output: Output, error: StepNotPossible) -> Step | None:
+    """Return the step of an output's rules that was not possible, unless the job file has changed meanwhile."""
+    rules = f"derive.{output.slug.partition(':')[2]}."
+    steps = [step for step in project.planner.locate_steps(output.job) if step.key.startswith(rules)]
+    found = steps[error.number - 1] if error.number <= len(steps) else None
+    return found if found and found.name == error.name else None
+
+
+_FIX = "fix or delete that file"
+
+
 def _cannot_be_derived(origin: Origin, error: BadImage) -> GenerationError:
-    return GenerationError(
-        f"cannot be derived from {origin.path}: {error.what}", error.hint or "fix or delete that file"
-    )
+    return GenerationError(f"cannot be derived from {origin.path}: {error.what}", error.hint or _FIX)
 
 
 def _derive_index(project: Project, output: Output) -> bytes:

@@ -107,6 +107,7 @@ class Planner:
         """By job file, the files that its sections for backends name."""
         inputs = project.inputs
         self._step_files = StepFiles(inputs, project.hashes)
+        self.locate_steps = functools.cache(self._locate_steps)  # many of a job's outputs can fail
         self.wildcards = Wildcards(
             functools.lru_cache(inputs.wildcard_names), inputs.read_wildcard, unread=inputs.unread_wildcards
         )
@@ -177,7 +178,7 @@ class Planner:
             return _broken(JobPlan(name, file, name), *error.problems)
         return replace(plan, parts=JobParts(head, list(items)))
 
-    def locate_steps(self, job: str) -> list[Step]:
+    def _locate_steps(self, job: str) -> list[Step]:
         """Return the steps of a job with their positions, which a job that was planned in part does not have.
 
         They are read again, for a message. If the job file has become invalid meanwhile, there are none.

@@ -112,4 +112,4 @@ def test_an_image_in_which_the_model_finds_nothing_is_an_error(studio: ProjectFo
     studio.job(derive=derive(), output={"overwrite": "never"})
     run = studio.doit()
     assert run.tasks("failed") == ["portraits:yrr:thumb", "portraits:yrr:token"]
-    assert "assets/portraits/yrr.png: step 1, cutout: the model finds nothing in the image" in run.out
+    assert "cutout: not possible with assets/portraits/yrr.png: the model finds nothing in the image" in run.out

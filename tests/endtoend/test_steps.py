@@ -71,7 +71,8 @@ def test_an_image_without_transparency_is_refused_alone(project: ProjectFolder) 
     project.job(derive=token(FILL, "trim"))
     run = project.doit()  # the images are generated in the same run
     assert (len(run.tasks("generated")), len(run.tasks("failed"))) == (3, 3)
-    assert "assets/portraits/yrr.png: step 2, trim: the image has no transparency" in run.out + run.err
+    what = "derive.token.steps[1].trim: not possible with assets/portraits/yrr.png: the image has no transparency"
+    assert re.search(rf"portraits:yrr:token: jobs/portraits.yaml:\d+:\d+: {re.escape(what)}", run.out + run.err)
     assert "put background, cutout or mask before it in steps" in run.out + run.err
 
     image = Image.new("RGBA", (64, 64))
@@ -89,6 +90,27 @@ def test_an_image_without_transparency_is_refused_alone(project: ProjectFolder) 
 
     project.job(items=more, derive=token(FILL, {"mask": "circle"}, "trim"))
     assert len(project.doit().tasks("derived")) == 4
+
+
+def test_a_frame_of_another_ratio_is_located_and_the_hint_helps(project: ProjectFolder) -> None:
+    draw_ring(project)
+    derived: list[dict[str, Any]] = [
+        token({"resize": {"width": 40, "height": 20, "mode": "fill"}}, RING),
+        {"token": {"preset": "token-foundry", "resize": {"width": 40, "height": 20}, **RING}},
+    ]
+    for derive in derived:
+        project.job(derive=derive)
+        run = project.doit()
+        what = r"frame: not possible with assets/portraits/yrr\.png: the frame is 64×64 and the picture 40×20"
+        where = r"portraits:yrr:token: jobs/portraits\.yaml:\d+:\d+: derive\.token\.(steps\[1\]\.)?"
+        assert re.search(where + what, run.out + run.err)
+        assert "cut the picture to it first, with resize: {width: 20, height: 20, mode: fill}" in run.out + run.err
+        assert "cannot be derived" not in run.out + run.err
+        fixed = {"resize": {"width": 20, "height": 20, "mode": "fill"}}
+        entry = derive["token"]
+        entry |= {"steps": [entry["steps"][0], fixed, RING]} if "steps" in entry else fixed
+        project.job(derive=derive)
+        assert len(project.doit().tasks("derived")) == 3
 
 
 def test_a_frame_that_a_job_writes_is_refused_whether_it_is_there_or_not(project: ProjectFolder) -> None:

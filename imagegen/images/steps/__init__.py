@@ -23,7 +23,7 @@ from imagegen.images.steps.tile import tile
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-__all__ = ["STEP_FUNCTIONS", "apply_steps", "check_file", "list_files", "list_models"]
+__all__ = ["STEP_FUNCTIONS", "StepNotPossible", "apply_steps", "check_file", "list_files", "list_models"]
 
 STEP_FUNCTIONS: Mapping[str, Callable[..., Image]] = {
     "trim": trim,
@@ -47,6 +47,20 @@ _Steps = Sequence[tuple[str, Mapping[str, Any]]]
 _NO_MODELS: Mapping[str, FindAlpha] = {}
 
 
+class StepNotPossible(BadImage):
+    """A step is not possible with this picture.
+
+    Args:
+        number: of the step, from 1.
+        name: of the step.
+        why: what is wrong.
+    """
+
+    def __init__(self, number: int, name: str, why: BadImage) -> None:
+        super().__init__(f"step {number}, {name}: {why.what}", why.hint)
+        self.number, self.name, self.reason = number, name, why.what
+
+
 def apply_steps(
     picture: Image, steps: _Steps, files: Mapping[str, bytes], models: Mapping[str, FindAlpha] = _NO_MODELS
 ) -> Image:
@@ -59,7 +73,7 @@ def apply_steps(
         models: what finds with each model, by its name.
 
     Raises:
-        BadImage: a step is not possible with this picture.
+        StepNotPossible: with this picture.
     """
     if not steps:
         return picture
@@ -73,7 +87,7 @@ def apply_steps(
         try:
             picture = STEP_FUNCTIONS[name](picture, **{**parameters, **loaded})
         except BadImage as error:
-            raise BadImage(f"step {number}, {name}: {error.what}", error.hint) from None
+            raise StepNotPossible(number, name, error) from None
     if picture.info != info:
         picture = picture.copy()  # it may be the origin's own
         picture.info = info
