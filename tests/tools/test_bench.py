@@ -88,7 +88,7 @@ def test_each_shape_is_compared_with_one_job_and_each_project_built_once(tmp_pat
 def test_one_change_of_each_kind_is_measured_beside_another_installation() -> None:
     doit = shutil.which("doit", path=Path(sys.executable).parent)
     found = rows(run_bench("change", "--images", "100", "--rounds", "2", "--against", str(doit)))
-    assert len(found) == 18
+    assert len(found) == 20
     assert all(float(row[3]) > 0 for row in found)
 
 

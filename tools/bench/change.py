@@ -58,6 +58,7 @@ PROJECTS: dict[str, Callable[[Path, int], None]] = {
     "markdown": projects.from_sources(projects.markdown, "md", 1),
     "csv": projects.from_sources(projects.csv, "csv", 1),
     "extended": projects.extended,
+    "framed": projects.framed,
     "wildcards": projects.wildcards,
     "repository": repository,
 }
@@ -151,6 +152,11 @@ KINDS = {
     ),
     "a base that one job of ten extends": Kind(
         "extended",
+        lambda folder: projects.write(folder, BASE, projects.base(time.time_ns())),
+        lambda folder: read_yaml(folder, BASE),
+    ),
+    "a base that one job of ten extends, all with one ring": Kind(
+        "framed",
         lambda folder: projects.write(folder, BASE, projects.base(time.time_ns())),
         lambda folder: read_yaml(folder, BASE),
     ),

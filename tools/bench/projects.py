@@ -146,8 +146,20 @@ def extended(folder: Path, count: int) -> None:
         write(folder, f"jobs/{name}.yaml", extends + _HEAD + items(numbers))
 
 
+def framed(folder: Path, count: int) -> None:
+    """Jobs of five images and their tokens, all with one ring. One job of ten extends another file."""
+    start(folder)
+    write(folder, "jobs/_base.yaml", base(0))
+    folder.joinpath("art").mkdir(exist_ok=True)
+    Image.radial_gradient("L").convert("LA").save(folder / "art/ring.png")
+    steps = "derive: {token: {steps: [{mask: circle}, {frame: {image: art/ring.png, place: under}}]}}\n"
+    for name, numbers in shares(count // 2, max(1, count // 10)):
+        extends = "extends: _base.yaml\n" if name.endswith("0") else ""
+        write(folder, f"jobs/{name}.yaml", extends + _HEAD + steps + items(numbers))
+
+
 def base(number: int) -> str:
-    """Return the file that it extends, changed for the so many-th time."""
+    """Return the file that these extend, changed for the so many-th time."""
     return f"prompt: {{suffix: 'in style {number}'}}\n"
 
 
