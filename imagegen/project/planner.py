@@ -41,7 +41,7 @@ from imagegen.project.folder_files import HEAD, NO_FILES, FolderFiles, ItemMatch
 from imagegen.project.job_parts import NO_PARTS, JobParts, split_job
 from imagegen.project.step_files import StepFiles, list_step_files
 from imagegen.project.step_models import find_step_models
-from imagegen.project.written_inputs import find_written_inputs
+from imagegen.project.written_inputs import WrittenInputs
 from imagegen.prompts import SourceItem
 
 if TYPE_CHECKING:
@@ -469,14 +469,17 @@ class Planner:
         ]
 
     def _without_written_inputs(self, plans: list[JobPlan]) -> list[JobPlan]:
-        """Refuse files to read that a job writes, whether they are there or not."""
-        wrong = find_written_inputs(self._root, plans)
+        """Refuse files to read that a job writes, whether they are there or not. Of reference images, add a note."""
+        written = WrittenInputs(self._root, plans)
         found = []
         for plan in plans:
-            if problems := wrong.get(plan.name):
+            if problems := [*written.find_problems(plan)]:
                 places = {problem.where for problem in problems}
                 others = tuple(one for one in plan.problems if one.where not in places)
                 plan = _broken(replace(plan, problems=others), *problems)
+            references = self.section_files[plan.file].difference(path for path, _ in plan.step_files)
+            if notes := [*written.find_notes(references)]:
+                plan = replace(plan, notes=(*plan.notes, *notes))
             found.append(plan)
         return found
 

@@ -5,13 +5,14 @@ An output that is made from another one names it as JOB:ITEM; a path says nothin
 
 from __future__ import annotations
 
+import functools
 import os
-from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from imagegen.errors import Problem
+from imagegen.plan.folder_items import IMAGE_SUFFIXES
 from imagegen.plan.naming import fold_path
 from imagegen.project.folder_files import ItemMatcher
 
@@ -19,46 +20,48 @@ if TYPE_CHECKING:
     from imagegen.plan.output import Output
     from imagegen.project.planner import JobPlan
 
-__all__ = ["find_written_inputs", "have_common_file"]
+__all__ = ["WrittenInputs", "have_common_file"]
 
 
-def find_written_inputs(root: Path, plans: Sequence[JobPlan]) -> dict[str, list[Problem]]:
-    """Return, by job, which of its inputs a job writes: items that are files, and files of steps."""
-    found: dict[str, list[Problem]] = defaultdict(list)
-    for plan in plans:
-        found[plan.name] += _find_items(root, plan, plans)
-    if any(plan.step_files for plan in plans):
-        real = _RealPaths(root)
-        writers = {real.find(output.path): output for plan in plans for output in plan.outputs}
-        for plan in plans:
-            found[plan.name] += _find_step_files(plan, real, writers)
-    return {job: problems for job, problems in found.items() if problems}
+class WrittenInputs:
+    """Finds them among the plans of all jobs. Links are followed."""
+
+    def __init__(self, root: Path, plans: Sequence[JobPlan]) -> None:
+        self._root, self._plans = root, plans
+        self._real = _RealPaths(root)
+
+    @functools.cached_property
+    def _writers(self) -> dict[str, Output]:
+        return {self._real.find(output.path): output for plan in self._plans for output in plan.outputs}
+
+    def find_problems(self, plan: JobPlan) -> Iterator[Problem]:
+        """Yield which items, and which files of steps, a job writes. Its own items were looked for with its outputs."""
+        if plan.folder and not plan.problems:
+            items = ItemMatcher(self._root, plan.folder)
+            others = (output for one in self._plans if one is not plan for output in one.outputs)
+            if written := next((output for output in others if items.matches(output.path)), None):
+                what = f"items.folder: '{plan.folder}' matches {written.path}, which the job {written.job} writes"
+                hint = "name a folder that no job writes to; what is derived from images belongs in their own job file"
+                yield Problem(plan.file, what, hint)
+        for path, step in plan.step_files:
+            if written := self._writers.get(self._real.follow(path)):
+                who = "this job" if written.job == plan.name else f"the job {written.job}"
+                name = path if path == written.path else f"{path} is {written.path}"
+                hint = "name a file that no job writes: copy it into another folder, such as art/"
+                yield Problem(step.where, f"{step.key}: {name}, which {who} writes", hint)
+
+    def find_notes(self, files: Iterable[str]) -> Iterator[str]:
+        """Yield how to name the reference images among these files of sections that a job writes."""
+        for path in sorted(files):
+            if path.lower().endswith(IMAGE_SUFFIXES) and (written := self._writers.get(self._real.follow(path))):
+                what = f"{path} is written by the job {written.job}, and may be read before that"
+                yield f"{what}: name it {written.task}, and it is built first"
 
 
 def have_common_file(root: Path, paths: Iterable[str], others: Iterable[str]) -> bool:
     """Return whether one of these paths is one of the others. Links are followed."""
     real = _RealPaths(root)
     return not {real.follow(path) for path in paths}.isdisjoint(map(real.find, others))
-
-
-def _find_items(root: Path, plan: JobPlan, plans: Sequence[JobPlan]) -> Iterator[Problem]:
-    """Yield a problem if another job writes an item. A job that writes its own was refused when it was planned."""
-    if plan.folder and not plan.problems:
-        items = ItemMatcher(root, plan.folder)
-        others = (output for one in plans if one is not plan for output in one.outputs)
-        if written := next((output for output in others if items.matches(output.path)), None):
-            what = f"items.folder: '{plan.folder}' matches {written.path}, which the job {written.job} writes"
-            hint = "name a folder that no job writes to; what is derived from images belongs in their own job file"
-            yield Problem(plan.file, what, hint)
-
-
-def _find_step_files(plan: JobPlan, real: _RealPaths, writers: dict[str, Output]) -> Iterator[Problem]:
-    for path, step in plan.step_files:
-        if written := writers.get(real.follow(path)):
-            who = "this job" if written.job == plan.name else f"the job {written.job}"
-            name = path if path == written.path else f"{path} is {written.path}"
-            hint = "name a file that no job writes: copy it into another folder, such as art/"
-            yield Problem(step.where, f"{step.key}: {name}, which {who} writes", hint)
 
 
 class _RealPaths:

@@ -63,6 +63,20 @@ def test_a_clone_is_fresh_and_the_portraits_content_decides_not_its_making(proje
     assert project.calls() == [*calls, "Mallsing"]
 
 
+def test_a_portrait_by_its_path_gets_a_note_that_says_its_name(project: ProjectFolder) -> None:
+    portraits(project)
+    project.doit()
+    (project.root / "art").symlink_to("assets/portraits")
+    children(project, "art/mallsing.png")
+    note = "art/mallsing.png is written by the job portraits, and may be read before that: name it portraits:mallsing"
+    assert f"children: {note}, and it is built first\n" in project.doit("why").out
+    run = project.doit()
+    assert run.out.count(note) == 1
+    assert run.tasks("generated") == ["children:alone", CHILD]
+    children(project)
+    assert note not in project.doit().out
+
+
 def test_a_job_builds_what_its_images_are_made_from_in_other_jobs_and_no_more(project: ProjectFolder) -> None:
     portraits(project)
     children(project)
