@@ -16,12 +16,13 @@ from doit.task import Task, dict_to_task
 from imagegen.commands.build import Build, PlannedImage, TaskResult, current_build
 from imagegen.commands.command import OURS
 from imagegen.commands.command_line import is_ignored
-from imagegen.commands.needed import list_needed
+from imagegen.commands.needed import list_needed, list_parts
 from imagegen.errors import ImagegenError, Problem, not_written
 from imagegen.process import fail_at_end
 
 if TYPE_CHECKING:
     from imagegen.commands.command_line import Invocation
+    from imagegen.plan.output import Output
     from imagegen.project import JobPlan
     from imagegen.state.snapshot import FreshJob
 
@@ -129,8 +130,16 @@ def _image(build: Build, planned: PlannedImage) -> dict[str, Any]:
         if not output.has_known_origins:  # doit asks when those are done
             task["uptodate"] = [(_came_out_fresh, [planned.result])]
     if build.invocation.command == "clean":
-        task["clean"] = [_CleanAction(output.task, is_dry_run=build.invocation.is_dry_run)]
+        cleaned = [output.task, *_list_unnamed_parts(build, output)]
+        task["clean"] = [_CleanAction(one, is_dry_run=build.invocation.is_dry_run) for one in cleaned]
     return task
+
+
+def _list_unnamed_parts(build: Build, output: Output) -> list[str]:
+    """Return the parts of a sheet that are cleaned with it, because the command line names only the sheet."""
+    parts = list(list_parts(build, output))
+    named = build.find(build.invocation.words) if parts else ()
+    return [part for part in parts if part not in named] if named else []  # no words name everything
 
 
 def _came_out_fresh(result: TaskResult) -> bool:
