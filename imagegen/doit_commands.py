@@ -57,9 +57,9 @@ class _Checked(Command):  # type: ignore[misc]  # doit ships no types
                 "    in a subfolder of a project: doit -k; to set up a new one: imagegen init"
             ) from None
         except ModuleNotFoundError as error:
-            from imagegen.errors import missing_package
+            from imagegen.installation import explain_import_error
 
-            if problem := missing_package(error):
+            if problem := explain_import_error(error):
                 raise InvalidDodoFile(str(problem)) from None
             raise
 

@@ -5,11 +5,10 @@ from __future__ import annotations
 import errno
 import os
 import re
-import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-__all__ = ["LONGEST", "ImagegenError", "Problem", "did_you_mean", "missing_package", "not_written", "printable"]
+__all__ = ["LONGEST", "ImagegenError", "Problem", "did_you_mean", "not_written", "printable"]
 
 LONGEST = 2000
 """Characters of each part of a problem in a message: what it quotes may be of any length."""
@@ -64,29 +63,6 @@ _HINTS = {
     errno.EDQUOT: "free disk space, or have your quota raised",
     errno.EROFS: "mount the file system so that it can be written to",
 }
-
-
-def missing_package(error: BaseException) -> Problem | None:
-    """Return what to install if the error is that a package is missing that imagegen imports; else None.
-
-    A checkout that was installed with `pip install -e` is upgraded by `git pull`, which installs nothing.
-    """
-    trace = error.__traceback__
-    if not isinstance(error, ModuleNotFoundError) or not error.name or trace is None:
-        return None
-    while trace.tb_next is not None:
-        trace = trace.tb_next
-    package = os.path.dirname(os.path.abspath(__file__))  # noqa: PTH100, PTH120 - texts
-    name = error.name.partition(".")[0]
-    if name == "imagegen" or not trace.tb_frame.f_code.co_filename.startswith(os.path.join(package, "")):  # noqa: PTH118
-        return None  # of a dodo file, or of a backend of another package
-    import shlex
-
-    checkout = os.path.dirname(package)  # noqa: PTH120
-    is_checkout = os.path.exists(os.path.join(checkout, "pyproject.toml"))  # noqa: PTH110, PTH118
-    what = f"imagegen needs the package '{name}', which is not installed"
-    source = f"-e {shlex.quote(checkout)}" if is_checkout else "doit-imagegen"
-    return Problem("", what, f"{sys.executable} -m pip install {source}")
 
 
 def printable(text: str) -> str:

@@ -13,6 +13,7 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "imagegen"
 ORDER = (
     {"errors", "calls", "process"},
+    {"installation"},
     {"config"},
     {"prompts"},
     {"plan"},

@@ -12,7 +12,7 @@ from typing import Any
 
 from imagegen.backends.base import Cancelled, GenerationError
 from imagegen.config.job import Encoding
-from imagegen.errors import ImagegenError, Problem, missing_package, not_written
+from imagegen.errors import ImagegenError, Problem, not_written
 from imagegen.execute.cutouts import Cutouts
 from imagegen.execute.decisions import record_accepted, timestamp
 from imagegen.execute.derivation import derive
@@ -23,6 +23,7 @@ from imagegen.images.encode import encode
 from imagegen.images.formats import BadImage, format_of
 from imagegen.images.image_file import verify
 from imagegen.images.provenance import Provenance
+from imagegen.installation import explain_import_error
 from imagegen.plan.freshness import Verdict
 from imagegen.plan.output import ONE_OFF, Output
 from imagegen.plan.record import OutputLine, recorded_fields
@@ -126,7 +127,7 @@ def failure_outcome(work: StaleOutput, error: BaseException) -> Outcome:
     elif isinstance(error, BadImage):
         what = f"verify: what {backend} returned cannot be used: {error}"
         problem = Problem("", what, "try again; if it keeps happening, look at the generator's own log")
-    elif missing := missing_package(error):
+    elif missing := explain_import_error(error):
         problem = missing
     else:
         what = f"a fault in imagegen or the backend {backend}: {type(error).__name__}: {error}"

@@ -25,12 +25,14 @@ from imagegen.backends.registry import check_plug_in_names
 from imagegen.backends.text import list_first, size_text
 from imagegen.calls import call_with_timeout, run_in_daemon_thread
 from imagegen.config.job_files import find_stray_files
+from imagegen.config.pyproject import parse_toml
 from imagegen.errors import ImagegenError, Problem
 from imagegen.execute.budget import check_prices
 from imagegen.execute.build_image import blocked_problem
 from imagegen.execute.cutouts import check_models, list_needed
 from imagegen.execute.prune import find_deleted_jobs
 from imagegen.execute.shared_store import Timeouts, describe_error
+from imagegen.installation import find_checkout
 from imagegen.plan.freshness import Verdict
 from imagegen.plan.output import Output
 from imagegen.plan.request import Request
@@ -140,7 +142,11 @@ def _check_namesake() -> Iterator[Diagnosis]:
 
 
 def list_requirements() -> list[str]:
-    """Return the requirements of imagegen as it is installed; none if it only lies on the path."""
+    """Return the requirements of imagegen: of a checkout as it is now, by its pyproject.toml; none if unknown."""
+    if checkout := find_checkout():
+        project = parse_toml((checkout / "pyproject.toml").read_text("utf-8")).get("project", {})
+        if project.get("name") == DISTRIBUTION:
+            return [str(one) for one in project["dependencies"]]
     try:
         return importlib.metadata.requires(DISTRIBUTION) or []
     except importlib.metadata.PackageNotFoundError:

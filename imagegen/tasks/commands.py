@@ -11,7 +11,7 @@ from doit.exceptions import BaseFail, TaskError, TaskFailed
 from imagegen.commands.build import Build, current_build
 from imagegen.commands.command import COMMANDS, OURS, Command
 from imagegen.commands.command_line import current_invocation
-from imagegen.errors import ImagegenError, Problem, missing_package, not_written
+from imagegen.errors import ImagegenError, Problem, not_written
 
 __all__ = ["run_and_report", "task_creators"]
 
@@ -66,7 +66,9 @@ def run_and_report(build: Build, command: Command, options: Mapping[str, Any]) -
         except OSError as error:
             problems = [not_written(error, doing="read or write")]
         except ModuleNotFoundError as error:
-            if not (missing := missing_package(error)):
+            from imagegen.installation import explain_import_error
+
+            if not (missing := explain_import_error(error)):
                 raise
             problems = [missing]
     for problem in dict.fromkeys(problems):

@@ -28,6 +28,8 @@ def test_the_packages_that_imagegen_needs_are_there() -> None:
     rows = list(check_machine(list_requirements()))
     assert all(row.ok for row in rows)
     assert "doit " in rows[-1].found
+    # of a checkout as it is now, and not as it was when pip installed it
+    assert "rectpack>=0.2.2" in list_requirements()
 
 
 def test_a_package_that_is_missing_or_too_old_is_told_with_the_command() -> None:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from imagegen.errors import ImagegenError
+from imagegen.images.index_check import check_index
 from imagegen.plan.freshness import FileOnDisk, Reason, Verdict
 from imagegen.plan.naming import make_slug
 from imagegen.plan.origins import PICTURE
@@ -177,20 +178,21 @@ def _sheets(project: Project, plan: JobPlan, failures: Mapping[str, Failure], ea
 def _frames(project: Project, output: Output) -> Iterator[tuple[str, tuple[Frame, ...]]]:
     """Yield the name of a sheet's file and its frames, as they are in its index; nothing if that cannot be read."""
     try:
-        said = json.loads((project.root / output.path).read_bytes())
-        width, height = said["meta"]["size"]["w"], said["meta"]["size"]["h"]
-        places = {name: frame["frame"] for name, frame in said["frames"].items()}
-        yield (
-            said["meta"]["image"],
-            tuple(
-                Frame(
-                    name, f"{output.job}:{name}", (at["x"] / width, at["y"] / height, at["w"] / width, at["h"] / height)
-                )
-                for name, at in places.items()
-            ),
-        )
-    except (OSError, ValueError, LookupError, TypeError, ZeroDivisionError):  # it is not ours any more
+        data = (project.root / output.path).read_bytes()
+        check_index(output.path, data)
+    except (OSError, ImagegenError):  # it is not there, or not ours any more
         return
+    said = json.loads(data)
+    size = said["meta"]["size"]
+    width, height = size["w"], size["h"]
+    places = ((name, frame["frame"]) for name, frame in said["frames"].items())
+    yield (
+        said["meta"]["image"],
+        tuple(
+            Frame(name, f"{output.job}:{name}", (at["x"] / width, at["y"] / height, at["w"] / width, at["h"] / height))
+            for name, at in places
+        ),
+    )
 
 
 def _planned_picture(

@@ -190,8 +190,9 @@ def test_a_sheet_is_a_picture_with_its_frames(studio: Studio) -> None:
         ("yrr", "portraits:yrr"),
     ]
     assert sheet.frames[1].box == (18 / 32, 0, 12 / 32, 1)  # 48×64 pixels in the middle of 16×16
-    studio.root.joinpath("assets/portraits/sheet.json").write_text("{}")
-    assert studio.pictures()["portraits:sheet"].frames == ()
+    for text in ("{}", '{"frames": [], "meta": {"image": "sheet.png", "size": {"w": 9, "h": 9}}}'):
+        studio.root.joinpath("assets/portraits/sheet.json").write_text(text)
+        assert studio.pictures()["portraits:sheet"].frames == ()
 
 
 def test_files_that_were_there_already_are_shown_with_what_is_made_from_them(studio: Studio) -> None:
