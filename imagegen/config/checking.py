@@ -404,7 +404,7 @@ def _explain(error: Any) -> str:
     if error.code == errors.NOT_NULLABLE.code:
         return "has no value: give it one, or leave it out"
     if error.code == errors.UNALLOWED_VALUE.code:
-        allowed = list(map(str, constraint))
+        allowed = [str(one).lower() if isinstance(one, bool) else str(one) for one in constraint]
         text = str(value).lower() if isinstance(value, bool) else str(getattr(value, "text", value))
         return f"'{text}' is not one of {', '.join(allowed)}{did_you_mean(text, allowed)}"
     if error.code == errors.FORBIDDEN_VALUE.code:

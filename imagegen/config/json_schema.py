@@ -57,6 +57,7 @@ _STEPS: Mapping[str, Mapping[str, Any]] = {
     },
     "quantise": {"oneOf": [{"required": ["colours"]}, {"required": ["palette"]}]},
     "shadow": {"properties": {"opacity": {"not": {"const": 0}}}},
+    "rotate": {"properties": {"angle": {"not": {"enum": [-360, 0, 360]}}}},
 }
 """By step: what its `check` in `config.steps` refuses, for an editor."""
 
@@ -111,7 +112,9 @@ def _add_rules_of_derived_files(entry: dict[str, Any]) -> None:
     alone, with_parameters = entry["properties"]["steps"]["items"]["anyOf"]
     alone["enum"] = [name for name in STEPS if not check_step(*read_step(name))]
     for name, rules in _STEPS.items():
-        with_parameters["properties"][name]["anyOf"][-1]["allOf"] = [rules]
+        forms = with_parameters["properties"][name]["anyOf"]
+        forms[-1]["allOf"] = [rules]
+        forms[0] |= rules.get("properties", {}).get(STEPS[name].main, {})
 
 
 def _convert_keys(schema: Rules, path: str) -> dict[str, Any]:

@@ -209,9 +209,11 @@ def _preset(use: Use, description: str) -> Schema:
     return rules("text", description, allowed=list_presets(use))
 
 
+_LEAVE_OUT = rules("boolean", allowed=[False])
+"""Beside a preset: the preset's step is not wanted."""
 _DERIVED_FILE: Schema = {
     "preset": _preset("derive", "A preset: steps and a format. Other keys here win. doit presets shows them."),
-    **step_schemas(),
+    **{name: {**step, "anyof": [*step["anyof"], _LEAVE_OUT]} for name, step in step_schemas().items()},
     "steps": steps_schema(),
     "width": whole("Width in pixels. If height is given too, the maximum (with crop: exact).", 1, _LONGEST_SIDE),
     "height": whole("Height in pixels. If width is given too, the maximum (with crop: exact).", 1, _LONGEST_SIDE),

@@ -76,9 +76,11 @@ def _file(description: str, example: str, **others: Any) -> Schema:
     return text(description, _LONGEST_PATH, regex=r".*\.[A-Za-z0-9]+", meta=meta, **others)
 
 
-def _colour(description: str, word: str = "") -> Schema:
-    expected = f"colour: write it as '#2f4f4f', by its name in CSS{f', or {word}' if word else ''}"
-    pattern = "(#([0-9A-Fa-f]{3,4}|[0-9A-Fa-f]{6}|[0-9A-Fa-f]{8})|[A-Za-z]+)"
+def _colour(description: str, word: str = "", *, is_opaque: bool = False) -> Schema:
+    kind = "colour without opacity" if is_opaque else "colour"
+    expected = f"{kind}: write it as '#2f4f4f', by its name in CSS{f', or {word}' if word else ''}"
+    digits = "[0-9A-Fa-f]{3}|[0-9A-Fa-f]{6}" if is_opaque else "[0-9A-Fa-f]{3,4}|[0-9A-Fa-f]{6}|[0-9A-Fa-f]{8}"
+    pattern = f"(#({digits})|[A-Za-z]+)"
     return text(description, 40, regex=pattern, meta={"expected": expected, "word": word})
 
 
@@ -88,12 +90,6 @@ _FILTER = one_of(Filter, "smooth, or nearest, which keeps the hard edges of pixe
 def _is_translucent(colour: str) -> bool:
     digits = {5: colour[4:], 9: colour[7:]}.get(len(colour), "") if colour[0] == "#" else ""
     return colour == "transparent" or digits.lower() not in ("", "f", "ff")
-
-
-def _check_background(parameters: Mapping[str, Any]) -> str:
-    if _is_translucent(parameters["colour"]):
-        return "the opacity of a background's colour has no effect: leave its last digits out"
-    return ""
 
 
 def _check_rotate(parameters: Mapping[str, Any]) -> str:
@@ -143,7 +139,9 @@ STEPS: Mapping[str, StepRules] = {
         "Makes a background of one colour transparent.",
         {
             "colour": _colour(
-                "The background's colour. By default, corners: that of the picture's corners.", "corners"
+                "The background's colour. By default, corners: that of the picture's corners.",
+                "corners",
+                is_opaque=True,
             ),
             "tolerance": whole("How far red, green and blue may each be from that colour. By default, 32.", 0, 255),
             "feather": whole(
@@ -157,7 +155,6 @@ STEPS: Mapping[str, StepRules] = {
         },
         {"colour": "corners", "tolerance": 32, "feather": 1, "everywhere": False},
         main="colour",
-        check=_check_background,
         gives_alpha=_always,
     ),
     "cutout": StepRules(
@@ -304,7 +301,7 @@ STEPS: Mapping[str, StepRules] = {
         {"filter": "smooth"},
         main="angle",
         check=_check_rotate,
-        gives_alpha=lambda parameters: parameters["angle"] % 90 != 0,
+        gives_alpha=lambda parameters: parameters.get("angle", 0) % 90 != 0,
     ),
 }
 """By name. A parameter that a later release adds must do nothing while it is not given, and have no default here: else

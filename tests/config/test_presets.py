@@ -131,6 +131,14 @@ def test_a_step_keeps_the_parameters_that_the_job_does_not_give(
     assert steps(preset=preset, **{step: given})[step] == {**STEPS[step].defaults, **expected}
 
 
+@pytest.mark.parametrize("name", list_presets("derive"))
+def test_each_step_can_be_left_out(name: str) -> None:
+    preset = load_preset("derive", name)
+    for left_out in preset.steps:
+        own = {**(preset.example or {}), left_out: False}
+        assert set(steps(preset=name, **own)) == set(steps(preset=name, **(preset.example or {}))) - {left_out}
+
+
 def test_a_step_is_located_where_the_job_gives_it() -> None:
     resize, _, frame = derivation(preset="token-foundry", frame="art/ring.png").steps
     assert (resize.key, resize.where) == ("derive.token.preset: its step resize", "j.yaml:6:5")
@@ -144,6 +152,8 @@ def test_a_step_is_located_where_the_job_gives_it() -> None:
         ({"preset": "token-foundry", "trim": 2}, "trim: the preset token-foundry has no step trim", "its steps are resize, mask, frame; to have others, write them all under steps, without a preset"),
         ({"preset": "token-foundry", "steps": ["trim"]}, "steps: has no effect beside preset", "change a step of token-foundry by its name (resize, mask, frame), or leave preset out"),
         ({"frame": "art/ring.png"}, "frame: is the name of a step, which belongs under steps, or beside a preset", "write it under steps: - frame: …"),
+        ({"preset": "sticker", "shadow": True}, "shadow: 'true' is not one of false", ""),
+        ({"shadow": False}, "shadow: is the name of a step, which belongs under steps, or beside a preset", "write it under steps: - shadow: …"),
         ({"preset": "token-foundry", "mask": "sqare"}, "mask: 'sqare' is not one of circle, rounded", ""),
         ({"preset": "token-foundry", "frmae": "x.png"}, "frmae: unknown key; did you mean 'frame'?", ""),
     ],

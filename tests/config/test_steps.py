@@ -74,7 +74,6 @@ def test_whole_and_decimal_numbers_are_one() -> None:
         ({"outline": {"colour": "grren"}}, "'grren' is not a colour; did you mean 'green'?"),
         ({"outline": {"colour": "corners"}}, "'corners' is not a colour"),
         ({"background": "transparent"}, "'transparent' is not a colour"),
-        ({"background": "#00ff0080"}, "the opacity of a background's colour has no effect"),
         ({"rotate": 0}, "0° turns nothing: leave the step out"),
         ({"rotate": -360}, "-360° turns nothing: leave the step out"),
     ],

@@ -76,9 +76,14 @@ def with_preset(use: Use, rules: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def list_steps(rules: Mapping[str, Any]) -> Iterator[PresetStep]:
-    """Yield the steps of a derived file that names a preset, with its own parameters where it has some."""
+    """Yield the steps of a derived file that names a preset, with its own parameters where it has some.
+
+    One that it says is `false` is left out.
+    """
     preset = load_preset("derive", rules["preset"])
     for name, written in zip(preset.steps, preset.keys.get("steps", ()), strict=True):
+        if rules.get(name) is False:
+            continue
         if name in rules:
             yield PresetStep({name: _change_step(name, written, rules[name])}, name)
         elif name not in preset.optional:
