@@ -53,8 +53,11 @@ def disclosure(build: Build, words: list[str], *, format: str, out: str) -> None
 def _write(build: Build, out: str, text: str, kind: str) -> str:
     """Write the file, and return what became of it. Raises ImagegenError if it must not be written."""
     from imagegen.config.job_files import JOB_SUFFIXES
+    from imagegen.config.paths import check_path
     from imagegen.state.atomic import replace_file
 
+    if problem := check_path(build.root, out, build.settings.allow_outside):
+        raise ImagegenError(Problem("doit disclosure --out", problem))
     path = build.root / out
     if path.suffix in JOB_SUFFIXES and path.parent.resolve() == (build.root / "jobs").resolve():
         raise ImagegenError(Problem(out, "would be read as a job", "choose another path"))

@@ -83,6 +83,9 @@ def test_it_is_written_into_a_file_and_into_no_other(project: ProjectFolder) -> 
     assert run.code != 0
     assert "notes.md: was not written by doit disclosure" in run.out
     assert (project.root / "notes.md").read_text() == "# mine\n"
+    run = project.doit("disclosure", "--out=../AI.md")
+    assert "doit disclosure --out: '../AI.md' is outside the project" in run.out
+    assert not (project.root.parent / "AI.md").exists()
     run = project.doit("disclosure", "--format=json", "--out=jobs/ai.json")
     assert "jobs/ai.json: would be read as a job" in run.out
 
