@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from imagegen.backends.base import GenerationError
+from imagegen.backends.models import display_path
 from imagegen.config.job import Step
 from imagegen.errors import ImagegenError
 from imagegen.execute.cutouts import Cutouts
@@ -143,10 +144,13 @@ def _grid(recipe: Mapping[str, Any]) -> Grid:
 def _step_file(project: Project, sha256: str) -> bytes:
     """Read a file that a step names as it was when the request was planned. Raises GenerationError."""
     path = project.files[sha256]
-    data = path.read_bytes()
+    name = display_path(project.root, path)
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise GenerationError(f"{name} cannot be read: {error.strerror}", "put it back, and run doit again") from None
     if hash_step_file(data) == sha256:
         return data
-    name = path.relative_to(project.root).as_posix()
     if pointer_sha256(data):
         raise GenerationError(f"{name} is a Git LFS pointer, whose content is not here", "git lfs pull")
     raise GenerationError(f"{name} has changed since this run began", "run doit again")

@@ -106,7 +106,7 @@ def _walk(inputs: Inputs, pattern: FilePattern, others: list[str], folders: list
     """
     if problem := inputs.why_unreadable(pattern.prefix):
         raise _problem(problem)
-    prefix = inputs.find_folder(pattern.prefix)
+    prefix = inputs.find_path(pattern.prefix)
     waiting = [("" if prefix == "." else f"{prefix}/", pattern.depth)]
     if not pattern.rest and (inputs.root / prefix).is_file():
         yield prefix

@@ -113,9 +113,9 @@ class Inputs:
         except OSError as error:
             raise ImagegenError(Problem(folder, f"{folder}: cannot be read: {error.strerror}")) from None
 
-    def find_folder(self, folder: str) -> str:
-        """Return a folder's path as it is on disk, where letters such as é may be split."""
-        return folder if (self.root / folder).exists() else self._find_normalised_path(folder) or folder
+    def find_path(self, path: str) -> str:
+        """Return a path as it is on disk, where letters such as é may be split."""
+        return path if (self.root / path).exists() else self._find_normalised_path(path) or path
 
     def read_head(self, name: str, size: int) -> bytes:
         """Read the first bytes of a file, which is watched from now on. Raises ImagegenError."""

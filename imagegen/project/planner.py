@@ -320,7 +320,7 @@ class Planner:
             problems += wrong
         step_files, wrong = self._step_files.look(job)
         self.section_files[job.file].update(path for path, _ in list_step_files(job))
-        self._project.files.update({sha256: self._root / path for path, sha256 in step_files.items()})
+        self._note_files({sha256: path for path, sha256 in step_files.items()})
         problems += [*wrong, *_check_avif(job)]
         models, wrong = find_step_models(job, self._project.settings.models)
         step_files |= models
@@ -417,7 +417,7 @@ class Planner:
                 backend.context = context
                 options = item.merge_section(job, backend.name, backend.options)
                 resolved = backend.resolve(put_file(options, item.file) if of_files else options)
-                self._project.files.update({sha256: self._root / path for sha256, path in resolved.files.items()})
+                self._note_files(resolved.files)
             except ImagegenError as error:
                 for problem in error.problems:
                     key_path = f"{backend.name}.{problem.where}".rstrip(".")
@@ -438,6 +438,10 @@ class Planner:
                 unused=resolved.unused,
             )
         return (lambda item: found[key(item)]), list(dict.fromkeys(problems))
+
+    def _note_files(self, files: Mapping[str, str]) -> None:
+        """Note where the files are that requests have by their sha256."""
+        self._project.files |= {sha256: self._root / self._inputs.find_path(path) for sha256, path in files.items()}
 
     def link(self, plans: list[JobPlan]) -> list[JobPlan]:
         """Link outputs to those that they name as their reference images, which must be among them."""

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import os
+import unicodedata
 from pathlib import Path
 from typing import Any
 
 import pytest
 from PIL import Image
 
+from imagegen.execute.events import Event, Outcome
+from imagegen.execute.run import run
 from imagegen.images import steps
 from imagegen.project.inputs import Inputs
 from tests.project_folder import SMALL_JOB, ProjectFolder
@@ -106,3 +109,22 @@ def test_of_a_pointer_nothing_becomes_stale_and_only_what_needs_its_content_fail
     problem = project.problems["portraits:yrr:new"]
     assert problem.what == "art/ring.png is a Git LFS pointer, whose content is not here"
     assert problem.hint == "git lfs pull"
+
+
+def test_a_file_whose_name_has_split_letters_is_found(project: ProjectFolder) -> None:
+    name = unicodedata.normalize("NFD", "art/r\u00e9ng.png")
+    (project.root / "art/ring.png").rename(project.root / name)
+    project.job(derive=token({"frame": unicodedata.normalize("NFC", name)}))
+    assert project.build()["portraits:yrr:token"] == "derived"
+    assert project.build() == {}
+
+
+def test_a_file_that_goes_during_the_run_is_named(project: ProjectFolder) -> None:
+    project.job(derive=token({"frame": "art/ring.png"}))
+    in_run = project.project()
+    outputs = project.outputs(in_run)
+    (project.root / "art/ring.png").unlink()
+    events: list[Event] = []
+    run(in_run, [*outputs.values()], events.append)
+    found = [event.problem for event in events if isinstance(event, Outcome) and event.problem]
+    assert {problem.what for problem in found} == {"art/ring.png cannot be read: No such file or directory"}
