@@ -172,7 +172,9 @@ def _sheets(project: Project, plan: JobPlan, failures: Mapping[str, Failure], ea
         settings = [(key, _text(value)) for key, value in sorted(output.request.extra.items()) if key in _OF_SHEET]
         provenance = Provenance("", "", "", "", "", tuple(settings), seconds=made.seconds, time=made.time)
         name, _, page = output.slug.partition(":")
-        yield replace(picture, name=name, part=f"page {page}" if page else "", provenance=provenance, frames=found)
+        part = f"page {page}" if page else ""
+        # nobody goes back to an earlier version of a sheet: it follows its images
+        yield replace(picture, name=name, part=part, provenance=provenance, frames=found, earlier=())
 
 
 def _frames(project: Project, output: Output) -> Iterator[tuple[str, tuple[Frame, ...]]]:
