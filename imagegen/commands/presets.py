@@ -44,12 +44,17 @@ def presets(build: Build, words: list[str], *, json: bool) -> None:
         print(as_json([_as_data(preset) for preset in known if not words or preset.name in words]))
         return
     shown = [show_preset(preset) for preset in known]
-    try:
-        replace_file(build.root / _PAGE, render(shown).encode("utf-8"), build.root / ".imagegen" / "tmp")
-    except OSError as error:
-        raise ImagegenError(not_written(error, path=_PAGE)) from None
     chosen = [one for one in shown if one.preset.name in words]
     print("\n\n".join(map(_describe, chosen)) if chosen else _list(shown))
+    try:
+        page = render(shown)
+    except ImagegenError as error:  # the page is an extra: what was asked for is said
+        print(f"\n{error}")
+        return
+    try:
+        replace_file(build.root / _PAGE, page.encode("utf-8"), build.root / ".imagegen" / "tmp")
+    except OSError as error:
+        raise ImagegenError(not_written(error, path=_PAGE)) from None
     print(f"\npictures of all presets: {_PAGE}")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 import yaml
@@ -22,6 +23,17 @@ def test_the_list_names_each_preset_and_writes_the_page(project: ProjectFolder) 
     assert page.count("<article") == len(names)
     assert "http://" not in page
     assert "https://" not in page
+
+
+def test_without_jinja2_the_list_is_shown_and_how_to_have_the_page(project: ProjectFolder) -> None:
+    project.write("none/jinja2.py", "raise ModuleNotFoundError(name='jinja2')\n")
+    for words in ([], ["portrait-renpy"]):
+        run = project.doit("presets", *words, PYTHONPATH=f"{project.root / 'none'}:{Path(__file__).parents[2]}")
+        assert (run.code, run.err) == (0, "")
+        assert "\nportrait-renpy" in f"\n{run.out}"
+        assert "picture of each preset is written with jinja2, which is not installed" in run.out
+        assert run.out.rstrip().endswith("-m pip install jinja2")
+    assert not (project.root / ".imagegen/presets.html").exists()
 
 
 def test_one_preset_is_shown_with_its_steps_and_what_to_paste(project: ProjectFolder) -> None:
