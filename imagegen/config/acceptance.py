@@ -101,6 +101,10 @@ def _accept_blank(rules: _Rules) -> Accepts:
     return lambda value: type(value) is str and (rules["blank"] or not value.isspace())
 
 
+def _accept_unique(_: _Rules) -> Accepts:
+    return lambda value: type(value) is list and not any(value.count(one) > 1 for one in value)
+
+
 def _accept_schema(rules: _Rules) -> Accepts:
     if rules.get("type") == "list":
         entry = _accept(rules["schema"])
@@ -139,6 +143,7 @@ _CHECKS: Mapping[str, Callable[[_Rules], Accepts]] = {
     "forbidden": _accept_allowed,
     "regex": _accept_regex,
     "blank": _accept_blank,
+    "unique": _accept_unique,
     "schema": _accept_schema,
     "valuesrules": _accept_values,
     "keysrules": _accept_names,

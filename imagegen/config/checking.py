@@ -65,11 +65,17 @@ class _JobValidator(Validator):  # type: ignore[misc]  # Cerberus ships no types
         if not allowed and isinstance(value, str) and value and not clean_text(value):
             self._error(field, "has nothing in it but white space")
 
+    def _validate_unique(self, is_unique: bool, field: str, value: object) -> None:
+        """{'type': 'boolean'}"""  # noqa: D400, D415 - as above
+        repeated = next((one for one in value if value.count(one) > 1), None) if isinstance(value, list) else None
+        if is_unique and repeated is not None:
+            self._error(field, f"'{repeated}' is given twice")
+
     def _validate_regex(self, pattern: str, field: str, value: object) -> None:
         """{'type': 'string'}"""  # noqa: D400, D415 - as above
         if isinstance(value, str) and not re.match(anchor(pattern), value):
             expected = self._resolve_rules_set(self.schema[field]).get("meta", {}).get("expected", "text for this key")
-            self._error(field, f"'{value[:60]}' is not a valid {expected}")
+            self._error(field, f"'{_on_one_line(value[:60])}' is not a valid {expected}")
 
 
 def check_job(name: str, document: Document, sections: Sections) -> Job:
@@ -270,7 +276,7 @@ def _build_sheet(rules: Mapping[str, Any]) -> SheetRules:
     own = {key: value for key, value in rules.items() if key in SheetRules.__dataclass_fields__}
     own |= {"fps": float(rules["fps"])} if "fps" in rules else {}
     index = rules.get("index", ())
-    indexes = (index,) if isinstance(index, str) else tuple(dict.fromkeys(index))
+    indexes = (index,) if isinstance(index, str) else tuple(index)
     encoding = _build_encoding(rules, Encoding(metadata="none"))
     return SheetRules(encoding, folder=rules.get("dir"), indexes=indexes, **own)
 
@@ -406,7 +412,7 @@ def _explain(error: Any) -> str:
     if error.code == errors.UNALLOWED_VALUE.code:
         allowed = [str(one).lower() if isinstance(one, bool) else str(one) for one in constraint]
         text = str(value).lower() if isinstance(value, bool) else str(getattr(value, "text", value))
-        return f"'{text}' is not one of {', '.join(allowed)}{did_you_mean(text, allowed)}"
+        return f"'{_on_one_line(text)}' is not one of {', '.join(allowed)}{did_you_mean(text, allowed)}"
     if error.code == errors.FORBIDDEN_VALUE.code:
         return f"the name '{value}' is taken: choose another"
     if error.code == errors.MIN_VALUE.code:
@@ -421,6 +427,10 @@ def _explain(error: Any) -> str:
         unit = "characters" if isinstance(value, str) else "entries"
         return f"is too long: {len(value)} {unit}, at most {constraint}"
     return f"breaks the rule {error.rule}: {constraint}"
+
+
+def _on_one_line(text: str) -> str:
+    return text.replace("\n", "\\n")
 
 
 def _list_types(constraint: str | Sequence[str]) -> list[str]:
@@ -515,6 +525,8 @@ class KeyLocations:
             siblings: the keys that are known there.
         """
         key, parent = str(path[-1]), _generalise(path[:-1])
+        if len(longer := [one for one in siblings if len(key) > 2 and one.startswith(key)]) == 1:  # pad for padding
+            return f"; did you mean '{longer[0]}'?"
         if found := self._find_phrases(key, parent, value):
             return f"; it belongs {_join_phrases(found)}"
         if near := did_you_mean(key, siblings):

@@ -228,6 +228,7 @@ _RULES: Mapping[str, Callable[[Any, Rules, str], dict[str, Any]]] = {
     "forbidden": _forbidden,
     "regex": _regex,
     "blank": lambda allowed, _, __: {} if allowed else {"pattern": r"\S"},
+    "unique": lambda is_unique, _, __: {"uniqueItems": is_unique},
     "schema": _nested,
     "keysrules": lambda inner, _, path: {"propertyNames": _convert(inner, path)},
     "valuesrules": lambda inner, _, path: {"additionalProperties": _convert(inner, f"{path}.*")},

@@ -1,7 +1,8 @@
 """The grammar of a job file: one Cerberus schema, from which everything else that knows it is derived.
 
-The types are our own, because Cerberus takes True as an integer and NaN as a float; so is the rule `blank`. Cerberus
-leaves `meta` to the application: it holds what an editor shows beside a key, and in words what a `regex` expects.
+The types are our own, because Cerberus takes True as an integer and NaN as a float; so are the rules `blank` and
+`unique`. Cerberus leaves `meta` to the application: it holds what an editor shows beside a key, and in words what a
+`regex` expects.
 """
 
 from __future__ import annotations
@@ -251,7 +252,7 @@ _SHEET: Schema = {
     ),
     "fps": number("Frames a second of its animations. By default, 12.", 0.1, 240),
     "index": {
-        "anyof": [_INDEX, list_of("", _INDEX)],
+        "anyof": [_INDEX, {**list_of("", _INDEX), "unique": True}],
         "meta": {"description": "What else to write besides its JSON index: a format, or a list of them."},
     },
     "format": one_of(Format, "The format of its file. By default, png."),

@@ -18,6 +18,7 @@ __all__ = [
     "STEPS",
     "Side",
     "StepRules",
+    "check_colour",
     "check_step",
     "gives_alpha",
     "model_key",
@@ -350,13 +351,18 @@ def check_step(name: str, parameters: Mapping[str, Any]) -> str:
     missing = [key for key, rule in known.items() if rule.get("required") and key not in parameters]
     if missing:  # the step is written as its name alone
         return f"needs its {missing[0]}, as in - {name}: {_EXAMPLES[name]}"
+    return check_colour(name, parameters) or STEPS[name].check(parameters)
+
+
+def check_colour(name: str, parameters: Mapping[str, Any]) -> str:
+    """Return why a step's `colour` is not one; empty if it is, or there is none."""
     colour = parameters.get("colour", "")
-    if colour and colour[0] != "#" and colour != known["colour"]["meta"]["word"]:
+    if colour and colour[0] != "#" and colour != STEPS[name].parameters["colour"]["meta"]["word"]:
         from PIL.ImageColor import colormap
 
         if colour.lower() not in colormap:
             return f"'{colour}' is not a colour{did_you_mean(colour.lower(), colormap)}"
-    return STEPS[name].check(parameters)
+    return ""
 
 
 def step_file(name: str, parameters: Mapping[str, Any]) -> str:

@@ -140,7 +140,7 @@ def _plan_place(job: Job, image: _Image) -> Output:
 
     Raises ImagegenError.
     """
-    if problem := check_slug(image.base):
+    if problem := check_slug(image.base, names_file=False):
         raise _error(image.item.where, f"items.folder: {image.item.file} {problem}")
     return Output(
         job=job.name,
@@ -166,7 +166,8 @@ def _plan_output(
     """Return the output of one image. Raises ImagegenError."""
     item = image.item
     slug = image.base if image.base in decided.picked else image.full_slug
-    if problem := check_slug(slug if make_slug(item.name) else ""):
+    names_file = job.output.name == OutputRules.name
+    if problem := check_slug(slug if make_slug(item.name) else "", names_file=names_file):
         raise _error(item.where, f"name: '{item.name[:60]}' {problem}")
     backend = capabilities(item)
     asked, template = _resolve_fields(job, item, image.cell, backend, wildcards)

@@ -27,6 +27,7 @@ __all__ = [
     "FilePattern",
     "check_file_use",
     "check_folder",
+    "check_no_file",
     "find_same_names",
     "link_files",
     "name_item",
@@ -182,11 +183,33 @@ def check_file_use(job: Job, backend: str, options: Mapping[str, Any]) -> Iterat
     yield Problem(_where(job), what, hint)
 
 
+def check_no_file(job: Job, items: Iterable[Item]) -> Iterator[Problem]:
+    """Yield a problem for each option with `{file}` in it, if the items of the job are not files."""
+    if job.folder is not None:
+        return
+    own = [(item.sections, item.where) for item in items]
+    for sections, where in [(job.sections, ""), *own]:
+        for key in _list_uses(sections):
+            what = f"{key}: {FILE} stands for a file of items.folder, which this job does not have"
+            hint = "write items: {folder: …, prompt: …}, or the path of one file"
+            yield Problem(where or job.where.get(key, job.file), what, hint)
+
+
+def _list_uses(value: object, key: str = "") -> Iterator[str]:
+    """Yield the key of each text that has `{file}` in it, such as `sd.images.init`."""
+    if isinstance(value, Mapping):
+        for name, inner in value.items():
+            yield from _list_uses(inner, f"{key}.{name}" if key else name)
+    elif isinstance(value, list):
+        for index, inner in enumerate(value):
+            yield from _list_uses(inner, f"{key}[{index}]")
+    elif isinstance(value, str) and FILE in value:
+        yield key
+
+
 def uses_file(value: object) -> bool:
     """Whether `{file}` is anywhere in the options of a backend."""
-    if isinstance(value, Mapping):
-        return any(map(uses_file, value.values()))
-    return any(map(uses_file, value)) if isinstance(value, list) else isinstance(value, str) and FILE in value
+    return next(_list_uses(value), None) is not None
 
 
 def put_file(value: Any, path: str) -> Any:

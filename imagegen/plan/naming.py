@@ -84,13 +84,13 @@ def is_output_name(text: str) -> bool:
     return _OUTPUT.fullmatch(text) is not None
 
 
-def check_slug(slug: str) -> str:
-    """Return why some system does not accept this slug as a file name; empty if all do."""
+def check_slug(slug: str, *, names_file: bool = True) -> str:
+    """Return why some system does not accept this slug as a file name, or in one; empty if all do."""
     if not slug:
         return "has nothing in it that a file could be named after: use letters or digits"
     if len(slug) > MAX_SLUG:
         return f"makes a file name of {len(slug)} characters; at most {MAX_SLUG} are portable: shorten it"
-    if slug in _RESERVED:
+    if names_file and slug in _RESERVED:
         return f"makes a file named '{slug}', which Windows reserves for a device: choose another"
     return ""
 

@@ -16,7 +16,15 @@ from imagegen.config.job import (
     Job,
     Step,
 )
-from imagegen.config.steps import check_step, gives_alpha, model_key, needs_alpha, step_file, step_model
+from imagegen.config.steps import (
+    check_colour,
+    check_step,
+    gives_alpha,
+    model_key,
+    needs_alpha,
+    step_file,
+    step_model,
+)
 from imagegen.errors import Problem, did_you_mean
 from imagegen.plan.output import STEPS_FIELD, Origin, Output, plan_derived_output
 from imagegen.plan.sheets import NO_ANIMATIONS, check_sheet, plan_sheet
@@ -75,13 +83,21 @@ def _check_derive(job: Job) -> Iterator[Problem]:
 def _check_steps(job: Job, rules: Derivation) -> Iterator[Problem]:
     for size in SIZE_KEYS:
         if where := job.where.get(f"derive.{rules.name}.{size}"):
-            has_preset = f"derive.{rules.name}.preset" in job.where
-            what = f"derive.{rules.name}.{size}: has no effect beside {'preset' if has_preset else 'steps'}"
-            one = "write it as its step" if has_preset else "write it as one of the steps: -"
-            yield Problem(where, what, f"{one} resize: {{width: …, height: …}}")
+            rival = "preset" if f"derive.{rules.name}.preset" in job.where else "steps"
+            what = f"derive.{rules.name}.{size}: has no effect beside {rival}"
+            one = "write it as its step" if rival == "preset" else "write it as one of the steps: -"
+            hint = f"{one} resize: {{width: …, height: …}}"
+            other = job.where.get(f"derive.{rules.name}.{rival}", where)
+            if other.partition(":")[0] != where.partition(":")[0]:  # one of them is a base's
+                what += f", which {other} gives"
+                hint = f"{hint}, in its place; or give one of the two another name under derive"
+            yield Problem(where, what, hint)
     for step in rules.steps:
         if problem := check_step(step.name, step.parameters):
-            yield Problem(step.where, f"{step.key}: {problem}")
+            colour = f"{step.key}.colour"  # `background: red` has no key of its own
+            is_colour = colour in job.where and check_colour(step.name, step.parameters)
+            place = (job.where[colour], colour) if is_colour else (step.where, step.key)
+            yield Problem(place[0], f"{place[1]}: {problem}")
     needs = _find_alpha_step(rules)
     if needs and job.output.encoding.format == "jpeg" and not job.has_pictures:
         what = f"{needs.key}: the images are JPEG files, which have no transparency"

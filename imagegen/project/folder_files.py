@@ -152,11 +152,17 @@ def _no_images(inputs: Inputs, text: str, pattern: FilePattern, others: list[str
         known = [one.name for one in os.scandir(near)] if near.is_dir() else []
         kind = "folder" if pattern.rest else "file or folder"
         what = f"there is no {kind} '{pattern.prefix}'{did_you_mean(name, known)}"
-        return _problem(what, "the path starts in the project's folder")
+        return _problem(what, _explain_signs(text) or "the path starts in the project's folder")
     hint = (
         f"put images there ({_USUAL}); art/scans/ takes the images in a folder, art/scans/** those in its folders too"
     )
-    return _problem(f"'{text}' matches no file", hint)
+    return _problem(f"'{text}' matches no file", _explain_signs(text) or hint)
+
+
+def _explain_signs(text: str) -> str:
+    """Return a hint about signs that mean something to a shell; empty if the pattern has none."""
+    signs = next((pair for pair in ("[]", "{}") if pair[0] in text and pair[1] in text), "")
+    return f"{signs[0]} and {signs[1]} stand for themselves; only *, ? and ** stand for other names" if signs else ""
 
 
 def check_image_file(inputs: Inputs, path: str) -> str:

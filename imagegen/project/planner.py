@@ -31,7 +31,7 @@ from imagegen.errors import ImagegenError, Problem, printable
 from imagegen.images.avif import NO_AVIF, has_avif
 from imagegen.plan.expansion import BackendCapabilities, Expansion, expand
 from imagegen.plan.file_names import find_clashes, find_nested_paths
-from imagegen.plan.folder_items import check_file_use, check_folder, put_file, uses_file
+from imagegen.plan.folder_items import check_file_use, check_folder, check_no_file, put_file, uses_file
 from imagegen.plan.naming import fold_path
 from imagegen.plan.origins import link_origins
 from imagegen.plan.output import ONE_OFF, Output
@@ -275,7 +275,7 @@ class Planner:
         """List the files that are a job's items; none if it names no folder. Raises ImagegenError."""
         values = document.values.get("items") if isinstance(document.values, dict) else None
         pattern = values.get("folder") if isinstance(values, dict) else None
-        if not isinstance(pattern, str):
+        if not isinstance(pattern, str) or not pattern.strip():  # the schema's checks say so
             return NO_FILES
         where = document.where(("items", "folder"))
         try:
@@ -311,7 +311,7 @@ class Planner:
 
         instead: decisions in place of those of their kind and output in its lock file.
         """
-        problems = [*check_folder(job), *self._check_files(job, items)]
+        problems = [*check_folder(job), *check_no_file(job, items), *self._check_files(job, items)]
         capabilities: Callable[[Item], BackendCapabilities] = _ask_nobody
         if not job.has_pictures:
             backend = self._backend(job)
@@ -381,7 +381,7 @@ class Planner:
         found: dict[str, BackendCapabilities] = {}
         problems: list[Problem] = []
 
-        of_files = uses_file(job.sections.get(backend.name))
+        of_files = job.folder is not None and uses_file(job.sections.get(backend.name))
 
         def key(item: Item) -> str:
             own = item.sections.get(backend.name)
@@ -416,6 +416,8 @@ class Planner:
             try:
                 backend.context = context
                 options = item.merge_section(job, backend.name, backend.options)
+                if job.folder is None and uses_file(options):
+                    continue  # `check_no_file` has reported it
                 resolved = backend.resolve(put_file(options, item.file) if of_files else options)
                 self._note_files(resolved.files)
             except ImagegenError as error:

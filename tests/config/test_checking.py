@@ -80,6 +80,9 @@ def test_whole_and_decimal_numbers_of_a_field_are_one(field: str) -> None:
     ("changes", "expected"),
     [
         ({"generate": {"stepz": 1}}, "generate.stepz: unknown key; did you mean 'steps'?"),
+        ({"derive": {"a": {"steps": [{"trim": {"pad": 3}}]}}}, "derive.a.steps[0].trim.pad: unknown key; did you mean 'padding'?"),
+        ({"sheet": {"index": "a\nb"}}, "sheet.index: 'a\\nb' is not one of texturepacker, texturepacker-array, phaser, libgdx, godot, unity, css"),
+        ({"sheet": {"index": ["css", "godot", "css"]}}, "sheet.index: 'css' is given twice"),
         ({"itemz": []}, "itemz: unknown key; did you mean 'items'?"),
         ({"script": "rm -rf"}, "script: unknown key; did you mean 'description'?"),
         ({"generate": {"width": True}}, "generate.width: expected a whole number, found true"),

@@ -65,20 +65,22 @@ def checked(values: Any) -> Job:
 
 
 def is_job(values: Any) -> bool:
-    """As if it extended a file that has all that the job takes out."""
-    if isinstance(values, dict) and "extends" in values:
+    """As if it extended a file that has all that the job takes out, and what its derived files lack."""
+    extends = isinstance(values, dict) and "extends" in values
+    if extends:
         known = job_schema(SECTIONS).keys() - {"extends"}
         values = {key: value for key, value in values.items() if key not in known or value is not None}
     try:
         job = checked(values)
-    except ImagegenError:
-        return False
+    except ImagegenError as error:
+        return extends and all("belongs under steps, or beside a preset" in one.what for one in error.problems)
     _, problems = plan_derived(job, [], defaultdict(str), {})
-    return not [problem for problem in problems if not is_beyond_a_schema(job, problem)]
+    needs = "needs a width and a height to cut to"
+    return all(is_beyond_a_schema(job, one) or (extends and needs in one.what) for one in problems)
 
 
 def is_beyond_a_schema(job: Job, problem: Problem) -> bool:
-    """As the docstring of the JSON Schema has it; and transparency, which depends on the images' format."""
+    """Whether JSON Schema cannot say it: see its docstring. Transparency depends on the images' format besides."""
     is_preset_s = any(f"{'.'.join(problem.what.split('.')[:2])}.preset" == key for key in job.where)
     is_size = "has no effect beside" in problem.what
     return (is_preset_s and not is_size) or "is not a colour" in problem.what or "no transparency" in problem.what
@@ -131,6 +133,12 @@ def test_both_give_one_verdict_on_any_step() -> None:
 
     agree()
     assert set(verdicts) == {True, False}
+
+
+@pytest.mark.parametrize("index", ["godot", ["godot"], ["godot", "css"], ["godot", "godot"], [], ""])
+def test_both_give_one_verdict_on_indexes(index: Any) -> None:
+    values = {**GOOD, "sheet": {"index": index}}
+    assert VALIDATOR.is_valid(values) == is_job(values) == (index in ("godot", ["godot"], ["godot", "css"]))
 
 
 def test_what_a_base_may_have_is_for_the_checks_alone() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -101,6 +102,7 @@ def test_a_sheet_shows_the_files_in_the_order_in_which_people_count(scans: Proje
         ("art/a**/", {"derive": THUMB}, "** stands for folders"),
         ("art\\scans\\*.png", {"derive": THUMB}, "use / between folders"),
         ("../*.png", {"derive": THUMB}, "is outside the project"),
+        ("", {"derive": THUMB}, "items.folder: is empty"),
         (".imagegen/store/**", {"derive": THUMB}, "this folder is not for images"),
     ],
 )
@@ -226,3 +228,15 @@ def test_a_prompt_without_the_file_is_refused_with_what_to_write(
     assert said in out, out
     assert "jobs/scans.json:1:" in out
     assert not (scans.root / "assets").exists()
+
+
+def test_a_word_for_a_file_is_refused_where_items_are_no_files(scans: ProjectFolder) -> None:
+    image = {"images": {"init": "{file}"}}
+    scans.job("own", items=[{"name": "A", "prompt": "a", "a1111": image}])
+    scans.job("all", items=[{"name": "A", "prompt": "a"}], backend="sd", sd=image)
+    out = scans.doit("why").out
+    for key in ("a1111.images.init", "sd.images.init"):
+        said = f"{key}: {{file}} stands for a file of items.folder, which this job does not have"
+        assert re.findall(rf"(jobs/\w+.\w+:\d+:\d+): {key}", out), out
+        assert said in out
+    assert "there is no such file" not in out

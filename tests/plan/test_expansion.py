@@ -117,6 +117,12 @@ def test_names_of_outputs_can_be_a_pattern() -> None:
     assert paths(of) == ["assets/x/mallsing/very-calm-1.webp"]
 
 
+def test_a_name_that_windows_reserves_is_fine_within_another() -> None:
+    assert paths(job(item("Con"), output=OutputRules("x", "sheet{item}"))) == ["x/sheetcon.png"]
+    (problem,) = expanded(job(item("Con"), output=OutputRules("x", "{item}"))).problems
+    assert problem.what == "output.name: 'con': Windows reserves the name 'con' for a device"
+
+
 @pytest.mark.parametrize(
     ("of", "expected"),
     [

@@ -51,9 +51,7 @@ def test_a_grid_is_requested_as_it_always_was() -> None:
 
 
 def test_a_packed_sheet_is_made_from_its_index_and_the_images() -> None:
-    found = sheets(
-        sheet={"layout": "packed", "pages": 2, "index": ["godot", "css", "godot", "texturepacker"], "dir": "art"}
-    )
+    found = sheets(sheet={"layout": "packed", "pages": 2, "index": ["godot", "css", "texturepacker"], "dir": "art"})
     images = ["j:mallsing", "j:yrr"]
     assert {slug: (output.path, origins(output)) for slug, output in found.items()} == {
         "sheet": ("art/sheet.png", ["j:sheet:index", *images]),

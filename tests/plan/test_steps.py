@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 import yaml
 
 from imagegen.config.checking import check_job
-from imagegen.config.document import read_document
+from imagegen.config.document import Document, read_document
+from imagegen.config.job_files import resolve_extends
 from imagegen.plan.expansion import BackendCapabilities, Expansion, expand
+from imagegen.plan.origins import plan_derived
 from imagegen.plan.output import Origin, Output
 from imagegen.plan.record import collect_decisions
 from tests.config.test_steps import RECIPES
@@ -40,8 +43,11 @@ GOLDEN = [
 ]
 
 
+GOOD = {"items": [{"name": "Yrr", "prompt": "a"}]}
+
+
 def planned(*steps: Any, **job: Any) -> Expansion:
-    values = {"items": [{"name": "Yrr", "prompt": "a"}], "derive": {"token": {"steps": list(steps)}}, **job}
+    values = {**GOOD, "derive": {"token": {"steps": list(steps)}}, **job}
     found = check_job("a", read_document("jobs/a.yaml", yaml.safe_dump(values).encode()), {"placeholder": {}})
     backend = BackendCapabilities("placeholder", frozenset({"prompt", "width"}), "", {}, frozenset())
     return expand(found, found.items, lambda _: backend, collect_decisions(()), step_files=FILES)
@@ -66,7 +72,7 @@ def test_all_problems_of_steps_are_found_at_once() -> None:
     problems = planned("resize", {"outline": {"colour": "x"}}, output={"format": "jpeg"}).problems
     assert [problem.what for problem in problems] == [
         "derive.token.steps[0].resize: needs a width or a height",
-        "derive.token.steps[1].outline: 'x' is not a colour",
+        "derive.token.steps[1].outline.colour: 'x' is not a colour",
         "derive.token.steps[1].outline: the images are JPEG files, which have no transparency",
     ]
     assert all(problem.where.startswith("jobs/a.yaml:") for problem in problems)
@@ -91,3 +97,33 @@ def test_the_step_is_known_that_needs_an_image_with_transparency(steps: list[Any
     assert (step and step.key.split(".")[2]) == (None if index is None else f"steps[{index}]")
     is_refused = bool(planned(*steps, output={"format": "jpeg"}).problems)
     assert is_refused == (index is not None)
+
+
+def test_a_colour_is_reported_where_it_is() -> None:
+    text = "derive:\n  a:\n    steps:\n      - background: redd\n      - outline: {colour: redd}\n"
+    assert problems_of({"a.yaml": text}) == [
+        "jobs/a.yaml:4:9: derive.a.steps[0].background: 'redd' is not a colour; did you mean 'red'?",
+        "jobs/a.yaml:5:19: derive.a.steps[1].outline.colour: 'redd' is not a colour; did you mean 'red'?",
+    ]
+
+
+def test_a_size_beside_the_steps_of_a_base_names_both_places() -> None:
+    files = {
+        "a.yaml": "extends: _b.yaml\nderive: {a: {width: 16}}\n",
+        "_b.yaml": "derive: {a: {steps: [flip: vertical]}}",
+    }
+    (problem,) = problems_of(files)
+    assert problem.startswith(
+        "jobs/a.yaml:2:14: derive.a.width: has no effect beside steps, which jobs/_b.yaml:1:14 gives"
+    )
+
+
+def problems_of(files: dict[str, str]) -> list[str]:
+    """The problems of the job a.yaml without its items; other files are its bases."""
+
+    def read(name: str, _: str = "") -> Document:
+        return read_document(f"jobs/{name}", files[name].encode())
+
+    found = check_job("a", resolve_extends(replace(read("a.yaml"), values=read("a.yaml").values | GOOD), read), {})
+    _, problems = plan_derived(found, [], {}, {})
+    return [str(problem) for problem in problems]

@@ -108,6 +108,8 @@ def test_links_are_followed_to_files_of_the_project_and_not_to_folders(root: Pat
         ("arts/*.png", "items.folder: there is no folder 'arts'; did you mean 'art'?"),
         ("art/b.png", "items.folder: there is no file or folder 'art/b.png'; did you mean 'a.png'?"),
         ("art/*.jpeg", "items.folder: 'art/*.jpeg' matches no file"),
+        ("art/[ab].png", "[ and ] stand for themselves; only *, ? and ** stand for other names"),
+        ("art/{a,b}*.png", "{ and } stand for themselves; only *, ? and ** stand for other names"),
         ("../*.png", "is outside the project"),
         ("art/../../*.png", "is outside the project"),
     ],
