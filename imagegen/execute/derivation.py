@@ -16,10 +16,10 @@ from imagegen.images.derive import picture
 from imagegen.images.formats import BadImage
 from imagegen.images.image_file import ImageFile, read_image
 from imagegen.images.index_check import check_index
-from imagegen.images.packed_sheet import DoesNotFit, draw_page, measure, packed_index, page_index
+from imagegen.images.packed_sheet import DoesNotFit, draw_page, measure, write_packed_index, write_page_index
 from imagegen.images.packing import Packing
 from imagegen.images.reshape import Shape
-from imagegen.images.sheet import Grid, index, sheet
+from imagegen.images.sheet import Grid, draw_grid, write_grid_index
 from imagegen.images.steps import StepNotPossible, list_files
 from imagegen.plan.origins import PICTURE
 from imagegen.plan.output import STEPS_FIELD, Origin, Output
@@ -81,18 +81,18 @@ def _derive_index(project: Project, output: Output) -> bytes:
     """Make a sheet's JSON index, or that of one of its pages."""
     recipe = output.fields
     if "page" in recipe:
-        return page_index(_read_index(project, output.origins[0], least_pages=recipe["page"]), recipe["page"])
+        return write_page_index(_read_index(project, output.origins[0], least_pages=recipe["page"]), recipe["page"])
     read = _reader(project, output)
     animated = {key: recipe[key] for key in ("animations", "fps") if key in recipe}
     if recipe.get("layout") != PACKED:
         sizes = {name: read(name).upright.size for name in recipe["order"]}
-        return index(sizes, _grid(recipe), recipe["image"], **animated)
+        return write_grid_index(sizes, _grid(recipe), recipe["image"], **animated)
     trim = recipe["trim"]
     parts = {name: measure(read(name), trim=trim) for name in recipe["order"]}
     rules = Packing(**{key: recipe[key] for key in Packing.__dataclass_fields__})
     try:
         images = [name_page(recipe["image"], page) for page in range(1, recipe["pages"] + 1)]
-        return packed_index(parts, rules, images, **animated)
+        return write_packed_index(parts, rules, images, **animated)
     except DoesNotFit as error:
         raise GenerationError(error.what, error.hint) from None
 
@@ -101,7 +101,7 @@ def _derive_sheet(project: Project, output: Output) -> bytes:
     """Make a sheet, or a page of one."""
     recipe, read = output.fields, _reader(project, output)
     if recipe.get("layout") != PACKED:
-        return sheet(map(read, recipe["order"]), len(recipe["order"]), _grid(recipe), output.encoding)
+        return draw_grid(map(read, recipe["order"]), len(recipe["order"]), _grid(recipe), output.encoding)
     index, *images = output.origins
     names = [image.key for image in images]
     pages = recipe["pages"]

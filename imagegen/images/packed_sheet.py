@@ -12,6 +12,7 @@ from posixpath import splitext
 from typing import TYPE_CHECKING, Any
 
 from imagegen.config.job import Encoding
+from imagegen.images.atlas.atlas import PIXELS, Frame, describe_frame
 from imagegen.images.encode import encode_picture
 from imagegen.images.image_file import ImageFile
 from imagegen.images.packing import Packing, Page, TooLargeGroup, pack
@@ -20,7 +21,7 @@ from imagegen.images.sheet import NO_ANIMATIONS, add_animations, write_index
 if TYPE_CHECKING:
     from PIL.Image import Image as Picture
 
-__all__ = ["DoesNotFit", "Part", "draw_page", "measure", "packed_index", "page_index"]
+__all__ = ["DoesNotFit", "Part", "draw_page", "measure", "write_packed_index", "write_page_index"]
 
 
 class DoesNotFit(Exception):  # noqa: N818 - it is worded by who raises the error
@@ -60,7 +61,7 @@ def measure(file: ImageFile, *, trim: bool) -> Part:
     return Part(*picture.size, box)
 
 
-def packed_index(
+def write_packed_index(
     parts: Mapping[str, Part],
     rules: Packing,
     images: Sequence[str],
@@ -128,21 +129,13 @@ def _describe_page(page: Page, image: str, parts: Mapping[str, Part], rules: Pac
     frames = {}
     for number, (x, y) in page.corners.items():
         name, part = named[number]
-        left, top, *_ = part.box
-        width, height = part.size
-        frames[name] = {
-            "frame": {"x": x, "y": y, "w": width, "h": height},
-            "rotated": False,
-            "trimmed": part.is_trimmed,
-            "spriteSourceSize": {"x": left, "y": top, "w": width, "h": height},
-            "sourceSize": {"w": part.width, "h": part.height},
-        }
+        frames[name] = describe_frame(Frame(name, x, y, *part.size, *part.box[:2], part.width, part.height))
     size = {"w": page.width, "h": page.height}
-    meta = {"image": image, "format": "RGBA8888", "size": size, "scale": "1"}
+    meta = {"image": image, "format": PIXELS, "size": size, "scale": "1"}
     return {"frames": frames, "meta": {**meta, "padding": rules.padding, "extrude": rules.extrude}}
 
 
-def page_index(index: bytes, page: int) -> bytes:
+def write_page_index(index: bytes, page: int) -> bytes:
     """Return the index of one page, by the index of all. page: 2 or more."""
     return write_index(json.loads(index)["pages"][page - 2])
 
@@ -151,7 +144,7 @@ def draw_page(index: bytes, page: int, read: Callable[[str], ImageFile], encodin
     """Return a page of a packed sheet.
 
     Args:
-        index: that `packed_index` returned for these pictures, or one that `check_index` finds nothing wrong with.
+        index: what `write_packed_index` returned for these pictures, or one that `check_index` accepts.
         page: its number, from 1.
         read: returns a picture's file by its name. One at a time is held in memory.
         encoding: of the page.

@@ -14,7 +14,7 @@ from imagegen.config.job import Encoding
 from imagegen.images.encode import encode_picture
 from imagegen.images.image_file import ImageFile
 
-__all__ = ["NO_ANIMATIONS", "Grid", "add_animations", "index", "sheet", "write_index"]
+__all__ = ["NO_ANIMATIONS", "Grid", "add_animations", "draw_grid", "write_grid_index", "write_index"]
 
 NO_ANIMATIONS: Mapping[str, Sequence[str]] = {}
 
@@ -27,7 +27,7 @@ class Grid:
     cell: int  # pixels, of both sides
 
 
-def sheet(files: Iterable[ImageFile], count: int, grid: Grid, encoding: Encoding) -> bytes:
+def draw_grid(files: Iterable[ImageFile], count: int, grid: Grid, encoding: Encoding) -> bytes:
     """Return a sheet of the pictures, row by row, each fitted into the middle of its cell, never enlarged.
 
     What no picture covers is transparent, or white in a JPEG. Raises BadImage for a file that cannot be read.
@@ -43,14 +43,14 @@ def sheet(files: Iterable[ImageFile], count: int, grid: Grid, encoding: Encoding
 
     rows = -(-count // grid.columns)
     whole = Image.new("RGBA", (grid.columns * grid.cell, rows * grid.cell))
-    for file, (left, top) in zip(files, _cells(count, grid), strict=True):
-        position = _position(file.upright.size, grid.cell)
-        fitted = file.upright.convert("RGBA").resize(position[2:], Image.Resampling.LANCZOS)
-        whole.paste(fitted, (left + position[0], top + position[1]))
+    for file, (left, top) in zip(files, _walk_cells(count, grid), strict=True):
+        place = _place(file.upright.size, grid.cell)
+        fitted = file.upright.convert("RGBA").resize(place[2:], Image.Resampling.LANCZOS)
+        whole.paste(fitted, (left + place[0], top + place[1]))
     return encode_picture(whole, encoding, None)
 
 
-def index(
+def write_grid_index(
     sizes: Mapping[str, tuple[int, int]],
     grid: Grid,
     image: str,
@@ -68,8 +68,8 @@ def index(
 
     """
     frames = {}
-    for (name, size), (left, top) in zip(sizes.items(), _cells(len(sizes), grid), strict=True):
-        x, y, width, height = _position(size, grid.cell)
+    for (name, size), (left, top) in zip(sizes.items(), _walk_cells(len(sizes), grid), strict=True):
+        x, y, width, height = _place(size, grid.cell)
         frames[name] = {
             "frame": {"x": left + x, "y": top + y, "w": width, "h": height},
             "rotated": False,
@@ -97,14 +97,14 @@ def write_index(index: Mapping[str, Any]) -> bytes:
     return (json.dumps(index, indent=1, ensure_ascii=False) + "\n").encode("utf-8")
 
 
-def _cells(count: int, grid: Grid) -> Iterator[tuple[int, int]]:
+def _walk_cells(count: int, grid: Grid) -> Iterator[tuple[int, int]]:
     """Return the top left corner of each cell."""
     for number in range(count):
         row, column = divmod(number, grid.columns)
         yield column * grid.cell, row * grid.cell
 
 
-def _position(size: tuple[int, int], cell: int) -> tuple[int, int, int, int]:
+def _place(size: tuple[int, int], cell: int) -> tuple[int, int, int, int]:
     """Return left, top, width and height (pixels) within a cell of an image of that size."""
     scale = min(1.0, cell / max(size))
     width, height = max(1, round(size[0] * scale)), max(1, round(size[1] * scale))

@@ -17,7 +17,10 @@ from imagegen.plan.output import Origin, Output, plan_derived_output
 __all__ = ["CONVERTED_INDEX", "INDEX", "NO_ANIMATIONS", "PACKED", "SHEET", "check_sheet", "name_page", "plan_sheet"]
 
 SHEET, INDEX, CONVERTED_INDEX = "sheet", "index", "converted-index"
-"""What a derived output is: a sheet of all images or a page of one, its JSON index, or that in another format."""
+"""What a derived output is: a sheet of all images or a page of one, its JSON index, or that in another format.
+
+The JSON index is that of the sheet, or of a page if the recipe has `page`.
+"""
 PACKED = "packed"
 """The layout of a packed sheet, in its request. A grid's request names none."""
 NO_ANIMATIONS: Mapping[str, str] = {}

@@ -14,7 +14,7 @@ from imagegen.images.formats import BadImage
 from imagegen.images.image_file import ImageFile, read_image, verify
 from imagegen.images.provenance import Provenance, inherit_provenance
 from imagegen.images.reshape import Shape
-from imagegen.images.sheet import Grid, sheet
+from imagegen.images.sheet import Grid, draw_grid
 
 from .pictures import embed, read
 
@@ -59,7 +59,7 @@ def test_a_picture_stands_as_viewers_show_it(kind: str, orientation: int) -> Non
     made = opened(picture(whole, Shape(), PNG)).convert("RGB")
     assert made.size == shown.size == ((100, 300) if orientation > 4 else (300, 100))
     assert ImageChops.difference(made, shown).getbbox() is None
-    on_sheet = opened(sheet([whole], 1, Grid(1, 300), PNG))
+    on_sheet = opened(draw_grid([whole], 1, Grid(1, 300), PNG))
     assert on_sheet.getchannel("A").getbbox() == ((100, 0, 200, 300) if orientation > 4 else (0, 100, 300, 200))
 
 

@@ -18,11 +18,11 @@ from imagegen.errors import ImagegenError
 from imagegen.images.atlas import WRITERS, convert_index
 from imagegen.images.image_file import read_image
 from imagegen.images.index_check import check_index
-from imagegen.images.packed_sheet import Part, draw_page, packed_index, page_index
+from imagegen.images.packed_sheet import Part, draw_page, write_packed_index, write_page_index
 from imagegen.images.packing import Packing
 
 PARTS = {"a": Part(8, 8, (1, 1, 7, 7)), "b": Part(8, 8, (0, 0, 8, 8)), "c": Part(8, 8, (0, 0, 8, 8))}
-MADE = packed_index(
+MADE = write_packed_index(
     PARTS, Packing(1, 1, 16, False), ["s.png", "s-2.png", "s-3.png"], {"x": ["a"], "y": ["b"], "z": ["c"]}, 8
 )
 INDEX: dict[str, Any] = json.loads(MADE)
@@ -45,7 +45,7 @@ def use(index: bytes) -> None:
             convert_index(name, index, "job")
     for page in (1, 2, 3):
         draw_page(index, page, dict.fromkeys(PARTS, FILE).__getitem__, Encoding("png", 100, "none"))
-    page_index(index, 3)
+    write_page_index(index, 3)
 
 
 def places(said: Any, at: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from PIL import Image, ImageChops
 
 from imagegen.images.image_file import ImageFile, read_image
-from imagegen.images.packed_sheet import DoesNotFit, Part, draw_page, measure, packed_index, page_index
+from imagegen.images.packed_sheet import DoesNotFit, Part, draw_page, measure, write_packed_index, write_page_index
 from imagegen.images.packing import Packing
 
 from .test_derive import PNG, RED, file, opened
@@ -36,7 +36,7 @@ def pictures(draw: st.DrawFn) -> Image.Image:
 
 def index_of(files: dict[str, ImageFile], rules: Packing, *, trim: bool = True, pages: int = 1, **more: Any) -> bytes:
     images = ["sheet.png", *(f"sheet-{page}.png" for page in range(2, pages + 1))]
-    return packed_index({name: measure(one, trim=trim) for name, one in files.items()}, rules, images, **more)
+    return write_packed_index({name: measure(one, trim=trim) for name, one in files.items()}, rules, images, **more)
 
 
 @settings(max_examples=60, deadline=None)
@@ -50,7 +50,7 @@ def test_each_picture_is_restored_from_its_frame(images: list[Image.Image], rule
     index = index_of(files, rules, trim=trim, pages=8)
     assert index == index_of(files, rules, trim=trim, pages=8)
     said = json.loads(index)
-    assert [page_index(index, n) for n in (2, 3)] == [
+    assert [write_page_index(index, n) for n in (2, 3)] == [
         (json.dumps(page, indent=1, ensure_ascii=False) + "\n").encode() for page in said["pages"][:2]
     ]
     seen = []
@@ -112,14 +112,14 @@ def test_what_does_not_fit_is_named(
     parts: dict[str, Part], rules: Packing, animations: Any, what: str, hint: str
 ) -> None:
     with pytest.raises(DoesNotFit) as caught:
-        packed_index(parts, rules, ["sheet.png"], animations, 12)
+        write_packed_index(parts, rules, ["sheet.png"], animations, 12)
     assert what in caught.value.what
     assert hint in caught.value.hint
 
 
 def test_an_animation_is_in_the_index_of_the_page_that_has_its_frames() -> None:
     animations = {"even": ["n0", "n2", "n4"], "odd": ["n1", "n3"]}
-    said = json.loads(packed_index(squares(5), RULES, ["a.png", "a-2.png", "a-3.png"], animations, 8.0))
+    said = json.loads(write_packed_index(squares(5), RULES, ["a.png", "a-2.png", "a-3.png"], animations, 8.0))
     assert (said["animations"], [*said["frames"]]) == ({"even": animations["even"]}, animations["even"])
     assert (said["pages"][0]["animations"], [*said["pages"][0]["frames"]]) == ({"odd": ["n1", "n3"]}, ["n1", "n3"])
     assert said["meta"]["related_multi_packs"] == ["a-2.json", "a-3.json"]

@@ -7,7 +7,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["Atlas", "Frame", "Page", "read_atlas"]
+__all__ = ["PIXELS", "Atlas", "Frame", "Page", "describe_frame", "read_atlas"]
+
+PIXELS = "RGBA8888"
+"""What TexturePacker calls the format that pixels are loaded in, which is not that of the page's file."""
 
 
 @dataclass(frozen=True)
@@ -86,3 +89,14 @@ def _read_frame(name: str, said: Mapping[str, Any]) -> Frame:
     trimmed = said.get("spriteSourceSize", {"x": 0, "y": 0})
     place = (at["x"], at["y"], at["w"], at["h"])
     return Frame(name, *place, trimmed["x"], trimmed["y"], source["w"], source["h"])
+
+
+def describe_frame(frame: Frame) -> dict[str, Any]:
+    """Return what TexturePacker's JSON says of a frame, besides its name."""
+    return {
+        "frame": {"x": frame.x, "y": frame.y, "w": frame.width, "h": frame.height},
+        "rotated": False,
+        "trimmed": frame.is_trimmed,
+        "spriteSourceSize": {"x": frame.left, "y": frame.top, "w": frame.width, "h": frame.height},
+        "sourceSize": {"w": frame.source_width, "h": frame.source_height},
+    }

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from imagegen.images.atlas.atlas import Atlas, Frame
+from imagegen.images.atlas.atlas import PIXELS, Atlas, Frame
 
 __all__ = ["write_libgdx"]
 
@@ -18,7 +18,7 @@ def write_libgdx(atlas: Atlas, _: str) -> str:
     places = {frame: (name, at) for name, frames in atlas.animations.items() for at, frame in enumerate(frames)}
     lines: list[str] = []
     for page in atlas.pages:
-        lines += ["", page.image, f"size: {page.width}, {page.height}", "format: RGBA8888"]
+        lines += ["", page.image, f"size: {page.width}, {page.height}", f"format: {PIXELS}"]
         lines += ["filter: Linear, Linear", "repeat: none"]
         for frame in page.frames:
             lines += _describe(frame, *places.get(frame.name, (frame.name, -1)))

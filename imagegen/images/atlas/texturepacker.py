@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from imagegen.images.atlas.atlas import Atlas, Frame
+from imagegen.images.atlas.atlas import PIXELS, Atlas, Frame, describe_frame
 
 __all__ = ["write_array", "write_phaser"]
 
@@ -17,12 +17,8 @@ __all__ = ["write_array", "write_phaser"]
 def write_array(atlas: Atlas, _: str) -> str:
     """Return the index of a sheet of one page."""
     (page,) = atlas.pages
-    meta: dict[str, Any] = {
-        "image": page.image,
-        "format": "RGBA8888",
-        "size": {"w": page.width, "h": page.height},
-    }
-    meta["scale"] = "1"
+    size = {"w": page.width, "h": page.height}
+    meta: dict[str, Any] = {"image": page.image, "format": PIXELS, "size": size, "scale": "1"}
     found: dict[str, Any] = {"frames": list(map(_describe, page.frames))}
     if atlas.animations:
         found |= {"animations": atlas.animations}
@@ -35,7 +31,7 @@ def write_phaser(atlas: Atlas, name: str) -> str:
     textures = [
         {
             "image": page.image,
-            "format": "RGBA8888",
+            "format": PIXELS,
             "size": {"w": page.width, "h": page.height},
             "scale": 1,
             "frames": list(map(_describe, page.frames)),
@@ -56,14 +52,7 @@ def write_phaser(atlas: Atlas, name: str) -> str:
 
 
 def _describe(frame: Frame) -> dict[str, Any]:
-    return {
-        "filename": frame.name,
-        "frame": {"x": frame.x, "y": frame.y, "w": frame.width, "h": frame.height},
-        "rotated": False,
-        "trimmed": frame.is_trimmed,
-        "spriteSourceSize": {"x": frame.left, "y": frame.top, "w": frame.width, "h": frame.height},
-        "sourceSize": {"w": frame.source_width, "h": frame.source_height},
-    }
+    return {"filename": frame.name, **describe_frame(frame)}
 
 
 def _encode(found: dict[str, Any]) -> str:

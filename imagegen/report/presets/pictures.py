@@ -18,10 +18,10 @@ from imagegen.config.schema import job_schema
 from imagegen.config.steps import STEPS, step_file
 from imagegen.images.derive import picture
 from imagegen.images.image_file import read_image
-from imagegen.images.packed_sheet import draw_page, measure, packed_index
+from imagegen.images.packed_sheet import draw_page, measure, write_packed_index
 from imagegen.images.packing import Packing
 from imagegen.images.reshape import Shape
-from imagegen.images.sheet import Grid, sheet
+from imagegen.images.sheet import Grid, draw_grid
 from imagegen.plan.request import Request
 
 if TYPE_CHECKING:
@@ -125,10 +125,10 @@ def _draw_sheet(preset: Preset) -> bytes:
     rules = cast("SheetRules", job.sheet)
     files = {str(seed): read_image(_cut_out(seed)) for seed in _SEEDS}
     if rules.layout == "grid":
-        return sheet(files.values(), len(files), Grid(rules.columns or 4, rules.cell), rules.encoding)
+        return draw_grid(files.values(), len(files), Grid(rules.columns or 4, rules.cell), rules.encoding)
     parts = {name: measure(file, trim=rules.trim) for name, file in files.items()}
     packing = Packing(rules.padding, rules.extrude, rules.max_size, rules.power_of_two)
-    return draw_page(packed_index(parts, packing, ["sheet"]), 1, files.__getitem__, rules.encoding)
+    return draw_page(write_packed_index(parts, packing, ["sheet"]), 1, files.__getitem__, rules.encoding)
 
 
 @functools.cache

@@ -12,15 +12,15 @@ from imagegen.config.job import INDEX_FILES
 from imagegen.config.schema import SheetIndex
 from imagegen.images.atlas import WRITERS, convert_index
 from imagegen.images.atlas.atlas import Frame, read_atlas
-from imagegen.images.packed_sheet import Part, packed_index
+from imagegen.images.packed_sheet import Part, write_packed_index
 from imagegen.images.packing import Packing
-from imagegen.images.sheet import Grid, index
+from imagegen.images.sheet import Grid, write_grid_index
 
 RULES = Packing(padding=2, extrude=0, max_size=16, power_of_two=False)
 PARTS = {"yrr-1": Part(12, 10, (3, 2, 11, 9)), "yrr-2": Part(8, 7, (0, 0, 8, 7)), "okka": Part(9, 9, (0, 0, 9, 9))}
 ANIMATIONS = {"yrr walk": ["yrr-1", "yrr-2"], "okka walk": ["okka"]}
-TWO_PAGES = packed_index(PARTS, RULES, ["sheet.png", "sheet-2.png"], ANIMATIONS, 8)
-ONE_PAGE = packed_index({"yrr-1": PARTS["yrr-1"]}, RULES, ["sheet.png"])
+TWO_PAGES = write_packed_index(PARTS, RULES, ["sheet.png", "sheet-2.png"], ANIMATIONS, 8)
+ONE_PAGE = write_packed_index({"yrr-1": PARTS["yrr-1"]}, RULES, ["sheet.png"])
 
 
 def test_each_index_that_a_job_can_name_is_written() -> None:
@@ -45,9 +45,9 @@ def test_the_index_is_read_as_it_was_meant() -> None:
 
 
 def test_a_grid_is_read_too() -> None:
-    atlas = read_atlas(index({"a": (20, 10)}, Grid(1, 10), "sheet.png"))
+    atlas = read_atlas(write_grid_index({"a": (20, 10)}, Grid(1, 10), "sheet.png"))
     assert [frame for _, frame in atlas.frames] == [Frame("a", 0, 2, 10, 5, 0, 0, 10, 5)]
-    animated = index({"a": (20, 10)}, Grid(1, 10), "sheet.png", {"walk": ["a"]}, 12.5)
+    animated = write_grid_index({"a": (20, 10)}, Grid(1, 10), "sheet.png", {"walk": ["a"]}, 12.5)
     assert read_atlas(animated).fps == json.loads(animated)["meta"]["fps"] == 12.5
 
 
@@ -171,7 +171,9 @@ def test_without_animations_each_frame_has_its_own_name() -> None:
 
 def test_names_that_css_would_take_for_something_else_are_escaped() -> None:
     part = Part(1, 1, (0, 0, 1, 1))
-    css = convert_index("css", packed_index({"a": part}, RULES, ['x"\\y.png'], {"a/b.c": ["a"]}, 1), "2nd job").decode()
+    css = convert_index(
+        "css", write_packed_index({"a": part}, RULES, ['x"\\y.png'], {"a/b.c": ["a"]}, 1), "2nd job"
+    ).decode()
     assert css.startswith(".\\32 nd\\ job-a,\n.\\32 nd\\ job--a\\/b\\.c {")
     assert 'url("x\\"\\\\y.png")' in css
 
@@ -237,6 +239,6 @@ def test_unity_counts_from_below_and_keeps_the_middle_of_the_picture() -> None:
 def test_each_unity_clip_has_a_file_of_its_own() -> None:
     parts = dict.fromkeys("abcd", PARTS["okka"])
     animations = {"yrr/walk": ["a"], "Yrr-walk": ["b"], "yrr-walk-2": ["c"], "walk": ["d"]}
-    one = packed_index(parts, replace(RULES, max_size=64), ["sheet.png"], animations, 8)
+    one = write_packed_index(parts, replace(RULES, max_size=64), ["sheet.png"], animations, 8)
     files = [clip["file"] for clip in json.loads(convert_index("unity", one, "j"))["animations"]]
     assert files == ["yrr-walk", "Yrr-walk-2", "yrr-walk-2-2", "walk"]

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image, ImageChops, ImageDraw
 
 from imagegen.images.atlas import convert_index
-from imagegen.images.packed_sheet import draw_page, measure, packed_index
+from imagegen.images.packed_sheet import draw_page, measure, write_packed_index
 from imagegen.images.packing import Packing
 from tests.images.test_derive import PNG, file
 from tests.report.gallery.browser import Browser
@@ -39,7 +39,7 @@ def test_each_element_looks_as_its_picture_does(tmp_path: Path) -> None:
     parts = {name: measure(one, trim=True) for name, one in files.items()}
     images = ["sheet.png", "sheet-2.png"]
     animations = {"spin": ["right", "left"], "whole": ["whole"], "opaque": ["opaque"]}
-    index = packed_index(parts, Packing(2, 1, 36, power_of_two=False), images, animations, 0.001)
+    index = write_packed_index(parts, Packing(2, 1, 36, power_of_two=False), images, animations, 0.001)
     for number, sheet in enumerate(images, 1):
         (tmp_path / sheet).write_bytes(draw_page(index, number, files.__getitem__, PNG))
     (tmp_path / "sheet.css").write_bytes(convert_index("css", index, "job"))
