@@ -1,4 +1,4 @@
-"""The step `cutout`: the model is pulled, loaded once, and looks at each image once; nothing is built without it."""
+"""The step `cutout`: the model is pulled, loaded once, and looks at each image once; only what needs it fails."""
 
 from __future__ import annotations
 
