@@ -72,6 +72,8 @@ class JobPlan:
     """The one that the file names; empty if it names none."""
     folder: str = ""
     """The pattern of the files that are its items; empty if it names no folder."""
+    folder_where: str = ""
+    """`file:line:column` of that pattern."""
     step_files: tuple[tuple[str, Step], ...] = ()
     """The files that steps name, each with its step."""
     parts: JobParts = NO_PARTS
@@ -207,6 +209,7 @@ class Planner:
         expansion = self.expand_job(job, items, instead)
         folder = job.folder.pattern if job.folder else ""
         plan = replace(plan, description=job.description, backend=job.backend or "", folder=folder)
+        plan = replace(plan, folder_where=job.where.get("items.folder", job.file))
         plan = replace(plan, outputs=expansion.outputs, notes=expansion.notes, step_files=tuple(list_step_files(job)))
         return _broken(plan, *expansion.problems) if expansion.problems else plan
 

@@ -42,7 +42,7 @@ class WrittenInputs:
             if written := next((output for output in others if items.matches(output.path)), None):
                 what = f"items.folder: '{plan.folder}' matches {written.path}, which the job {written.job} writes"
                 hint = "name a folder that no job writes to; what is derived from images belongs in their own job file"
-                yield Problem(plan.file, what, hint)
+                yield Problem(plan.folder_where, what, hint)
         for path, step in plan.step_files:
             if written := self._writers.get(self._real.follow(path)):
                 who = "this job" if written.job == plan.name else f"the job {written.job}"
