@@ -48,14 +48,16 @@ def unmix(colours: Image, ground: Sequence[int], kept: Image, visible: Image) ->
     from PIL import Image, ImageChops
 
     distance = ImageChops.darker(distance_from(colours, ground), visible)
-    inside = _climb(colours, distance)
+    inside = _climb(colours, distance, kept)
     # Pillow divides colours that are multiplied by their opacity by it: a mixture's part is distance by distance
     whole = distance_from(inside, ground)
     part = Image.merge("RGBa", (distance, distance, distance, whole)).convert("RGBA").getchannel(0)
     part = part.point([0 if level < _FAINTEST else level for level in range(256)])
     mixture = Image.composite(inside, Image.new("RGB", colours.size, tuple(ground)), part)
     is_alike = _where_greater(Image.new("L", colours.size, _ALIKE), _largest_difference(mixture, colours))
-    is_edge = ImageChops.lighter(_find_rising(kept, distance), _find_rim(kept))
+    # of the ground, a pixel is a mixture only with what is farther from it
+    rim = ImageChops.darker(_find_rim(kept), _where_greater(whole, distance))
+    is_edge = ImageChops.lighter(_find_rising(kept, distance), rim)
     is_mixed = ImageChops.darker(ImageChops.darker(is_edge, visible), is_alike)
     return Image.composite(inside, colours, is_mixed), Image.composite(part, kept, is_mixed)
 
@@ -68,16 +70,20 @@ def fade(kept: Image, pixels: int) -> Image:
     return kept.filter(ImageFilter.BoxBlur(pixels)).point([max(0, 2 * level - 255) for level in range(256)])
 
 
-def _climb(colours: Image, distance: Image) -> Image:
-    """Return for each pixel the colour that its neighbours lead up to, each farther from the ground than the last."""
+def _climb(colours: Image, distance: Image, kept: Image) -> Image:
+    """Return for each pixel the subject's colour that its neighbours lead up to, away from the ground's.
+
+    Where none is farther from that, it is the pixel's own colour.
+    """
     from PIL import Image, ImageChops
 
+    subject = ImageChops.darker(distance, kept)
     found = colours
     for _ in range(_REACH):
         best = distance.point([min(255, level + _RISE) for level in range(256)])
         chosen = found
         for by in _SIDES:
-            there = _move(distance, by)
+            there = _move(subject, by)
             chosen = Image.composite(_move(found, by), chosen, _where_greater(there, best))
             best = ImageChops.lighter(best, there)
         found = chosen

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import random
 from collections import deque
 
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
-from PIL import Image, ImageChops, ImageDraw
+from PIL import Image, ImageChops, ImageDraw, ImageFilter
 
 from imagegen.images.formats import BadImage
 
@@ -120,6 +121,19 @@ def test_so_it_is_with_any_two_colours_that_differ_enough(key: tuple[int, int, i
     truth = cut_out(own)
     picture = Image.alpha_composite(Image.new("RGBA", truth.size, key), truth).convert("RGB")
     assert worst_on_any_ground(apply(picture, {"background": {"tolerance": 16}}), truth) <= 24
+
+
+@pytest.mark.parametrize("spread", [1, 2, 3])
+@pytest.mark.parametrize(("tolerance", "feather"), [(4, 1), (12, 1), (24, 1), (24, 0)])
+def test_nothing_that_can_be_seen_has_the_keys_colour(tolerance: int, feather: int, spread: int) -> None:
+    levels = random.Random(spread).randbytes(40 * 40 * 3)  # noqa: S311 - a picture
+    noise = bytes(0x80 + (level - 0x80) // spread for level in levels)
+    picture = Image.frombytes("RGB", (40, 40), noise).filter(ImageFilter.BoxBlur(1))
+    written = {"colour": "#808080", "tolerance": tolerance, "feather": feather, "everywhere": True}
+    found = _pixels(apply(picture, {"background": written}))
+    visible = [pixel[:3] for pixel in found if pixel[3]]
+    assert 0 < len(visible) < len(found)
+    assert min(max(abs(level - 0x80) for level in pixel) for pixel in visible) > tolerance
 
 
 @pytest.mark.parametrize("feather", [1, 2, 4, 8])
