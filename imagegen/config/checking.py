@@ -252,6 +252,10 @@ def _build_derivation(document: Document, name: str, rules: Mapping[str, Any], o
         folder=rules.get("dir"),
         file_name=rules.get("name"),
         steps=steps,
+        only={
+            axis: tuple(map(str, found if isinstance(found, list) else [found]))
+            for axis, found in rules.get("only", {}).items()
+        },
         **own,
     )
 

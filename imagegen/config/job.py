@@ -168,6 +168,7 @@ class Derivation:
     folder: str | None = None  # None: the image's own
     file_name: str | None = None  # a pattern; None: the image's file name and this one
     steps: tuple[Step, ...] = ()  # instead of a size
+    only: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # axis → the values whose images have this file
 
 
 @dataclass(frozen=True)

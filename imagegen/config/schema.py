@@ -229,6 +229,12 @@ _DERIVED_FILE: Schema = {
         "By default, the image's name and this entry's.",
         200,
     ),
+    "only": rules(
+        "mapping",
+        "The images that it is made of: axes of the matrix, each with a value or a list of values. By default, all.",
+        minlength=1,
+        valuesrules={"anyof": [_VALUE, list_of("", _VALUE)]},
+    ),
 }
 _INDEX = one_of(SheetIndex, "")
 _SHEET: Schema = {

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import functools
-import itertools
-import math
 import posixpath
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
 from imagegen.config.job import DEFAULT_TIMEOUT_S, FORMATS, Item, Job, OutputRules
 from imagegen.config.schema import AXIS_FIELDS, COMMON, FIELD_TYPES, GENERATE_FIELDS, SEED, TYPES
-from imagegen.errors import ImagegenError, Problem, did_you_mean
+from imagegen.errors import ImagegenError, Problem
 from imagegen.plan.file_names import collect_words, fill_pattern, find_clashing_names
 from imagegen.plan.folder_items import find_same_names, link_files
+from imagegen.plan.matrix import Cell, count_cells, expand_matrix, find_left_out
 from imagegen.plan.naming import MAX_SLUG, check_slug, compute_seed, make_slug
 from imagegen.plan.origins import plan_derived
 from imagegen.plan.output import DERIVE, Origin, Output
@@ -26,12 +25,9 @@ from imagegen.plan.wildcards import NO_WILDCARDS, Wildcards
 
 __all__ = [
     "MAX_OUTPUTS",
-    "AxisValue",
     "BackendCapabilities",
-    "Cell",
     "Expansion",
     "expand",
-    "expand_matrix",
 ]
 
 
@@ -108,6 +104,9 @@ def expand(
     problems = [*(find_same_names(job, items) if job.folder else _find_repeated_names(items)), *wrong]
     outputs: list[Output] = []
     derived_names: dict[tuple[str, str], str] = {}
+    left_out, wrong = find_left_out(job, matrix)
+    problems += wrong
+    skipped: set[tuple[str, str]] = set()
     has_patterns = any(rules.file_name is not None for rules in job.derive)
     animations: dict[str, str] = {}
     files: dict[str, str] = {}
@@ -119,15 +118,17 @@ def expand(
             else:
                 output = _plan_output(job, image, capabilities, decided, wildcards)
             outputs.append(output)
+            names = left_out.get(image.cell, ())
+            skipped |= {(output.slug, name) for name in names}
             if has_patterns:
-                derived_names.update(_name_derived(job, image, output.slug))
+                derived_names.update(_name_derived(job, image, output.slug, names))
             animations |= _name_animation(job, image, output.slug)
         except ImagegenError as error:
             problems += error.problems
     if job.matrix or decided.picked:
         problems += _find_repeated_slugs(job, outputs)
     make_slug.cache_clear()  # it holds 100 bytes of each image
-    derived, wrong = plan_derived(job, outputs, step_files, derived_names, animations)
+    derived, wrong = plan_derived(job, outputs, step_files, derived_names, animations, skipped)
     outputs = link_files(derived, files) if job.has_pictures else [*outputs, *derived]
     problems += [*wrong, *find_clashing_names(job, outputs)]
     return Expansion(
@@ -217,10 +218,11 @@ def _error(where: str, what: str, hint: str = "") -> ImagegenError:
 
 def _check_size(job: Job, items: Sequence[Item]) -> str:
     """Return what makes the job too large to plan, before any of it is planned; empty if nothing does."""
-    each = math.prod(map(len, job.matrix.values())) * job.variants
+    each = count_cells(job.matrix, {}) * job.variants
     count = len(items) * each
-    if count * (1 + len(job.derive)) > MAX_OUTPUTS:
-        files = f" and {count * len(job.derive)} files of them" if job.derive else ""
+    derived = sum(len(items) * job.variants * count_cells(job.matrix, rules.only) for rules in job.derive)
+    if count + derived > MAX_OUTPUTS:
+        files = f" and {derived} files of them" if derived else ""
         return f"makes {count} images{files}, more than the {MAX_OUTPUTS} that one job may have: split it"
     if len(job.matrix) > MAX_AXES:
         return f"matrix: has {len(job.matrix)} axes, and at most {MAX_AXES} fit into a name: split it"
@@ -332,10 +334,15 @@ def _resolve_path(job: Job, image: _Image, slug: str) -> str:
 _PLAIN = (OutputRules.name, OutputRules.case, OutputRules.separator)
 
 
-def _name_derived(job: Job, image: _Image, slug: str) -> Iterator[tuple[tuple[str, str], str]]:
-    """Yield the names of the image's derived files that have a pattern of their own, by their slug and their rule."""
+def _name_derived(
+    job: Job, image: _Image, slug: str, left_out: Collection[str]
+) -> Iterator[tuple[tuple[str, str], str]]:
+    """Yield the names of the image's derived files that have a pattern of their own, by their slug and their rule.
+
+    left_out: the names of the rules that make no file of this image.
+    """
     for rules in job.derive:
-        if rules.file_name is not None:
+        if rules.file_name is not None and rules.name not in left_out:
             key = f"derive.{rules.name}.name"
             yield (slug, rules.name), _fill_name(job, image, slug, rules.file_name, key, {"name": rules.name})
 
@@ -412,131 +419,3 @@ def _list_names(names: Sequence[str]) -> str:
 
 _NAMED = 5
 """Items that one line names."""
-
-
-@dataclass(frozen=True)
-class AxisValue:
-    """A value of an axis."""
-
-    axis: str
-    name: str
-    text: str | int | float
-    key: str  # the key of the job that gives it: `matrix.mood`, for example
-
-
-MAX_COMPARED = 10_000_000
-"""Entries of `exclude` times cells: a few seconds."""
-
-Cell = tuple[AxisValue, ...]
-"""A value for each axis, in the matrix's order; empty if there is no matrix."""
-_Names = dict[str, str]
-"""A cell by the names of its values: axis → name."""
-
-
-def expand_matrix(job: Job) -> tuple[list[Cell], list[Problem]]:
-    """Return the cells in order, those of the product first, and all problems of the matrix."""
-    if not job.matrix and (job.include or job.exclude):
-        return [], [Problem(job.where["matrix"], "matrix: has no axis")]
-    problems: list[Problem] = []
-    choices = _collect_values(job, problems)
-    product = [dict(zip(job.matrix, names, strict=True)) for names in itertools.product(*job.matrix.values())]
-    if len(job.exclude) * len(product) > MAX_COMPARED:
-        what = f"matrix.exclude: {len(job.exclude)} entries are too many for the {len(product)} cells of this matrix"
-        return [], [Problem(job.where["matrix.exclude"], what, "leave the values out of the axes instead")]
-    left = _exclude(job, product, problems)
-    found = left + _include(job, left, problems)
-    if not found and not problems:
-        problems.append(Problem(job.where["matrix.exclude"], "matrix.exclude: leaves no cell of the matrix"))
-    return [tuple(choices[axis][name] for axis, name in cell.items()) for cell in found], problems
-
-
-def _collect_values(job: Job, problems: list[Problem]) -> dict[str, dict[str, AxisValue]]:
-    """Return the values of each axis, by name: its own, and those that entries of `include` add."""
-    choices = {
-        axis: {name: AxisValue(axis, name, text, f"matrix.{axis}") for name, text in values.items()}
-        for axis, values in job.matrix.items()
-    }
-    included = list(_walk_included(job))
-    for axis, value, key in included:
-        if isinstance(value, Mapping):
-            ((name, text),) = value.items()
-            first = choices[axis].setdefault(name, AxisValue(axis, name, text, key))
-            if first.text != text:
-                problems.append(Problem(job.where[key], f"{key}: '{name[:60]}' has another text in {first.key}"))
-    for axis, value, key in included:  # by name only: an entry further down may give the text
-        if not isinstance(value, Mapping):
-            choices[axis].setdefault(str(value), AxisValue(axis, str(value), value, key))
-    for of_axis in choices.values():
-        problems += _check_names(job, of_axis.values())
-    return choices
-
-
-def _walk_included(job: Job) -> Iterator[tuple[str, Any, str]]:
-    """Yield axis, value and key, of each entry of `include`."""
-    for index, entry in enumerate(job.include):
-        for axis, value in entry.items():
-            if axis in job.matrix:
-                yield axis, value, f"matrix.include[{index}].{axis}"
-
-
-def _check_names(job: Job, choices: Iterable[AxisValue]) -> Iterator[Problem]:
-    first: dict[str, str] = {}
-    for value in choices:
-        where = job.where[value.key]
-        slug = make_slug(value.name)
-        if problem := check_slug(slug):
-            yield Problem(where, f"{value.key}: '{value.name[:60]}' {problem}")
-        elif first.setdefault(slug, value.name) != value.name:
-            yield Problem(where, f"{value.key}: '{first[slug]}' and '{value.name}' give the same file name")
-
-
-def _exclude(job: Job, product: list[_Names], problems: list[Problem]) -> list[_Names]:
-    left = product
-    for index, entry in enumerate(job.exclude):
-        key = f"matrix.exclude[{index}]"
-        if wrong := [*_check_axes(job, key, entry), *_check_values(job, key, entry)]:
-            problems += wrong
-            continue
-        before = left
-        left = [cell for cell in before if not entry.items() <= cell.items()]
-        if len(left) == len(before):
-            problems.append(Problem(job.where[key], f"{key}: every cell that it matches is excluded already"))
-    return left
-
-
-def _include(job: Job, left: list[_Names], problems: list[Problem]) -> list[_Names]:
-    first = {tuple(cell.values()): "the matrix" for cell in left}
-    included = []
-    for index, entry in enumerate(job.include):
-        key = f"matrix.include[{index}]"
-        problems += _check_axes(job, key, entry)
-        if missing := [axis for axis in job.matrix if axis not in entry]:
-            problems.append(Problem(job.where[key], f"{key}: has no value for {', '.join(missing)}"))
-            continue
-        cell = {axis: _name_value(entry[axis]) for axis in job.matrix}
-        other = first.setdefault(tuple(cell.values()), key)
-        if other != key:
-            problems.append(Problem(job.where[key], f"{key}: duplicates a cell of {other}"))
-            continue
-        included.append(cell)
-    return included
-
-
-def _name_value(value: object) -> str:
-    """Return the name of an entry's value, which may have a text of its own."""
-    return next(iter(value)) if isinstance(value, Mapping) else str(value)
-
-
-def _check_axes(job: Job, key: str, entry: Mapping[str, object]) -> Iterator[Problem]:
-    for axis in entry:
-        if axis not in job.matrix:
-            what = f"{key}.{axis}: the matrix has no axis '{axis}'{did_you_mean(axis, job.matrix)}"
-            yield Problem(job.where[f"{key}.{axis}"], what, f"its axes are {', '.join(job.matrix)}")
-
-
-def _check_values(job: Job, key: str, entry: Mapping[str, str]) -> Iterator[Problem]:
-    for axis, name in entry.items():
-        names = job.matrix.get(axis)
-        if names is not None and name not in names:
-            what = f"{key}.{axis}: matrix.{axis} has no value '{name[:60]}'{did_you_mean(name, names)}"
-            yield Problem(job.where[f"{key}.{axis}"], what, f"its values are {', '.join(names)}")

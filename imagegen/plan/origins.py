@@ -47,6 +47,7 @@ def plan_derived(
     step_files: Mapping[str, str],
     names: Mapping[tuple[str, str], str],
     animations: Mapping[str, str] = NO_ANIMATIONS,
+    skipped: Collection[tuple[str, str]] = (),
 ) -> tuple[list[Output], list[Problem]]:
     """Return the derived files of each image, then the sheet and its indexes; and all their problems.
 
@@ -56,6 +57,7 @@ def plan_derived(
         step_files: the sha256 of each file that a step names, and of each model by its `model_key`.
         names: of derived files that have a pattern of their own, by the image's slug and the name of their rules.
         animations: of the sheet: their names, by the slug of the image.
+        skipped: derived files that `only` leaves out, by the image's slug and the name of their rules.
     """
     if problems := [*_check_derive(job)]:
         return [], problems
@@ -64,6 +66,7 @@ def plan_derived(
         _plan_picture(job, rules, recipe, image, names.get((image.slug, rules.name)), step)
         for image in images
         for rules, recipe, step in recipes
+        if (image.slug, rules.name) not in skipped
     ]
     if job.sheet is not None and images:
         problems = [*check_sheet(job, job.sheet, images, found)]

@@ -43,7 +43,7 @@ class _Shown:
 
 def _find_shown(rules: SheetRules, images: Sequence[Output], derived: Sequence[Output]) -> _Shown:
     shown = images if rules.of is None else [one for one in derived if one.slug.partition(":")[2] == rules.of]
-    return _Shown([image.slug for image in images], shown)
+    return _Shown([one.slug.partition(":")[0] for one in shown], shown)
 
 
 def check_sheet(job: Job, rules: SheetRules, images: Sequence[Output], derived: Sequence[Output]) -> Iterator[Problem]:
@@ -63,7 +63,7 @@ def check_sheet(job: Job, rules: SheetRules, images: Sequence[Output], derived: 
     elif rules.layout == PACKED:
         yield from _check_known_sizes(job, rules, _find_shown(rules, images, derived))
     else:
-        yield from _check_grid(job, rules, len(images))
+        yield from _check_grid(job, rules, len(_find_shown(rules, images, derived).names))
 
 
 def _check_keys(job: Job, rules: SheetRules) -> Iterator[Problem]:

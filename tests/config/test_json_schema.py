@@ -51,7 +51,16 @@ EVERYTHING: dict[str, Any] = {
     "matrix": {"mood": {"calm": "serene", "old": 3}, "steps": [20, 4.5, "x"]},
     "variants": 2,
     "output": {"dir": "d", "name": "n", "format": "webp", "quality": 9, "overwrite": "own", "metadata": "none"},
-    "derive": {"thumb": {"width": 16, "height": 16, "crop": "top", "format": "webp", "quality": 80}},
+    "derive": {
+        "thumb": {
+            "width": 16,
+            "height": 16,
+            "crop": "top",
+            "format": "webp",
+            "quality": 80,
+            "only": {"mood": ["calm"], "steps": 20},
+        }
+    },
     "sheet": {"columns": 2, "cell": 64},
     "placeholder": {},
     "comfyui": {"checkpoint": "c"},

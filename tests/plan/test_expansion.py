@@ -12,8 +12,9 @@ from imagegen.config.checking import check_job
 from imagegen.config.document import read_document
 from imagegen.config.job import Encoding, Item, Job, OutputRules, SeedRule
 from imagegen.errors import ImagegenError
-from imagegen.plan.expansion import BackendCapabilities, Expansion, expand, expand_matrix
+from imagegen.plan.expansion import BackendCapabilities, Expansion, expand
 from imagegen.plan.file_names import find_clashes
+from imagegen.plan.matrix import expand_matrix
 from imagegen.plan.naming import compute_seed, make_slug
 from imagegen.plan.record import JobDecisions
 
