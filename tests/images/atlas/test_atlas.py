@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from typing import Any, get_args
 
@@ -12,6 +13,7 @@ from imagegen.config.job import INDEX_FILES
 from imagegen.config.schema import SheetIndex
 from imagegen.images.atlas import WRITERS, convert_index
 from imagegen.images.atlas.atlas import Frame, read_atlas
+from imagegen.images.atlas.unity import read_importer
 from imagegen.images.packed_sheet import Part, write_packed_index
 from imagegen.images.packing import Packing
 from imagegen.images.sheet import Grid, write_grid_index
@@ -242,3 +244,19 @@ def test_each_unity_clip_has_a_file_of_its_own() -> None:
     one = write_packed_index(parts, replace(RULES, max_size=64), ["sheet.png"], animations, 8)
     files = [clip["file"] for clip in json.loads(convert_index("unity", one, "j"))["animations"]]
     assert files == ["yrr-walk", "Yrr-walk-2", "yrr-walk-2-2", "walk"]
+
+
+def test_the_script_for_unity_reads_each_key_of_its_index() -> None:
+    said = json.loads(convert_index("unity", TWO_PAGES, "j"))
+    texture, clip = said["textures"][0], said["animations"][0]
+    fields = {"Index": said, "Page": texture, "Part": texture["sprites"][0], "Clip": clip}
+    script = read_importer()
+    for name, keys in fields.items():
+        (declared,) = re.findall(rf"\[Serializable\] class {name} {{ (.*) }}", script)
+        found = [
+            one
+            for line in declared.split(";")
+            if line
+            for one in line.split(" ", 2)[-1].rpartition("> ")[2].split(", ")
+        ]
+        assert [one.split(" ")[-1] for one in found] == [*keys]
