@@ -164,12 +164,12 @@ def test_prune_asks_first_and_elsewhere_needs_a_yes(project: ProjectFolder) -> N
 KINDS = {
     "yrr": ".png",
     "yrr:small": ".png",
-    "sheet": ".png",
     "sheet:index": ".json",
+    "sheet": ".png",
     "sheet:css": ".css",
     "sheet:unity": "-unity.json",
 }
-"""An output of each kind, with the end of its file's name: image, derived picture, page, index, converted indexes."""
+"""An output of each kind, with the end of its file's name: image, derived picture, index, page, converted indexes."""
 
 
 def test_every_verb_is_for_every_kind_of_output(project: ProjectFolder) -> None:
@@ -186,9 +186,12 @@ def test_every_verb_is_for_every_kind_of_output(project: ProjectFolder) -> None:
     assert project.doit().tasks("restored") == sorted(tasks)
     assert [file.read_bytes() for file in files] == edited
     assert project.doit("verify").code == 0
-    for task, file, data in [*zip(tasks, files, made, strict=True)][::-1]:
+    originals = [*zip(tasks, files, made, strict=True)]
+    for task, file, data in originals:  # each after what it is made from
         assert project.doit("restore", task).code == 0
         assert file.read_bytes() == data
+    assert project.doit().code == 0
+    assert [file.read_bytes() for file in files] == made
     assert project.doit("clean", *tasks).code == 0
     assert not any(file.exists() for file in files)
     assert project.doit().code == 0

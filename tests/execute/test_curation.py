@@ -254,10 +254,15 @@ def test_an_index_that_somebody_changed_can_be_accepted_too(folder: ProjectFolde
     folder.job(sheet={"cell": 16})
     folder.build()
     index = folder.root / "assets/portraits/sheet.json"
+    made = index.read_text()
     index.write_text("{}")
+    with pytest.raises(ImagegenError, match=r"sheet\.json:1:1: 'meta' is missing"):
+        folder.accept("portraits:sheet:index")
+    changed = made.replace('"frame":', '"pivot": {"x": 0, "y": 1}, "frame":')
+    index.write_text(changed)
     assert folder.accept("portraits:sheet:index").state == "accepted"
     assert folder.build() == {}
-    assert index.read_text() == "{}"
+    assert index.read_text() == changed
     folder.image("yrr").unlink()
     with pytest.raises(ImagegenError, match=r"assets/portraits/yrr\.png is missing, which it is made from"):
         folder.accept("portraits:sheet:index")
