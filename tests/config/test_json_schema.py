@@ -173,7 +173,7 @@ def test_both_give_one_verdict_on_any_document() -> None:
 @pytest.mark.long
 def test_both_give_one_verdict_on_every_key_at_every_bound() -> None:
     assert is_job(EVERYTHING)
-    assert set(EVERYTHING) == set(job_schema(SECTIONS))
+    assert set(EVERYTHING) - set(SECTIONS) == set(job_schema({}))
     verdicts: Counter[bool] = Counter()
     changes = [("replace", wrong, "") for wrong in edges(job_schema(SECTIONS))]
     changes += [("remove", None, ""), *(("rename", None, key) for key in KEYS)]
