@@ -100,6 +100,8 @@ def _check_rotate(parameters: Mapping[str, Any]) -> str:
 def _check_mask(parameters: Mapping[str, Any]) -> str:
     if ("shape" in parameters) == ("image" in parameters):
         return "needs a shape or an image, and not both"
+    if "margin" in parameters and "image" in parameters:
+        return "margin is for a shape: an image has its own"
     return "radius is for the shape rounded" if "radius" in parameters and parameters.get("shape") != "rounded" else ""
 
 
@@ -186,6 +188,7 @@ STEPS: Mapping[str, StepRules] = {
                 "art/mask.png",
             ),
             "radius": whole("Of round corners, in pixels. By default, an eighth of the shorter side.", 1, 4096),
+            "margin": whole("Pixels between the shape and the picture's edges. By default, none.", 1, 4096),
         },
         {},
         main="shape",

@@ -18,8 +18,8 @@ _REACH = 3
 """Pixels over which an edge may be blurred in the picture."""
 _RISE = 8
 """By how much a pixel must be farther from the ground's colour than its neighbour, to be what that is mixed of."""
-_ALIKE = 32
-"""How far a level of red, green or blue may be from that of a mixture."""
+_ALIKE = 48
+"""How far a level of red, green or blue may be from that of a mixture: a JPEG's colours are a little off."""
 _FAINTEST = 16
 """Of 255: with less of the subject than this, a pixel is ground."""
 _SIDES = ((1, 0), (-1, 0), (0, 1), (0, -1))

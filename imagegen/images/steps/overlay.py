@@ -18,27 +18,39 @@ _SMOOTH = 4
 """Shapes are drawn so many times larger, and made smaller: their edges are smooth then."""
 
 
-def mask(picture: Image, *, shape: str = "", image: bytes = b"", radius: int | None = None) -> Image:
+def mask(
+    picture: Image, *, shape: str = "", image: bytes = b"", radius: int | None = None, margin: int = 0
+) -> Image:
     """Make transparent what is outside a shape: `circle`, `rounded`, or what an image file shows.
 
-    radius: of the corners of `rounded`, in pixels.
+    Args:
+        picture: L, RGB or RGBA.
+        shape: `circle` or `rounded`; empty if there is an image file.
+        image: the file.
+        radius: of the corners of `rounded`, in pixels.
+        margin: pixels between the shape and the picture's edges.
+
+    Raises:
+        BadImage: the margin leaves nothing, or the image file's sides have another ratio than the picture's.
     """
     from PIL import ImageChops
 
     if image:
         drawn = _resize_to(_read_mask(read_image(image).upright), picture.size, "mask")
     else:
-        drawn = _draw_shape(picture.size, shape, radius)
+        if 2 * margin >= min(picture.size):
+            raise BadImage(f"a margin of {margin} leaves nothing of {picture.width}×{picture.height} pixels")
+        drawn = _draw_shape(picture.size, shape, radius, margin)
     result = picture.convert("RGBA")
     result.putalpha(ImageChops.multiply(result.getchannel("A"), drawn))
     return result
 
 
-def _draw_shape(size: tuple[int, int], shape: str, radius: int | None) -> Image:
-    from PIL import Image, ImageDraw
+def _draw_shape(size: tuple[int, int], shape: str, radius: int | None, margin: int) -> Image:
+    from PIL import Image, ImageDraw, ImageOps
 
-    width, height = size
-    side = min(size)
+    width, height = (side - 2 * margin for side in size)
+    side = min(width, height)
     scale = max(1, min(_SMOOTH, isqrt(MAX_PIXELS // (width * height))))
     drawn = Image.new("L", (width * scale, height * scale))
     draw = ImageDraw.Draw(drawn)
@@ -48,7 +60,7 @@ def _draw_shape(size: tuple[int, int], shape: str, radius: int | None) -> Image:
     else:
         corner = min(radius or max(1, side // 8), side // 2) * scale
         draw.rounded_rectangle((0, 0, width * scale - 1, height * scale - 1), corner, fill=255)
-    return drawn.reduce(scale)
+    return ImageOps.expand(drawn.reduce(scale), margin, 0)
 
 
 def frame(picture: Image, *, image: bytes, place: str) -> Image:
