@@ -71,8 +71,6 @@ def _check_filled(path: str, words: Mapping[str, str]) -> str:
         return "is not a path within its folder"
     if not name.strip("."):
         return f"'{path}' has no file name"
-    if "" in folders:
-        return f"'{path}' has a folder without a name in it"
     if blank := next((part for part in (*folders, name) if part != part.strip()), ""):
         return f"'{path}': '{blank}' begins or ends in a space, which some systems drop"
     return check_name(path)

@@ -18,9 +18,7 @@ _SMOOTH = 4
 """Shapes are drawn so many times larger, and made smaller: their edges are smooth then."""
 
 
-def mask(
-    picture: Image, *, shape: str = "", image: bytes = b"", radius: int | None = None, margin: int = 0
-) -> Image:
+def mask(picture: Image, *, shape: str = "", image: bytes = b"", radius: int | None = None, margin: int = 0) -> Image:
     """Make transparent what is outside a shape: `circle`, `rounded`, or what an image file shows.
 
     Args:

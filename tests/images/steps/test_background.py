@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import random
 from collections import deque
 
@@ -187,3 +188,15 @@ def _flood(is_white: list[bool], width: int, height: int) -> set[tuple[int, int]
 def _pixels(picture: Image.Image) -> list[tuple[int, ...]]:
     data = picture.convert("RGBA").tobytes()
     return [tuple(data[at : at + 4]) for at in range(0, len(data), 4)]
+
+
+@pytest.mark.parametrize("quality", [85, 92, 95])
+def test_a_jpeg_keeps_no_light_dots_at_its_edges(quality: int) -> None:
+    large = Image.new("RGB", (600, 600), "white")
+    ImageDraw.Draw(large).ellipse((100, 100, 500, 500), fill="#c22")
+    file = io.BytesIO()
+    large.resize((150, 150)).save(file, "JPEG", quality=quality)
+    found = apply(Image.open(file).convert("RGB"), {"background": "corners"})
+    red, green, blue, alpha = (found.getchannel(band).tobytes() for band in "RGBA")
+    light = [colour for colour in zip(red, green, blue, alpha, strict=True) if colour[3] > 200 and min(colour) > 150]
+    assert light == []

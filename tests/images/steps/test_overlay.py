@@ -35,6 +35,15 @@ def test_round_corners_have_the_radius_asked_for() -> None:
     assert (alpha.getpixel((0, 0)), alpha.getpixel((20, 0)), alpha.getpixel((0, 15))) == (0, 255, 255)
 
 
+def test_a_margin_lies_between_a_shape_and_the_edges() -> None:
+    circle = apply(Image.new("RGB", (60, 40)), {"mask": {"shape": "circle", "margin": 5}}).getchannel("A")
+    assert circle.getbbox() == (15, 5, 45, 35)
+    rounded = apply(Image.new("RGB", (60, 40)), {"mask": {"shape": "rounded", "margin": 5}}).getchannel("A")
+    assert rounded.getbbox() == (5, 5, 55, 35)
+    with pytest.raises(BadImage, match="a margin of 20 leaves nothing of 60×40 pixels"):
+        apply(Image.new("RGB", (60, 40)), {"mask": {"shape": "circle", "margin": 20}})
+
+
 def test_a_radius_larger_than_half_a_side_is_half_a_side() -> None:
     round_as_can_be = apply(Image.new("RGB", (30, 30)), {"mask": {"shape": "rounded", "radius": 4096}})
     circle = apply(Image.new("RGB", (30, 30)), {"mask": "circle"})
