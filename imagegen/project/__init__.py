@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from imagegen.project.planner import JobPlan
+from imagegen.project.job_plan import JobPlan
 from imagegen.project.project import Project
 
 __all__ = ["JobPlan", "Project"]

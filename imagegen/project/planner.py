@@ -9,7 +9,7 @@ import os
 import re
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -27,62 +27,27 @@ from imagegen.config.job_files import (
 )
 from imagegen.config.paths import LONGEST_PATH, check_name, check_path, count_path_units
 from imagegen.config.schema import ITEM_SCHEMA, Sections
-from imagegen.errors import ImagegenError, Problem, printable
+from imagegen.errors import ImagegenError, Problem
 from imagegen.images.avif import NO_AVIF, has_avif
 from imagegen.plan.expansion import BackendCapabilities, Expansion, expand
-from imagegen.plan.file_names import find_clashes, find_nested_paths
 from imagegen.plan.folder_items import check_file_use, check_folder, check_no_file, put_file, uses_file
 from imagegen.plan.naming import fold_path
 from imagegen.plan.origins import link_origins
-from imagegen.plan.output import ONE_OFF, Output
+from imagegen.plan.output import Output
 from imagegen.plan.record import MODEL_DECISION, Decision, collect_decisions
 from imagegen.plan.wildcards import Wildcards
+from imagegen.project.conflicts import Conflicts, copy_problem
 from imagegen.project.folder_files import HEAD, NO_FILES, FolderFiles, ItemMatcher, check_image_file, list_files
-from imagegen.project.job_parts import NO_PARTS, JobParts, split_job
+from imagegen.project.job_parts import JobParts, split_job
+from imagegen.project.job_plan import JobPlan, add_problems
 from imagegen.project.step_files import StepFiles, list_step_files
 from imagegen.project.step_models import find_step_models
-from imagegen.project.written_inputs import WrittenInputs
 from imagegen.prompts import SourceItem
 
 if TYPE_CHECKING:
     from imagegen.project.project import Project
 
-__all__ = ["MAX_PROBLEMS", "JobPlan", "Planner", "item_values"]
-
-MAX_PROBLEMS = 100
-"""Problems of one job that are reported: more of them have a common cause, and a terminal keeps no more lines."""
-
-
-@dataclass(frozen=True)
-class JobPlan:
-    """One job file, read and planned."""
-
-    name: str
-    file: str
-    """As shown to the user."""
-    task: str
-    """What doit calls it: the job's name, if possible."""
-    description: str = ""
-    outputs: tuple[Output, ...] = ()
-    """None if there are problems: a broken job generates nothing."""
-    problems: tuple[Problem, ...] = ()
-    notes: tuple[str, ...] = ()
-    """Reported once in a run."""
-    backend: str = ""
-    """The one that the file names; empty if it names none."""
-    folder: str = ""
-    """The pattern of the files that are its items; empty if it names no folder."""
-    folder_where: str = ""
-    """`file:line:column` of that pattern."""
-    step_files: tuple[tuple[str, Step], ...] = ()
-    """The files that steps name, each with its step."""
-    parts: JobParts = NO_PARTS
-    """What was planned, in parts; none if there are problems."""
-
-    @property
-    def doc(self) -> str:
-        """Its line in `doit list`."""
-        return printable(" ".join((self.description.strip() or f"the images of {self.file}").split()))
+__all__ = ["Planner", "item_values"]
 
 
 class _CheckedJob(NamedTuple):
@@ -125,7 +90,7 @@ class Planner:
             self._names[path.stem].append(f"jobs/{path.name}")
         others = instead or {}
         plans = [self._plan(path, task, others.get(path.stem, ())) for path, task in names.items()]
-        return self.link(self._without_renamed(self._without_written_inputs(self._without_clashes(plans))))
+        return self.link(Conflicts(self._project, self.section_files).refuse(plans))
 
     def document(self, file: str, data: bytes) -> Document:
         """Read a job file of this content, with what it extends. Raises ImagegenError."""
@@ -142,7 +107,7 @@ class Planner:
         try:
             document = self.document(file, data)
         except ImagegenError as error:
-            return _broken(JobPlan(Path(file).stem, file, Path(file).stem), *error.problems)
+            return add_problems(JobPlan(Path(file).stem, file, Path(file).stem), *error.problems)
         return self.plan_document(document, instead)
 
     def plan_document(self, document: Document, instead: Collection[Decision] = ()) -> JobPlan:
@@ -153,7 +118,7 @@ class Planner:
             checked = self._checked(name, document)
             plan = self._expanded(plan, checked.job, checked.items, instead)
         except ImagegenError as error:
-            return _broken(plan, *error.problems)
+            return add_problems(plan, *error.problems)
         if plan.problems:
             return plan
         parts = split_job(document.values, checked.of_source)
@@ -177,7 +142,7 @@ class Planner:
             of_job = tuple(_folder_items(job, found)) if job.folder else job.items
             plan = self._expanded(JobPlan(name, file, name), job, of_job)
         except ImagegenError as error:
-            return _broken(JobPlan(name, file, name), *error.problems)
+            return add_problems(JobPlan(name, file, name), *error.problems)
         return replace(plan, parts=JobParts(head, list(items)))
 
     def _locate_steps(self, job: str) -> list[Step]:
@@ -211,21 +176,21 @@ class Planner:
         plan = replace(plan, description=job.description, backend=job.backend or "", folder=folder)
         plan = replace(plan, folder_where=job.where.get("items.folder", job.file))
         plan = replace(plan, outputs=expansion.outputs, notes=expansion.notes, step_files=tuple(list_step_files(job)))
-        return _broken(plan, *expansion.problems) if expansion.problems else plan
+        return add_problems(plan, *expansion.problems) if expansion.problems else plan
 
     def _plan(self, path: Path, task: str, instead: Collection[Decision]) -> JobPlan:
         file = f"jobs/{path.name}"
         try:
             original = find_original(path.stem, self._names)
             if original and (task != path.stem or _IS_SYNCED.search(path.stem)):
-                raise ImagegenError(_copy_problem(file, self._names[original][0]))
+                raise ImagegenError(copy_problem(file, self._names[original][0]))
             if task != path.stem:
                 raise ImagegenError(Problem(file, self._name_problem(path.stem)))
             if (self._root / file).is_symlink() and not (self._root / file).exists():
                 raise ImagegenError(Problem(file, "is a link that leads nowhere", "fix the link, or delete it"))
             return self.plan_of(file, self._inputs.read(file), instead)
         except ImagegenError as error:
-            return _broken(JobPlan(path.stem, file, task), *error.problems)
+            return add_problems(JobPlan(path.stem, file, task), *error.problems)
 
     def _checked(self, name: str, document: Document) -> _CheckedJob:
         """Check the job and its items, with those of its prompt source. Raises ImagegenError with all problems."""
@@ -456,113 +421,17 @@ class Planner:
         broken = {plan.name for plan in plans if plan.problems}
         linked, wrong = link_origins(everything, broken)
         return [
-            _broken(plan, *wrong[plan.name])
+            add_problems(plan, *wrong[plan.name])
             if plan.name in wrong
             else replace(plan, outputs=tuple(linked.get(output.task, output) for output in plan.outputs))
             for plan in plans
         ]
-
-    def _without_clashes(self, plans: list[JobPlan]) -> list[JobPlan]:
-        everything = [output for plan in plans if not plan.problems for output in plan.outputs]
-        files = {plan.name: plan.file for plan in plans}
-        wrong: dict[str, list[Problem]] = defaultdict(list)
-        folders = {output.path.rpartition("/")[0] for output in everything}
-        real = {folder: os.path.realpath(self._root / folder) for folder in folders}
-        while pairs := find_clashes([output for output in everything if output.job not in wrong], real):
-            self._record_clashes(pairs, files, real, wrong)
-        for one, other in find_nested_paths(everything, real):
-            what = f"'{other.task}' would be written to {other.path}, but {one.path} is the file of '{one.task}'"
-            wrong[other.job].append(Problem(files[other.job], what))
-        return [
-            _broken(plan, *wrong[plan.name]) if plan.name in wrong and not plan.problems else plan for plan in plans
-        ]
-
-    def _without_written_inputs(self, plans: list[JobPlan]) -> list[JobPlan]:
-        """Refuse files to read that a job writes, whether they are there or not. Of reference images, add a note."""
-        written = WrittenInputs(self._root, plans)
-        found = []
-        for plan in plans:
-            if problems := [*written.find_problems(plan)]:
-                places = {problem.where for problem in problems}
-                others = tuple(one for one in plan.problems if one.where not in places)
-                plan = _broken(replace(plan, problems=others), *problems)
-            references = self.section_files[plan.file].difference(path for path, _ in plan.step_files)
-            if notes := [*written.find_notes(references)]:
-                plan = replace(plan, notes=(*plan.notes, *notes))
-            found.append(plan)
-        return found
-
-    def _without_renamed(self, plans: list[JobPlan]) -> list[JobPlan]:
-        """Refuse a job that was renamed: it has no lock file, but that of a job that is gone records its images."""
-        locks = {file.stem for file in (self._root / "jobs").glob("*.lock")}
-        gone = locks - {plan.name for plan in plans} - {ONE_OFF}
-        found = []
-        for plan in plans:
-            is_new = not plan.problems and plan.name not in locks
-            before = next((job for job in sorted(gone) if self._records(job, plan)), None) if is_new else None
-            if before:
-                what = f"its images are recorded in jobs/{before}.lock, whose job is gone"
-                renamed = f"git mv jobs/{before}.lock jobs/{plan.name}.lock"
-                hint = f"if the job was renamed: {renamed}; if not: rm jobs/{before}.lock"
-                plan = _broken(plan, Problem(plan.file, what, hint))
-            found.append(plan)
-        return found
-
-    def _records(self, job: str, plan: JobPlan) -> bool:
-        """Whether the job's lock file records a file, a request or a decision of any of the plan's outputs."""
-        try:
-            lock = self._project.lock(job)
-        except ImagegenError:  # it cannot be read, and says nothing
-            return False
-        names = {name for output in plan.outputs for name in (output.full_slug, output.base)}
-        made = {fingerprint for fingerprint, _ in lock.peek("fingerprint")}
-        is_recorded = any(output.path in lock.lines or output.fingerprint in made for output in plan.outputs)
-        return is_recorded or any(name in names for _, name in lock.decisions)
-
-    def _record_clashes(
-        self,
-        pairs: Sequence[tuple[Output, Output]],
-        files: Mapping[str, str],
-        real: Mapping[str, str],
-        wrong: dict[str, list[Problem]],
-    ) -> None:
-        """Note which job of each pair is not built, as both would write one file. real: as for `find_clashes`."""
-        copies: dict[str, str] = {}
-        for one, other in pairs:
-            if self._is_copy(one.job, other.job):
-                one, other = other, one
-            if one.job != other.job and find_original(other.job, [one.job]):
-                copies[other.job] = one.job
-            what = f"'{one.task}' and '{other.task}' would both be written to {other.path}"
-            if one.path != other.path and real[one.path.rpartition("/")[0]] != real[other.path.rpartition("/")[0]]:
-                what += f" ({one.path} differs from it in case or Unicode normalisation only)"
-            fix = (
-                "" if one.job == other.job else f"give one of the jobs another output.dir, or delete {files[other.job]}"
-            )
-            wrong[other.job].append(Problem(files[other.job], what, fix))
-        for job, original in copies.items():
-            wrong[job] = [_copy_problem(files[job], files[original])]
-
-    def _is_copy(self, job: str, other: str) -> bool:
-        """Whether this one of two jobs that write the same files is the copy: by its name, or because it built none."""
-        if job == other or find_original(other, [job]):
-            return False
-        locks = self._root / "jobs"
-        is_new = not (locks / f"{job}.lock").exists() and (locks / f"{other}.lock").exists()
-        return bool(find_original(job, [other])) or is_new
 
 
 _NO_SECTIONS: Sections = {}
 """Of an item that names no backend: then no backend need be asked for its options."""
 _IS_SYNCED = re.compile(r"-(?:DESKTOP|LAPTOP|WIN|PC)-[A-Z0-9]{4,}|MacBook|iMac|sync-conflict")
 """Parts of names that sync tools give to files that two machines changed, and that could be a job's."""
-
-
-def _copy_problem(file: str, original: str) -> Problem:
-    """file, original: as shown to the user."""
-    what = f"looks like a copy of {original} that a sync tool or a file manager made"
-    fix = "compare the two, then delete one; to keep both, give this one a name and an output.dir of its own"
-    return Problem(file, what, fix)
 
 
 def _reader(source: str) -> Callable[[str, bytes], list[SourceItem]] | None:
@@ -630,16 +499,3 @@ def _find_written(root: Path, job: Job, outputs: Iterable[Output]) -> Iterator[P
         what = f"items.folder: '{job.folder.pattern}' also matches what this job writes, such as {written}"
         where = job.where.get("items.folder", job.file)
         yield Problem(where, what, "name the folder more narrowly, or give output.dir another one")
-
-
-def _broken(plan: JobPlan, *problems: Problem) -> JobPlan:
-    found = (*plan.problems, *sorted(problems, key=_position))
-    if len(found) > MAX_PROBLEMS:
-        more = Problem(plan.file, f"has {len(found) - MAX_PROBLEMS} more problems")
-        found = (*found[:MAX_PROBLEMS], more)
-    return replace(plan, outputs=(), problems=found)
-
-
-def _position(problem: Problem) -> tuple[str, tuple[int, ...]]:
-    file, *numbers = problem.where.split(":")
-    return file, tuple(int(number) for number in numbers if number.isdigit())

@@ -18,7 +18,8 @@ from imagegen.plan.output import Output
 from imagegen.plan.record import ACCEPT, MODEL_DECISION, PICK, REROLL, SEED, Decision, OutputLine, choose_decision
 from imagegen.project.backends import Backends
 from imagegen.project.inputs import Inputs
-from imagegen.project.planner import JobPlan, Planner
+from imagegen.project.job_plan import JobPlan
+from imagegen.project.planner import Planner
 from imagegen.state.attempts import Attempts
 from imagegen.state.hashes import EMPTY, NEVER, Hashes, StatKey, stat_key
 from imagegen.state.lockfile import LockFile, read_lock_file

@@ -18,7 +18,7 @@ from imagegen.project.folder_files import ItemMatcher
 
 if TYPE_CHECKING:
     from imagegen.plan.output import Output
-    from imagegen.project.planner import JobPlan
+    from imagegen.project.job_plan import JobPlan
 
 __all__ = ["WrittenInputs", "have_common_file"]
 

@@ -17,7 +17,7 @@ from imagegen.config.document import MAX_BYTES
 from imagegen.config.settings import Settings
 from imagegen.errors import LONGEST, ImagegenError, Problem
 from imagegen.project import JobPlan, Project
-from imagegen.project.planner import MAX_PROBLEMS
+from imagegen.project.job_plan import MAX_PROBLEMS
 from imagegen.prompts.csv import read_csv
 from imagegen.prompts.markdown import read_markdown
 from tests.marks import long
