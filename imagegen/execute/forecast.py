@@ -13,13 +13,14 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Literal, get_args
 
+from imagegen.backends.text import list_first
 from imagegen.errors import ImagegenError
 from imagegen.execute.build_image import RECORDED_NOT_AVAILABLE, encode_output
 from imagegen.execute.paid_images import find_paid_image, unpaid_problem
 from imagegen.execute.shared_store import ACCEPTED_NOT_AVAILABLE
 from imagegen.execute.stored_images import ImageCopy, StoredImages
 from imagegen.execute.worker import ImageAttempt
-from imagegen.plan.freshness import Verdict
+from imagegen.plan.freshness import CHANGED, Verdict
 from imagegen.plan.output import Output
 from imagegen.plan.record import Durations, Estimate, OutputLine, total_seconds
 from imagegen.project import Project
@@ -159,6 +160,8 @@ def _foresee(project: Project, standing: Sequence[tuple[Output, Verdict]]) -> li
         if origin is not None:
             return ForecastImage(output, verdict, "restore", origin)
         act = _choose_act(project, output, verdict)
+        if act == "follow" and verdict.state == "blocked" and verdict.note == CHANGED:
+            return ForecastImage(output, _explain_kept(verdict), "keep")
         if act == "keep":
             note = ACCEPTED_NOT_AVAILABLE if project.accepted(output) else RECORDED_NOT_AVAILABLE
             verdict = replace(verdict, note=note)
@@ -182,10 +185,15 @@ def _may_be_paid(project: Project, output: Output) -> bool:
     return False
 
 
+def _explain_kept(verdict: Verdict) -> Verdict:
+    """Say of a file that somebody changed what decides whether the run keeps it or fails."""
+    changing = list_first([reason.field for reason in verdict.reasons])
+    return replace(verdict, note=f"{CHANGED}; if {changing} changes, the run does not replace it, and fails")
+
+
 def _choose_act(project: Project, output: Output, verdict: Verdict) -> Act:
     if verdict.reasons and all(reason.kind == "follows" for reason in verdict.reasons):
-        # also if the file was changed by hand: only then is it clear whether it is kept or in the way
-        return "follow"
+        return "follow"  # also if the file in its place may be in the way: only then is that clear
     if verdict.state == "blocked":
         return "fail"
     if _is_kept_unless_found(project, output, verdict):

@@ -91,6 +91,19 @@ def test_what_is_made_from_others_is_derived_or_may_follow(project: ProjectFolde
     assert lines[-1] == "1 to generate (under 1 s), 1 to derive, 3 may follow"
 
 
+def test_a_derived_file_that_somebody_changed_is_kept_while_its_image_is_stale(project: ProjectFolder) -> None:
+    project.build_job(items=[MALLSING], derive={"thumb": {"width": 16}})
+    project.touch_up("mallsing-thumb")
+    project.job(items=[GREEN], derive={"thumb": {"width": 16}})
+    assert project.doit("why").out.splitlines()[-2:] == [
+        "keep      portraits:mallsing:thumb  assets/portraits/mallsing-thumb.png: changed since it was generated, by hand"
+        " or by git; if portraits:mallsing changes, the run does not replace it, and fails",
+        "1 to generate (under 1 s), 1 kept",
+    ]
+    run = project.doit()
+    assert (run.tasks("generated"), run.tasks("failed")) == (["portraits:mallsing"], ["portraits:mallsing:thumb"])
+
+
 def test_the_name_of_an_item_stands_for_all_its_variants(project: ProjectFolder) -> None:
     project.job(items=[MALLSING, *JOB["items"][1:]], variants=2)
     assert project.doit("why", "portraits:mallsing").out.splitlines()[-1].startswith("2 to generate")

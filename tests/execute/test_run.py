@@ -181,11 +181,12 @@ BECOMES = {
     "derive": {"derived", "restored"},
     "restore": {"restored"},
     "keep": {"kept"},
+    "keep or fail": {"kept", "failed"},
     "fail": {"failed"},
     "fresh": {"fresh"},
     "follow": {"derived", "restored", "fresh", "kept", "failed"},
 }
-"""What may come of an output of which this was foreseen. follow: nobody knows yet.
+"""What may come of an output of which this was foreseen. follow: nobody knows yet. keep or fail: as its note says.
 
 derive: where its image is yet to be there, only then it shows that the store has what is derived from that."""
 
@@ -307,7 +308,10 @@ class Walk:
             standing.append((output, verdict))
             if verdict.state not in ("fresh", "kept"):
                 unsettled.add(output.task)
-        return {one.output.task: one.act for one in forecast(project, standing, ()).images}
+        return {
+            one.output.task: "keep or fail" if one.act == "keep" and one.verdict.state == "blocked" else one.act
+            for one in forecast(project, standing, ()).images
+        }
 
 
 def walk(root: Path, seed: int, steps: int) -> None:
