@@ -88,8 +88,9 @@ def _check_steps(job: Job, rules: Derivation) -> Iterator[Problem]:
         if where := job.where.get(f"derive.{rules.name}.{size}"):
             rival = "preset" if f"derive.{rules.name}.preset" in job.where else "steps"
             what = f"derive.{rules.name}.{size}: has no effect beside {rival}"
-            one = "write it as its step" if rival == "preset" else "write it as one of the steps: -"
-            hint = f"{one} resize: {{width: …, height: …}}"
+            hint = "write it as one of the steps: - resize: {width: …, height: …}"
+            if rival == "preset":
+                hint = f"write it as its step: resize: {{{_write_size(rules, size)}}}"
             other = job.where.get(f"derive.{rules.name}.{rival}", where)
             if other.partition(":")[0] != where.partition(":")[0]:  # one of them is a base's
                 what += f", which {other} gives"
@@ -105,6 +106,13 @@ def _check_steps(job: Job, rules: Derivation) -> Iterator[Problem]:
     if needs and job.output.encoding.format == "jpeg" and not job.has_pictures:
         what = f"{needs.key}: the images are JPEG files, which have no transparency"
         yield Problem(needs.where, what, "put background, cutout or mask before it, or use output: {format: png}")
+
+
+def _write_size(rules: Derivation, key: str) -> str:
+    """Return a key of a derived file as a parameter of the step resize."""
+    if key == "crop":
+        return f"mode: fill, keep: {rules.crop}"
+    return "enlarge: true" if key == "enlarge" else f"{key}: {getattr(rules, key)}"
 
 
 def _find_alpha_step(rules: Derivation) -> Step | None:

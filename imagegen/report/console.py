@@ -104,12 +104,29 @@ def print_note(event: Event) -> None:
 
 
 def failures(outcomes: Iterable[Outcome]) -> list[str]:
-    """Return each cause once, with the images that it hit and how to fix it."""
-    by_cause: dict[tuple[str, str], list[str]] = defaultdict(list)
+    """Return each cause once, with the images that it hit and how to fix it.
+
+    A cause that names the file that an output is made from is one cause for all such files.
+    """
+    by_cause: dict[tuple[str, str], list[tuple[str, str]]] = defaultdict(list)
     for outcome in outcomes:
+        origin = next(iter(outcome.output.origins), None)
+        path = origin.path if origin else ""
         for problem in (*filter(None, [outcome.problem]), *outcome.also):
-            by_cause[problem.what, problem.hint].append(outcome.output.task)
-    return [str(Problem(list_first(tasks), what, hint)) for (what, hint), tasks in by_cause.items()]
+            what = problem.what.replace(f" {path}: ", _ORIGIN) if path else problem.what
+            by_cause[what, problem.hint].append((outcome.output.task, path))
+    return [
+        str(Problem(list_first([task for task, _ in hit]), _name_origins(what, [path for _, path in hit]), hint))
+        for (what, hint), hit in by_cause.items()
+    ]
+
+
+_ORIGIN = " \0: "
+"""Stands for the file that an output is made from, where its problem begins with what is wrong with it."""
+
+
+def _name_origins(what: str, paths: Iterable[str]) -> str:
+    return what.replace(_ORIGIN, f" {list_first(list(dict.fromkeys(paths)))}: ")
 
 
 def same_seed_lines(outcomes: Iterable[Outcome]) -> list[str]:

@@ -88,7 +88,20 @@ def test_each_preset_is_valid_alone_and_with_its_example(name: str) -> None:
 
 def test_no_step_is_called_like_another_key_of_a_derived_file() -> None:
     keys = job_schema({})["derive"]["valuesrules"]["schema"]
-    others = {"preset", "steps", "width", "height", "crop", "enlarge", "format", "quality", "metadata", "dir", "name"}
+    others = {
+        "preset",
+        "steps",
+        "width",
+        "height",
+        "crop",
+        "enlarge",
+        "format",
+        "quality",
+        "metadata",
+        "dir",
+        "name",
+        "only",
+    }
     assert set(keys) == set(STEPS) | others
     assert not set(STEPS) & others
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -99,3 +100,16 @@ def test_a_sheet_has_the_keys_of_its_preset_where_the_job_has_none(project: Proj
     run = project.doit()
     assert "sheet.preset: 'atlas-godott' is not one of " in run.out + run.err
     assert "did you mean 'atlas-godot'?" in run.out + run.err
+
+
+def test_drawings_that_are_too_small_for_it_are_one_cause_and_its_hint_works(project: ProjectFolder) -> None:
+    entry: dict[str, object] = {"preset": "token-foundry"}
+    project.job(derive={"token": entry})
+    out = project.doit().out
+    paths = r"(, assets/portraits/\w+\.png){3}"
+    assert (
+        len(re.findall(rf"{paths}: the image is 64×64, too small for 400×400 pixels", out.replace("with ", ", "))) == 1
+    )
+    assert out.count("ask for less, or resize: {enlarge: true}") == 1
+    project.job(derive={"token": entry | {"resize": {"enlarge": True}}})
+    assert len(project.doit().tasks("derived")) == 3

@@ -118,6 +118,15 @@ def test_a_size_beside_the_steps_of_a_base_names_both_places() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("key", "value", "step"),
+    [("enlarge", "true", "enlarge: true"), ("height", "9", "height: 9"), ("crop", "top", "mode: fill, keep: top")],
+)
+def test_a_size_beside_a_preset_is_shown_as_a_parameter_of_its_step(key: str, value: str, step: str) -> None:
+    problems = problems_of({"a.yaml": f"derive: {{a: {{preset: token-foundry, {key}: {value}}}}}\n"})
+    assert f"write it as its step: resize: {{{step}}}" in problems[-1]
+
+
 def problems_of(files: dict[str, str]) -> list[str]:
     """The problems of the job a.yaml without its items; other files are its bases."""
 
