@@ -5,6 +5,7 @@ docs/disclosure.md has the sources of what these two ask for.
 
 from __future__ import annotations
 
+import posixpath
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
@@ -16,7 +17,7 @@ from imagegen.report.disclosure import summarise
 __all__ = ["to_markdown"]
 
 _TITLE = "# Generated images in this project"
-_MOST_LISTED = 50
+_MOST_LISTED, _MOST_FOLDERS = 50, 5
 
 
 def to_markdown(found: Disclosure) -> str:
@@ -67,9 +68,10 @@ def _by_job(images: Sequence[DisclosedImage]) -> Iterator[str]:
         own = [image for image in images if image.job == job]
         generated = sum(image.kind == "generated" for image in own)
         derived = sum(image.kind == "derived" and bool(image.uses_ai) for image in own)
-        rows.append((_text(job), len(own), generated, derived, sum(image.is_by_hand for image in own)))
-    head = ("job", "images", "generated", "derived from generated", "changed by hand")
-    yield from _table(head, rows, right=(1, 2, 3, 4))
+        unknown = sum(image.uses_ai is None for image in own)
+        rows.append((_text(job), len(own), generated, derived, unknown, sum(image.is_by_hand for image in own)))
+    head = ("job", "images", "generated", "derived from generated", "not known how", "changed by hand")
+    yield from _table(head, rows, right=(1, 2, 3, 4, 5))
     yield ""
 
 
@@ -161,8 +163,17 @@ def _for_steam(found: Disclosure, numbers: Mapping[str, int]) -> Iterator[str]:
         count = numbers["unknown_origin"]
         files, it = f"{_images(count)} {_was(count)}", "it" if count == 1 else "them"
         known = ("",) if numbers["by_ai"] or numbers["without_ai"] else ()
-        yield from (*known, f"imagegen does not know how {files} made. If AI was used for {it}, say so.")
+        yield from (*known, f"imagegen does not know how {files} made{_folders(found)}. If AI was used for {it}, say so.")
     yield from ("", _LIVE, "")
+
+
+def _folders(found: Disclosure) -> str:
+    """Return the folders of the images of which nobody knows how they were made, for the end of a sentence."""
+    paths = [image.path for image in found.images if image.uses_ai is None and image.path]
+    folders = list(dict.fromkeys(_code(posixpath.dirname(path)) for path in paths))
+    more = [f"{len(folders) - _MOST_FOLDERS} more folders"] if len(folders) > _MOST_FOLDERS + 1 else []
+    shown = [*(folders[:_MOST_FOLDERS] if more else folders), *more]
+    return f" (in {_listed(shown)})" if shown else ""
 
 
 _STEAM = """\

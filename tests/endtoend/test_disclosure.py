@@ -25,8 +25,8 @@ def test_without_its_lock_file_the_files_of_a_job_are_of_unknown_making(project:
     (project.root / "jobs/portraits.lock").unlink()
     page = project.doit("disclosure").out
     assert "\n- `assets/portraits/okka.png`\n" in page
-    assert "imagegen does not know how 3 images were made." in page
-    assert "| portraits | 3 | 0 | 0 | 0 |" in page
+    assert "imagegen does not know how 3 images were made (in `assets/portraits`)." in page
+    assert "| portraits | 3 | 0 | 0 | 3 | 0 |" in page
     (project.root / "jobs/others.lock").unlink()
     assert "images that imagegen recorded" not in project.doit("disclosure").out
 

@@ -104,7 +104,7 @@ def test_the_page_of_files_without_a_record_claims_nothing() -> None:
     page = to_markdown(Disclosure((DisclosedImage("j", "a", "x/a.png", "unrecorded", "unrecorded"),)))
     assert "no lock file (`jobs/*.lock`) says what made them. If imagegen\ngenerated them, bring" in page
     assert "\n- `x/a.png`\n" in page
-    assert "\n\nimagegen does not know how 1 image was made. If AI was used for it, say so.\n" in page
+    assert "\n\nimagegen does not know how 1 image was made (in `x`). If AI was used for it, say so.\n" in page
     assert "Of 1 image, nobody recorded whether there is AI-generated content." in page
     assert "none of the images" not in page.lower()
 
