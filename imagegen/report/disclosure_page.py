@@ -163,7 +163,8 @@ def _for_steam(found: Disclosure, numbers: Mapping[str, int]) -> Iterator[str]:
         count = numbers["unknown_origin"]
         files, it = f"{_images(count)} {_was(count)}", "it" if count == 1 else "them"
         known = ("",) if numbers["by_ai"] or numbers["without_ai"] else ()
-        yield from (*known, f"imagegen does not know how {files} made{_folders(found)}. If AI was used for {it}, say so.")
+        what = f"imagegen does not know how {files} made{_folders(found)}"
+        yield from (*known, f"{what}. If AI was used for {it}, say so.")
     yield from ("", _LIVE, "")
 
 
