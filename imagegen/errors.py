@@ -79,5 +79,7 @@ def did_you_mean(word: str, choices: Iterable[str]) -> str:
     """Return `; did you mean 'steps'?` for the nearest of the choices; empty if none is near."""
     import difflib
 
-    near = difflib.get_close_matches(word, list(choices), n=1, cutoff=0.65)
+    choices = list(choices)
+    near = [one for one in choices if one.lower() == word.lower()][:1]
+    near = near or difflib.get_close_matches(word, choices, n=1, cutoff=0.65)
     return f"; did you mean '{near[0]}'?" if near else ""

@@ -25,7 +25,7 @@ from imagegen.config.job import (
     SheetRules,
     Step,
 )
-from imagegen.config.presets import check_preset, list_presets, list_steps, load_preset, with_preset
+from imagegen.config.presets import Use, check_preset, list_presets, list_steps, load_preset, with_preset
 from imagegen.config.schema import ITEM_SCHEMA, SHEET_KEYS, TYPES, Sections, item_schema, job_schema
 from imagegen.config.steps import read_step
 from imagegen.errors import ImagegenError, Problem, did_you_mean
@@ -75,7 +75,8 @@ class _JobValidator(Validator):  # type: ignore[misc]  # Cerberus ships no types
         """{'type': 'string'}"""  # noqa: D400, D415 - as above
         if isinstance(value, str) and not re.match(anchor(pattern), value):
             expected = self._resolve_rules_set(self.schema[field]).get("meta", {}).get("expected", "text for this key")
-            self._error(field, f"'{_on_one_line(value[:60])}' is not a valid {expected}")
+            meant = f"; did you mean '#{value}'?" if re.match(anchor(pattern), f"#{value}") else ""
+            self._error(field, f"'{_on_one_line(value[:60])}' is not a valid {expected}{meant}")
 
 
 def check_job(name: str, document: Document, sections: Sections) -> Job:
@@ -466,6 +467,20 @@ def _suggest_value(what: str, value: object, path: Path) -> str:
         return "write {name: …, prompt: …}"
     if wanted == "a list" and isinstance(value, dict):
         return "begin each entry with a dash and a space: '- name: …'"
+    return _suggest_mapping(value, path) if wanted == "a mapping" else ""
+
+
+def _suggest_mapping(value: object, path: Path) -> str:
+    """Return the mapping to write instead of a short form that there is not, if that is known."""
+    if path == ("sheet",) and isinstance(value, list):
+        return "a job has one sheet; for another one of the same images, write a job that extends this one"
+    if path[:1] == ("derive",) and isinstance(value, int) and path[-1] == "resize":
+        return f"write resize: {{width: {value}}}"
+    use: Use | None = (
+        "derive" if path[:1] == ("derive",) and len(path) == 2 else "sheet" if path == ("sheet",) else None
+    )
+    if use and isinstance(value, str) and value.lower() in list_presets(use):
+        return f"write {{preset: {value.lower()}}}"
     return ""
 
 

@@ -79,7 +79,8 @@ def _file(description: str, example: str, **others: Any) -> Schema:
 
 def _colour(description: str, word: str = "", *, is_opaque: bool = False) -> Schema:
     kind = "colour without opacity" if is_opaque else "colour"
-    expected = f"{kind}: write it as '#2f4f4f', by its name in CSS{f', or {word}' if word else ''}"
+    ways = f", by its name in CSS, or {word}" if word else " or by its name in CSS"
+    expected = f"{kind}: write it as '#2f4f4f'{ways}"
     digits = "[0-9A-Fa-f]{3}|[0-9A-Fa-f]{6}" if is_opaque else "[0-9A-Fa-f]{3,4}|[0-9A-Fa-f]{6}|[0-9A-Fa-f]{8}"
     pattern = f"(#({digits})|[A-Za-z]+)"
     return text(description, 40, regex=pattern, meta={"expected": expected, "word": word})
@@ -244,7 +245,8 @@ STEPS: Mapping[str, StepRules] = {
         {
             "colours": whole("How many colours; they are chosen from the picture.", 2, 256),
             "palette": _file(
-                "A file with the colours: .gpl of GIMP, .hex of Lospec, .pal of JASC, or an image.", "art/palette.gpl"
+                "A file with the colours: .gpl of GIMP, .hex of Lospec, .pal of JASC, or an image.",
+                "art/palette.gpl; a number of colours is written in digits",
             ),
             "dither": rules("boolean", "Whether dots of two colours stand for those between them. By default, false."),
             "hard": rules(

@@ -51,7 +51,8 @@ def fill_pattern(pattern: str, words: Mapping[str, str], key: str, where: str) -
 
     def fill(match: re.Match[str]) -> str:
         if match[1] not in words:
-            raise ImagegenError(Problem(where, f"{key}: there is no {{{match[1]}}}{did_you_mean(match[1], words)}"))
+            what = f"{key}: there is no {{{match[1]}}}{did_you_mean(match[1], words)}"
+            raise ImagegenError(Problem(where, what, f"there are {', '.join(f'{{{word}}}' for word in words)}"))
         return words[match[1]]
 
     path = _FIELD.sub(fill, pattern)

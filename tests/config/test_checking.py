@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from imagegen.config.checking import KeyLocations, check_job
-from imagegen.config.document import read_document
+from imagegen.config.document import Document, read_document
 from imagegen.config.job import DEFAULT_QUALITY, FORMATS, Encoding, Job, SeedRule
 from imagegen.config.schema import COMMON, job_schema
 from imagegen.errors import ImagegenError
@@ -220,3 +220,23 @@ def test_what_is_in_a_value_of_the_wrong_type_is_told_where_it_belongs() -> None
     assert PLACES.hint_inside(("derive", "width"), 64) == "; as it is, 'width' belongs under derive: NAME:"
     assert PLACES.hint_inside(("prompt",), "a raven") == "; as it is, 'prompt' belongs in an item"
     assert PLACES.hint_inside(("generate", "width"), True) == ""
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ({"derive": {"a": {"steps": [{"outline": {"colour": "ff0000"}}]}}}, "did you mean '#ff0000'?"),
+        ({"derive": {"a": {"steps": [{"quantise": "sixteen"}]}}}, "a number of colours is written in digits"),
+        ({"derive": {"a": {"steps": [{"resize": 512}]}}}, "write resize: {width: 512}"),
+        ({"derive": {"a": "Token-Foundry"}}, "write {preset: token-foundry}"),
+        ({"derive": {"a": {"format": "WebP"}}}, "did you mean 'webp'?"),
+        ({"sheet": "sprites-css"}, "write {preset: sprites-css}"),
+        ({"sheet": [{}]}, "a job has one sheet; for another one of the same images, write a job that extends this one"),
+    ],
+)
+def test_what_was_meant_by_a_short_form_is_said(values: dict[str, Any], said: str) -> None:
+    document = Document("jobs/a.yaml", {"items": [{"name": "A", "prompt": "a"}], **values}, {})
+    with pytest.raises(ImagegenError) as caught:
+        check_job("a", document, {})
+    (problem,) = caught.value.problems
+    assert said in f"{problem.what} {problem.hint}"

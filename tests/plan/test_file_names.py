@@ -103,8 +103,8 @@ def test_a_word_that_could_be_an_axis_too_is_refused_only_where_it_is_used() -> 
         ({"name": "{mood}./{item}"}, "'very-calm./old-tom': 'very-calm.' ends in a dot or a space, which Windows drops", ""),
         ({"name": "{item}/"}, "'old-tom/' has no file name", ""),
         ({"name": "{item}: {mood}"}, "'old-tom: very-calm' has ':' in it, which some systems do not accept; use / between folders", ""),
-        ({"name": "{name}"}, "there is no {name}", ""),
-        ({"name": "{moods}"}, "there is no {moods}; did you mean 'mood'?", ""),
+        ({"name": "{name}"}, "there is no {name}", "there are {slug}, {item}, {variant}, {mood}"),
+        ({"name": "{moods}"}, "there is no {moods}; did you mean 'mood'?", "there are {slug}, {item}, {variant}, {mood}"),
     ],
 )  # fmt: skip
 def test_what_is_wrong_with_a_name_is_said_where_it_is(rules: dict[str, Any], what: str, hint: str) -> None:
