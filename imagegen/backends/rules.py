@@ -356,7 +356,7 @@ def _call_faults(backend: Any) -> list[str]:
 
 
 def _option_faults(name: str, backend: Any) -> list[str]:
-    from imagegen.config.checking import check_schema
+    from imagegen.config.grammar import check_schema
 
     try:
         options = plain(backend.options, "options")

@@ -9,7 +9,7 @@ from cerberus import Validator
 from hypothesis import given, settings
 
 from imagegen.backends.registry import registry
-from imagegen.config import checking
+from imagegen.config import grammar
 from imagegen.config.acceptance import accept_keys
 from imagegen.config.checking import check_item, check_job
 from imagegen.config.document import Document
@@ -20,7 +20,7 @@ from tests.config.test_json_schema import EVERYTHING
 
 SECTIONS: dict[str, Any] = {name: make().options for name, make in registry().items()}
 ACCEPTS = accept_keys(job_schema(SECTIONS))
-VALIDATOR = checking._JobValidator(job_schema(SECTIONS), allow_unknown=False)
+VALIDATOR = grammar._JobValidator(job_schema(SECTIONS), allow_unknown=False)
 
 
 def cerberus_accepts(values: Any) -> bool:
@@ -72,14 +72,14 @@ def test_sound_items_of_a_source_and_sound_jobs_never_meet_cerberus(monkeypatch:
 
 def test_cerberus_reads_a_schema_once_for_all_jobs(monkeypatch: pytest.MonkeyPatch) -> None:
     made: list[Any] = []
-    own = checking._JobValidator.__init__
+    own = grammar._JobValidator.__init__
     sections = dict(SECTIONS)
 
     def init(self: Any, *args: Any, **kwargs: Any) -> None:
         made.append(self)
         own(self, *args, **kwargs)
 
-    monkeypatch.setattr(checking._JobValidator, "__init__", init)
+    monkeypatch.setattr(grammar._JobValidator, "__init__", init)
     for name in ("one", "other", "third"):
         with pytest.raises(ImagegenError, match="unknown key"):
             check_job(

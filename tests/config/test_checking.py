@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 import yaml
 
-from imagegen.config.checking import KeyLocations, check_job
+from imagegen.config.checking import check_job
 from imagegen.config.document import Document, read_document
 from imagegen.config.job import DEFAULT_QUALITY, FORMATS, Encoding, Job, SeedRule
+from imagegen.config.key_locations import KeyLocations
 from imagegen.config.schema import COMMON, job_schema
 from imagegen.errors import ImagegenError
 
