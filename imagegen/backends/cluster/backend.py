@@ -188,8 +188,9 @@ class ClusterBackend(Backend):
                 task = connection.submit(worker.generate, *arguments, workers=workers, resources=pool.resources)
                 try:
                     return _wait_for_answer(connection, pool, task, workers, events, progress)
-                except _AllLeftError as error:
-                    if error.has_begun and self._costs(bundle.request):
+                except _AllLeftError:
+                    # also if nothing was heard of its beginning: word of that may have been lost with the worker
+                    if self._costs(bundle.request):
                         what = f"the worker that generated it is gone: {', '.join(map(pool.name, workers))}"
                         raise MayBePaidError(what, "look at its log, then run doit again") from None
         finally:
@@ -208,10 +209,6 @@ class ClusterBackend(Backend):
 
 class _AllLeftError(Exception):
     """All workers that could generate the image are gone: the Dask task would wait forever."""
-
-    def __init__(self, *, has_begun: bool) -> None:
-        super().__init__()
-        self.has_begun = has_begun
 
 
 def _wait_for_answer(
@@ -238,7 +235,7 @@ def _wait_for_answer(
         progress.check()
         pool.report(progress)
         if not workers & connection.workers:
-            raise _AllLeftError(has_begun=has_begun)
+            raise _AllLeftError
 
     try:
         return connection.wait_for(task, check)
