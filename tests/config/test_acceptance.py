@@ -36,13 +36,13 @@ def test_whatever_is_wrong_in_one_place_it_leaves_to_cerberus() -> None:
     for path in places(good):
         for wrong in (*edges(job_schema(SECTIONS)), True, None):
             values = spoilt(good, path, "replace", wrong, "")
-            assert cerberus_accepts(values) or not ACCEPTS(values), path
+            assert not ACCEPTS(values) or cerberus_accepts(values), path
 
 
 @settings(max_examples=300, deadline=None)
 @given(job_documents(SECTIONS))
 def test_what_it_accepts_cerberus_accepts(values: Any) -> None:
-    assert cerberus_accepts(values) or not ACCEPTS(values)
+    assert not ACCEPTS(values) or cerberus_accepts(values)
 
 
 @pytest.mark.parametrize(
