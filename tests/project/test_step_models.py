@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -64,7 +65,7 @@ def test_without_the_extra_what_needs_it_fails_and_what_is_made_from_that(
     assert "jobs/portraits.yaml:17:" in project.report
     assert "derive.token.steps[0].cutout: needs the extra cutout, which is not installed" in project.report
     assert "others:child: not built, because portraits:yrr:token failed" in project.report
-    assert "pip install 'doit-imagegen[cutout]'" in project.report
+    assert f"{sys.executable} -m pip install 'doit-imagegen[cutout]'" in project.report
 
 
 def test_known_models_could_be_listed() -> None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import importlib.util
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from imagegen import DISTRIBUTION
 from imagegen.images.formats import BadImage
 
 if TYPE_CHECKING:
@@ -19,7 +21,8 @@ FindAlpha = Callable[["Image", str], "Image"]
 _FAINT = 26
 """Of 255: what a model finds with less than this counts as background. Models find a little everywhere, which nobody
 sees, but `trim` would leave it there."""
-INSTALL = "pip install 'doit-imagegen[cutout]'"
+INSTALL = f"{sys.executable} -m pip install '{DISTRIBUTION}[cutout]'"
+"""What installs rembg, in the environment that imagegen runs in."""
 
 
 def cutout(picture: Image, *, model: FindAlpha, like: str = "") -> Image:
