@@ -7,6 +7,7 @@ import functools
 import json
 import os
 import re
+import sys
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -481,7 +482,8 @@ def _check_avif(job: Job) -> list[Problem]:
     if key is None or has_avif():
         return []
     where = job.where.get(f"{key}.format") or job.where.get(key, job.file)
-    hint = "pip install --force-reinstall --only-binary :all: pillow; or choose another format, such as webp"
+    install = f"{sys.executable} -m pip install --force-reinstall --only-binary :all: pillow"
+    hint = f"{install}; or choose another format, such as webp"
     return [Problem(where, f"{key}.format: avif: {NO_AVIF}", hint)]
 
 
