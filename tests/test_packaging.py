@@ -31,6 +31,7 @@ def test_the_wheel_holds_the_package_and_nothing_else(wheel: Path) -> None:
     sources = {str(path.relative_to(ROOT)) for path in (ROOT / "imagegen").rglob("*.py")}
     page = {f"imagegen/report/gallery/page/page.{kind}" for kind in ("html", "css", "js")}
     page |= {"imagegen/report/presets/page.html", "imagegen/images/atlas/ImagegenSheets.cs"}
+    page |= {str(path.relative_to(ROOT)) for path in (ROOT / "imagegen/review/page").glob("*.[cj]s*")}
     presets = {str(path.relative_to(ROOT)) for path in (ROOT / "imagegen/config/presets").rglob("*.yaml")}
     assert package(wheel) == sources | page | presets | {"imagegen/py.typed", "doit_imagegen_startup.pth"}
 

@@ -15,8 +15,10 @@ from imagegen.report.console import note_line, shown_line
 if TYPE_CHECKING:
     from imagegen.plan.record import Estimate
     from imagegen.report.live import LiveReport
+    from imagegen.report.run_events import EventLines
 
 __all__ = [
+    "EVENTS",
     "Flight",
     "InFlight",
     "PlainReport",
@@ -25,6 +27,8 @@ __all__ = [
     "is_ci",
 ]
 
+EVENTS = "IMAGEGEN_EVENTS"
+"""The environment variable with which another program asks for a run's events: see `report.run_events`."""
 _SILENT_S = 30.0
 """Seconds after which a run that prints nothing says what goes on; a wait under CI is repeated after twice that."""
 _BAR = re.compile(r"\s*[━╌]+\s*")
@@ -38,12 +42,12 @@ def follow_run(
     *,
     quiet: bool = False,
     line_of: Callable[[Outcome], str] = shown_line,
-) -> LiveReport | PlainReport:
+) -> LiveReport | PlainReport | EventLines:
     """Return what each event of a run goes to, and what is stopped at its end.
 
     Args:
         stream: to write to.
-        environment: says whether this is continuous integration.
+        environment: says whether this is continuous integration, and whether another program wants the events.
         total: images that the run has to do with; with none there is nothing to watch.
         expected: the time that generating takes, by task.
         quiet: only failures are printed.
@@ -51,7 +55,7 @@ def follow_run(
 
     """
     in_ci = is_ci(environment)
-    if total and not quiet and not in_ci and stream.isatty():
+    if total and not (quiet or in_ci or environment.get(EVENTS)) and stream.isatty():
         from imagegen.report.live import LiveReport
 
         return LiveReport(stream, total, expected, line_of)
@@ -60,7 +64,12 @@ def follow_run(
         stream.write(f"{line}\n")
         stream.flush()
 
-    return PlainReport(write, quiet=quiet, timed=in_ci, line_of=line_of)
+    report = PlainReport(write, quiet=quiet, timed=in_ci, line_of=line_of)
+    if environment.get(EVENTS):
+        from imagegen.report.run_events import EventLines
+
+        return EventLines(stream, report, total, expected)
+    return report
 
 
 def is_ci(environment: Mapping[str, str]) -> bool:

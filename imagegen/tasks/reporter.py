@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from imagegen.project import JobPlan
     from imagegen.report.live import LiveReport
     from imagegen.report.progress import PlainReport
+    from imagegen.report.run_events import EventLines
 
 __all__ = ["ImagegenReporter"]
 
@@ -155,14 +156,14 @@ class ImagegenReporter(ConsoleReporter):  # type: ignore[misc]  # doit ships no 
             raise SystemExit(130)
         add_failed(build, self._tasks)
 
-    def _follow(self, build: Build, images: Sequence[str], forced: set[str]) -> LiveReport | PlainReport:
+    def _follow(self, build: Build, images: Sequence[str], forced: set[str]) -> LiveReport | PlainReport | EventLines:
         """Return what shows the run. A bar counts the images that are not fresh, where any is to be generated."""
-        from imagegen.report.progress import follow_run
+        from imagegen.report.progress import EVENTS, follow_run
 
         waiting = [task for task in images if task in forced or build.planned[task].verdict.state != "fresh"]
         stale = [task for task in waiting if task in forced or build.planned[task].verdict.state == "stale"]
         times: Mapping[str, Estimate] = {}
-        if stale and self.outstream.isatty():  # lines alone show no time that is left
+        if stale and (self.outstream.isatty() or EVENTS in os.environ):  # lines alone show no time that is left
             from imagegen.execute.forecast import estimate
 
             times = estimate(build.project, [build.planned[task].output for task in stale])

@@ -103,7 +103,7 @@ def _write(
     data = page_data(groups, Files(thumbs, earlier, originals), FOLDER)
     now = digest(data)
     if now != before:
-        replace_file(project.root / PAGE, render(data, now), temporary)
+        replace_file(project.root / PAGE, render(data, now).html, temporary)
     _sweep(folder / THUMBS, (thumb.name for thumb in thumbs.values()))
     _sweep(folder / EARLIER, (thumb.name for thumb in earlier.values()))
     _sweep(folder / ORIGINALS, originals.values())

@@ -20,13 +20,30 @@ from imagegen.report.gallery.picture import STATES, Group, Picture
 if TYPE_CHECKING:
     from imagegen.report.gallery.folder import Thumbnail
 
-__all__ = ["EARLIER", "ORIGINALS", "THUMBS", "Files", "digest", "digest_of", "page_data", "render"]
+__all__ = ["EARLIER", "ORIGINALS", "THUMBS", "Files", "LivePage", "Page", "digest", "digest_of", "page_data", "render"]
 
 THUMBS, EARLIER, ORIGINALS = "thumbs", "earlier", "originals"
 """The page's folders: thumbnails, earlier versions, and copies of images that lie outside of the project."""
 _HERE = Path(__file__).parent / "page"
 _MARK = '<meta name="imagegen-gallery" content="'
 _ALT_LENGTH = 160
+
+
+@dataclass(frozen=True)
+class LivePage:
+    """What `doit review` adds to the page: its own style, script, and data for that, as JSON values."""
+
+    style: str
+    script: str
+    data: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Page:
+    """A whole page, and its Content-Security-Policy, which is in it too."""
+
+    html: bytes
+    policy: str
 
 
 @dataclass(frozen=True)
@@ -68,8 +85,14 @@ def digest_of(page: Path) -> str | None:
     return head.partition(_MARK)[2].partition('"')[0]
 
 
-def render(data: Mapping[str, Any], of: str) -> bytes:
-    """Return the page of the data with this digest, always the same bytes. Raises ImagegenError without jinja2."""
+def render(data: Mapping[str, Any], of: str = "", live: LivePage | None = None) -> Page:
+    """Return the page of the data, always the same bytes. Raises ImagegenError without jinja2.
+
+    Args:
+        data: of `page_data`.
+        of: its digest.
+        live: what a page has besides that is served and not a file.
+    """
     try:
         import jinja2
         from markupsafe import Markup
@@ -88,15 +111,17 @@ def render(data: Mapping[str, Any], of: str) -> bytes:
     environment.policies["json.dumps_kwargs"] = {"sort_keys": True, "separators": (",", ":")}
     pictures = [picture for group in data["groups"] for picture in group["pictures"]]
     sizes = {(picture["width"], picture["height"]) for picture in pictures}
-    script = (_HERE / "page.js").read_text("utf-8")
-    style = (_HERE / "page.css").read_text("utf-8") + "".join(_ratio(*size) for size in sorted(sizes))
+    script = (_HERE / "page.js").read_text("utf-8") + (live.script if live else "")
+    style = (_HERE / "page.css").read_text("utf-8") + (live.style if live else "")
+    style += "".join(_ratio(*size) for size in sorted(sizes))
+    policy = _policy(script, style, live is not None)
     text = environment.get_template("page.html").render(
         digest=of,
         # Markup: they are this package's own
         script=Markup(script),  # noqa: S704
         style=Markup(style),  # noqa: S704
-        script_hash=_hash(script),
-        style_hash=_hash(style),
+        policy=Markup(policy),  # noqa: S704
+        live=live,
         groups=data["groups"],
         pictures=pictures,
         states=STATES,
@@ -107,7 +132,22 @@ def render(data: Mapping[str, Any], of: str) -> bytes:
             "model": _choices(picture["model"] for picture in pictures),
         },
     )
-    return text.encode("utf-8")
+    return Page(text.encode("utf-8"), policy)
+
+
+def _policy(script: str, style: str, is_served: bool) -> str:
+    """Return the page's Content-Security-Policy: its own script and style, and images from where it is."""
+    allowed = {
+        "default-src": "'none'",
+        "script-src": f"'{_hash(script)}'",
+        "style-src": f"'{_hash(style)}'",
+        "img-src": "'self' data:" if is_served else "'self' file: data:",
+        **({"connect-src": "'self'"} if is_served else {}),
+        "base-uri": "'none'",
+        "form-action": "'none'",
+        "require-trusted-types-for": "'script'",
+    }
+    return "; ".join(f"{name} {value}" for name, value in allowed.items())
 
 
 def _picture_data(picture: Picture, files: Files, folder: str) -> dict[str, Any]:
@@ -123,12 +163,12 @@ def _picture_data(picture: Picture, files: Files, folder: str) -> dict[str, Any]
         "width": width,
         "height": height,
         "thumb": f"{THUMBS}/{thumb.name}" if thumb else "",
-        "href": _href(picture, files, folder) if picture.sha256 else "",
+        "href": _href(picture.path, files, folder) if picture.sha256 else "",
         "derived": [
             {
                 **vars(one),
                 "thumb": f"{THUMBS}/{files.thumbs[one.sha256].name}" if one.sha256 in files.thumbs else "",
-                "href": "" if one.path.startswith("../") else _address(one.path, folder),
+                "href": _href(one.path, files, folder),
             }
             for one in picture.derived
         ],
@@ -156,14 +196,12 @@ def _badge(picture: Picture) -> dict[str, str]:
     return {"state": worst.state, "text": f"{worst.name} {worst.state}"} if worst and worst.state != "fresh" else {}
 
 
-def _href(picture: Picture, files: Files, folder: str) -> str:
-    """Return the address from the page to the image; not escaped."""
-    copy = files.originals.get(picture.path)
-    return f"{ORIGINALS}/{copy}" if copy else _address(picture.path, folder)
-
-
-def _address(path: str, folder: str) -> str:
-    """Return the address of a file in the project from the page; not escaped."""
+def _href(path: str, files: Files, folder: str) -> str:
+    """Return the address from the page to an image, not escaped; empty if it is outside of the project."""
+    if copy := files.originals.get(path):
+        return f"{ORIGINALS}/{copy}"
+    if path.startswith("../"):
+        return ""
     inside, _, name = path.rpartition("/")
     return posixpath.join(_leading(inside or ".", folder), name)
 

@@ -77,7 +77,7 @@ def test_the_data_says_exactly_what_was_recorded() -> None:
         "j:a", EVIL, "", "assets/j/a.png", "missing", provenance, 1, 1, wanted=(FieldChange("prompt", EVIL, ""),)
     )
     data = page_data([Group("j", "", "jobs/j.yaml", (picture,))], Files({}, {}, {}), FOLDER)
-    text = render(data, digest(data)).decode("utf-8")
+    text = render(data, digest(data)).html.decode("utf-8")
     (found,) = embedded(text)
     assert (found["name"], found["prompt"], found["negative"]) == (EVIL, EVIL, EVIL)
     assert (found["parameters"], found["wanted"][0]["old"]) == ([[f"loras.{EVIL}", "0.5"]], EVIL)

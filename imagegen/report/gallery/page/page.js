@@ -1,6 +1,8 @@
 "use strict";
 // Search, filters, the view of one image. Nothing here builds markup from text: all of it goes in as textContent.
-(() => {
+// doit review has this script too, and adds its own after it, by way of what `gallery` offers.
+const gallery = (() => {
+  const title = document.title;
   const $ = (id) => document.getElementById(id);
   const pictures = JSON.parse($("data").textContent);
   const cards = [...document.querySelectorAll(".card")];
@@ -22,8 +24,10 @@
   // ---- search and filters
 
   const folded = (text) => text.normalize("NFKD").replace(/\p{M}/gu, "").toLowerCase();
-  const texts = pictures.map((picture) =>
-    folded([picture.name, picture.part, picture.task, picture.prompt, ...picture.wanted.map((one) => one.new)].join("\n")));
+  const textOf = (picture) =>
+    folded([picture.name, picture.part, picture.task, picture.prompt, ...picture.wanted.map((one) => one.new)].join("\n"));
+  const texts = pictures.map(textOf);
+  const matchers = []; // more filters, each a function of a picture
   let state = "";
   let shown = pictures.map((_, index) => index);
 
@@ -33,7 +37,8 @@
     const counts = { "": 0 };
     shown = [];
     pictures.forEach((picture, index) => {
-      const matches = words.every((word) => texts[index].includes(word)) && facets.every(([key, value]) => picture[key] === value);
+      const matches = words.every((word) => texts[index].includes(word)) && facets.every(([key, value]) => picture[key] === value)
+        && matchers.every((matcher) => matcher(picture));
       if (matches) {
         counts[""] += 1;
         for (const one of picture.states) counts[one] = (counts[one] || 0) + 1;
@@ -195,6 +200,10 @@
     if (earlier.length && state !== "edited") commands.push(["Go back to the version before (--list shows all)", `doit restore ${task}`]);
     return commands;
   };
+  const buttons = []; // each makes a button to stand beside a command, or null
+  const commandLine = (command) => element("div", { class: "command" }, element("code", {}, command),
+    ...buttons.map((button) => button(command)), copyButton(command, "Copy the command"));
+  const additions = []; // each makes sections of the view of a picture, above all others
   const standing = (picture) => {
     const says = { fresh: "Fresh", stale: "Stale", missing: "Missing", edited: "Edited", failed: "Failed" };
     const lines = [...picture.failure, ...picture.why];
@@ -272,8 +281,8 @@
       ? element("a", { href: path(picture.href), target: "_blank", rel: "noopener" }, picture.path) : picture.path;
     markFrames(picture);
     $("detail-body").replaceChildren(...[
-      ...whatToDo(picture).map(([purpose, command]) => section(purpose,
-        element("div", { class: "command" }, element("code", {}, command), copyButton(command, "Copy the command")))),
+      ...additions.flatMap((addition) => addition(picture)),
+      ...whatToDo(picture).map(([purpose, command]) => section(purpose, commandLine(command))),
       picture.prompt ? words("Prompt", picture.prompt) : null,
       picture.negative ? words("Negative prompt", picture.negative) : null,
       picture.wanted.length ? section("The job now asks for", element("div", { class: "changes" }, ...picture.wanted.map(wanted))) : null,
@@ -300,13 +309,29 @@
       dialog.focus(); // and not what is first in it, which would scroll the image away on a phone
     }
     $("facts").scrollTop = dialog.scrollTop = 0;
-    document.title = `${picture.name} · Gallery`;
+    document.title = `${picture.name} · ${title}`;
   };
   // an image whose file is not beside the gallery, for somebody who was given the folder only
   $("now-image").addEventListener("error", () => {
     const picture = pictures[current];
     if (picture && picture.thumb && !$("now-image").src.endsWith(picture.thumb)) $("now-image").src = picture.thumb;
   });
+
+  // a picture as it is now, in the place of what it was
+  const update = (picture) => {
+    const index = at.get(picture.task);
+    pictures[index] = picture;
+    texts[index] = textOf(picture);
+    const card = cards[index];
+    card.className = `card ${picture.state}`;
+    card.style.setProperty("--ratio", Math.min(Math.max(picture.width / picture.height, 0.4), 3.2));
+    const badge = picture.badge.text ? element("span", { class: `badge ${picture.badge.state}` }, picture.badge.text) : null;
+    card.querySelector(".frame").replaceChildren(...[
+      picture.thumb ? element("img", { src: picture.thumb, alt: picture.alt, loading: "lazy", decoding: "async" })
+        : element("span", { class: "empty" }, "no image"), badge].filter(Boolean));
+    links[index].setAttribute("aria-label", picture.alt + (badge ? ` (${picture.badge.text})` : ""));
+    if (current === index) show(index);
+  };
 
   const sequence = () => (shown.includes(current) ? shown : pictures.map((_, index) => index));
   const step = (by) => {
@@ -328,7 +353,7 @@
   window.addEventListener("hashchange", follow);
   dialog.addEventListener("close", () => {
     const card = cards[current];
-    document.title = "Gallery";
+    document.title = title;
     if (location.hash.length > 1) {
       if (pushed) history.back();
       else history.replaceState(null, "", location.href.split("#")[0]);
@@ -425,4 +450,11 @@
   prefersDark.addEventListener("change", tell);
   tell();
   follow();
+  return {
+    $, element, section, list, words, copyButton, commandLine, when, took, difference,
+    pictures, at, cards, links, matchers, additions, buttons,
+    filter, show, step, update, dialog, refresh: follow,
+    current: () => pictures[current],
+    shown: () => shown,
+  };
 })();

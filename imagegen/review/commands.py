@@ -1,0 +1,43 @@
+"""What a page may ask for: which commands, and how each is written on the command line."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from typing import Any
+
+__all__ = ["read_command"]
+
+_OPTIONS: Mapping[str, Mapping[str, type]] = {
+    "build": {},
+    "pick": {"variant": int},
+    "reroll": {},
+    "accept": {},
+    "restore": {"to": int},
+}
+"""The commands, each with its options."""
+
+
+def read_command(body: Mapping[str, Any], known: Collection[str]) -> list[str] | str:
+    """Return the words after `doit`, or why there are none.
+
+    Args:
+        body: `{"command": "pick", "images": ["portraits:mallsing"], "variant": 3}`.
+        known: names of images and jobs.
+
+    """
+    command, images = body.get("command"), body.get("images")
+    if not isinstance(command, str) or command not in _OPTIONS:
+        return f"there is no command {command!r}"
+    if not isinstance(images, list) or not images or not all(name in known for name in images):
+        return "it names no images"
+    options = []
+    for name, kind in _OPTIONS[command].items():
+        value = body.get(name)
+        if value is not None:
+            if type(value) is not kind:
+                return f"{name} is not valid"
+            options.append(f"--{name}={value}")
+    if command == "build":
+        return [*images]
+    confirmed = ["--yes"] if command == "reroll" and len(images) > 1 else []
+    return [command, *images, *options, *confirmed]

@@ -1,0 +1,140 @@
+"""What the page shows, kept up to date: read again whenever something in the project has changed."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import PurePosixPath
+from typing import Any
+
+from imagegen.images.formats import BadImage
+from imagegen.project import JobPlan, Project
+from imagegen.report.gallery.contents import collect_groups
+from imagegen.report.gallery.folder import Thumbnail, shrink
+from imagegen.report.gallery.page import Files, page_data
+from imagegen.report.gallery.picture import Group
+
+__all__ = ["Changes", "LiveGallery"]
+
+_THUMB_BOX = (640, 420)
+
+
+@dataclass(frozen=True)
+class Changes:
+    """What differs from what was shown before. is_other: other images or another order, so the page is loaded again."""
+
+    pictures: Sequence[Mapping[str, Any]] = ()
+    is_other: bool = False
+
+
+@dataclass
+class LiveGallery:
+    """The project as it was when it was last read.
+
+    open_project: reads it again. data: of `page_data`.
+    """
+
+    open_project: Callable[[], tuple[Project, list[JobPlan]]]
+    data: dict[str, Any] = field(default_factory=lambda: {"groups": []})
+
+    def __post_init__(self) -> None:
+        self._lock = threading.Lock()
+        self._paths: dict[str, str] = {}
+        self._earlier: frozenset[str] = frozenset()
+        self._stamps: dict[str, object] = {}
+        self._thumbs: dict[str, bytes] = {}
+        self.refresh()
+
+    @property
+    def pictures(self) -> dict[str, dict[str, Any]]:
+        """Each picture's data by its task."""
+        return {picture["task"]: picture for group in self.data["groups"] for picture in group["pictures"]}
+
+    @property
+    def tasks(self) -> frozenset[str]:
+        """The names that a command can be given: of images, and of jobs."""
+        return frozenset(self.pictures) | {group["name"] for group in self.data["groups"]}
+
+    def refresh(self) -> Changes:
+        """Read the project again, and return what changed."""
+        with self._lock:
+            project, plans = self.open_project()
+            groups = collect_groups(project, plans)
+            before = self.pictures
+            order = [(group["name"], group["problems"]) for group in self.data["groups"]]
+            self._project = project
+            self._paths = dict(_files(groups))
+            self._earlier = frozenset(one.sha256 for group in groups for pic in group.pictures for one in pic.earlier)
+            self.data = page_data(groups, self._addresses(groups), ".")
+            self._stamps = self._look(project, groups)
+            after = self.pictures
+            changed = [picture for task, picture in after.items() if before.get(task) != picture]
+            now = [(group["name"], group["problems"]) for group in self.data["groups"]]
+            return Changes(changed, list(before) != list(after) or order != now)
+
+    def has_changed(self) -> bool:
+        """Return whether any file that this follows from is another one now."""
+        return any(_stamp(path) != stamp for path, stamp in self._stamps.items())
+
+    def original(self, sha256: str) -> bytes | None:
+        """Return the file of an output with this content."""
+        path = self._paths.get(sha256)
+        try:
+            return (self._project.root / path).read_bytes() if path else None
+        except OSError:
+            return None
+
+    def earlier(self, sha256: str) -> bytes | None:
+        """Return the image of an earlier version with this content."""
+        return self._project.store.get(sha256) if sha256 in self._earlier else None
+
+    def thumbnail(self, sha256: str) -> bytes | None:
+        """Return a thumbnail of an output or an earlier version with this content."""
+        if sha256 not in self._thumbs:
+            data = self.original(sha256) or self.earlier(sha256)
+            if data is None:
+                return None
+            try:
+                self._thumbs[sha256] = shrink(data, _THUMB_BOX)[0]
+            except BadImage:
+                return None
+        return self._thumbs[sha256]
+
+    def _addresses(self, groups: Sequence[Group]) -> Files:
+        """Return the names under which the server has each file: its content's."""
+        pictures = [picture for group in groups for picture in group.pictures]
+        thumbs = {pic.sha256: Thumbnail(f"{pic.sha256}.webp", pic.width, pic.height) for pic in pictures if pic.sha256}
+        thumbs |= {one.sha256: Thumbnail(f"{one.sha256}.webp", 1, 1) for pic in pictures for one in pic.derived}
+        earlier = {
+            one.sha256: Thumbnail(f"{one.sha256}{_ending(pic.path)}", 1, 1) for pic in pictures for one in pic.earlier
+        }
+        originals = {path: f"{sha256}{_ending(path)}" for sha256, path in self._paths.items()}
+        return Files(thumbs, earlier, originals)
+
+    def _look(self, project: Project, groups: Sequence[Group]) -> dict[str, object]:
+        named = [*project.inputs.stats, "jobs", "pyproject.toml"]
+        named += [f"jobs/{group.name}.lock" for group in groups]
+        named += [picture.path for group in groups for picture in group.pictures]
+        return {str(project.root / name): _stamp(str(project.root / name)) for name in named}
+
+
+def _files(groups: Sequence[Group]) -> Iterator[tuple[str, str]]:
+    for group in groups:
+        for picture in group.pictures:
+            if picture.sha256:
+                yield picture.sha256, picture.path
+            yield from ((one.sha256, one.path) for one in picture.derived if one.sha256)
+
+
+def _ending(path: str) -> str:
+    return PurePosixPath(path).suffix
+
+
+def _stamp(path: str) -> object:
+    try:
+        found = os.stat(path)  # noqa: PTH116 - thousands a second: a Path for each would cost more
+    except OSError:
+        return None
+    return found.st_mtime_ns, found.st_size, found.st_ino
