@@ -27,8 +27,8 @@ from imagegen.review.live import LiveGallery
 __all__ = ["ReviewServer"]
 
 _HERE = Path(__file__).parent / "page"
-_STYLES = ("review.css",)
-_SCRIPTS = ("review.js",)
+_PARTS = ("review", "actions", "compare", "edit", "marks")
+"""The page's parts: each has a script and a style, in this order."""
 _LOOK_S = 1.0
 """Seconds between two looks at whether anything has changed."""
 _TYPES = {"png": "image/png", "jpg": "image/jpeg", "jpeg": "image/jpeg", "webp": "image/webp", "avif": "image/avif"}
@@ -122,8 +122,8 @@ class ReviewServer:
     async def _page(self, request: Request) -> Response:
         self._check(request)
         live = LivePage(
-            "".join((_HERE / name).read_text("utf-8") for name in _STYLES),
-            "".join((_HERE / name).read_text("utf-8") for name in _SCRIPTS),
+            "".join((_HERE / f"{part}.css").read_text("utf-8") for part in _PARTS),
+            "".join((_HERE / f"{part}.js").read_text("utf-8") for part in (*_PARTS, "start")),
             {"actions": [one.data for one in self.actions.all.values()]},
         )
         page = await asyncio.to_thread(render, self.gallery.data, "", live)

@@ -1,0 +1,2 @@
+
+// ---- compare: images side by side

@@ -1,0 +1,2 @@
+
+// ---- edit: a job's prompts and settings

@@ -1,0 +1,2 @@
+
+// ---- marks: keep, reject, later, and notes

@@ -1,0 +1,3 @@
+
+// ---- start: all parts are there
+gallery.refresh();
