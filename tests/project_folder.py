@@ -188,20 +188,24 @@ class ProjectFolder:
     # the real doit, in a process of its own
 
     def start(self, *arguments: str, **environment: str) -> subprocess.Popen[str]:
-        if path := (self.environment | environment).get("PYTHONPATH"):
-            environment["PYTHONPATH"] = os.pathsep.join([path, os.environ["PYTHONPATH"]])
-        ours = ("DOIT_", "IMAGEGEN_", "COMFYUI_", "OLLAMA_", "SD_", "HF_", "A1111_", "OPENAI_")
-        known = {key: value for key, value in os.environ.items() if key != "CI" and not key.startswith(ours)}
         return subprocess.Popen(
             [sys.executable, "-m", "doit", *arguments],
             cwd=self.called_in or self.root,
-            env={**known, **self.environment, **environment},
+            env=self.process_environment(**environment),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
             encoding="utf-8",
         )
+
+    def process_environment(self, **environment: str) -> dict[str, str]:
+        """Return the environment of a `doit`: this process's without settings of ours, and with these variables."""
+        if path := (self.environment | environment).get("PYTHONPATH"):
+            environment["PYTHONPATH"] = os.pathsep.join([path, os.environ["PYTHONPATH"]])
+        ours = ("DOIT_", "IMAGEGEN_", "COMFYUI_", "OLLAMA_", "SD_", "HF_", "A1111_", "OPENAI_")
+        known = {key: value for key, value in os.environ.items() if key != "CI" and not key.startswith(ours)}
+        return {**known, **self.environment, **environment}
 
     def doit(self, *arguments: str, **environment: str) -> Run:
         """Run doit to its end. No command of this project ever shows a traceback."""

@@ -40,15 +40,17 @@ class Browser:
         self.driver.get("about:blank")
         self.requests()  # those of Chromium's own first page
 
-    def open(self, page: Path, fragment: str = "", *, width: int = 1280, height: int = 800, dark: bool = False) -> None:
-        """Load the page again, in a window of this size (CSS pixels)."""
+    def open(
+        self, page: Path | str, fragment: str = "", *, width: int = 1280, height: int = 800, dark: bool = False
+    ) -> None:
+        """Load the page again, a file or an address, in a window of this size (CSS pixels)."""
         self._devtools(
             "Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=width < 500
         )
         scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
         self._devtools("Emulation.setEmulatedMedia", features=[scheme])
         self.driver.get("about:blank")
-        self.driver.get(f"{page.as_uri()}{fragment}")
+        self.driver.get(f"{page if isinstance(page, str) else page.as_uri()}{fragment}")
 
     def one(self, selector: str) -> WebElement:
         return self.driver.find_element(By.CSS_SELECTOR, selector)

@@ -1,0 +1,130 @@
+"""A small project, and the real `doit review` on it in a process of its own."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from imagegen.backends.placeholder import PlaceholderBackend
+from tests.project_folder import ProjectFolder
+
+__all__ = ["Answer", "Served", "small_project", "wait_until"]
+
+_JOB = {"backend": "placeholder", "generate": {"width": 48, "height": 64}}
+
+
+def small_project(root: Path) -> ProjectFolder:
+    """Return a project that is built: `portraits` has three variants of each item, `places` none, `icons` a derived file."""
+    folder = ProjectFolder(root, _JOB)
+    folder.backends["placeholder"] = PlaceholderBackend
+    folder.job(
+        "portraits",
+        variants=3,
+        items=[{"name": "Mallsing", "prompt": "a tall figure"}, {"name": "Yrr", "prompt": "a small figure"}],
+    )
+    folder.job("places", items=[{"name": name, "prompt": f"a {name}"} for name in ("harbour", "gate", "marsh")])
+    folder.job("icons", items=[{"name": "raven", "prompt": "a raven"}], derive={"small": {"width": 24}})
+    folder.build()
+    return folder
+
+
+def wait_until(holds: Callable[[], object], what: Callable[[], object] = lambda: "it never came true") -> None:
+    """Wait until it holds. what: to say if it does not."""
+    end = time.monotonic() + 60
+    while not holds():
+        assert time.monotonic() < end, what()
+        time.sleep(0.02)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What the server answered."""
+
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+
+class Served:
+    """`doit review --no-open` on a project, until it is ended."""
+
+    def __init__(self, folder: ProjectFolder, *words: str, **environment: str) -> None:
+        """Start it, and wait for its address. words: options after `doit review --no-open`."""
+        self.folder = folder
+        self._log = folder.root.with_name(f"{folder.root.name}-review.log")
+        with self._log.open("wb") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "doit", "review", "--no-open", *words],
+                cwd=folder.root,
+                env=folder.process_environment(**environment),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+            )
+        wait_until(lambda: "http://" in self.output or self.process.poll() is not None)
+        found = re.search(r"http://\S+", self.output)
+        assert found, self.output
+        self.url = found[0]
+
+    @property
+    def output(self) -> str:
+        """All that it has printed."""
+        return self._log.read_text("utf-8")
+
+    @property
+    def secret(self) -> str:
+        return urlsplit(self.url).path.strip("/")
+
+    @property
+    def host(self) -> str:
+        """The address without the secret, as the header `Host` has it."""
+        return urlsplit(self.url).netloc
+
+    def ask(self, method: str, path: str, body: bytes | None = None, headers: dict[str, str] | None = None) -> Answer:
+        """Send a request for a path after the secret, and read the answer to its end."""
+        parts = urlsplit(self.url)
+        connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=60)
+        try:
+            connection.request(method, f"{parts.path}{path}", body, headers or {})
+            response = connection.getresponse()
+            names = {name.lower(): value for name, value in response.getheaders()}
+            return Answer(response.status, names, response.read())
+        finally:
+            connection.close()
+
+    def post(self, path: str, body: Any) -> Answer:
+        """Send what the page's own script sends."""
+        headers = {"Content-Type": "application/json", "Origin": f"http://{self.host}"}
+        return self.ask("POST", path, json.dumps(body).encode(), headers)
+
+    def press_ctrl_c(self) -> None:
+        self.process.send_signal(signal.SIGINT)
+
+    def wait(self) -> int:
+        """Wait for its end. Returns its exit code."""
+        return self.process.wait(60)
+
+    def end(self) -> None:
+        """End it, whatever it is doing."""
+        if self.process.poll() is None:
+            self.process.terminate()
+            try:
+                self.process.wait(30)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                self.process.wait()
+        assert "Traceback" not in self.output, self.output
