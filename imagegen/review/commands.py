@@ -36,7 +36,7 @@ def read_command(body: Mapping[str, Any], known: Collection[str]) -> list[str] |
         if value is not None:
             if type(value) is not kind:
                 return f"{name} is not valid"
-            options.append(f"--{name}={value}")
+            options += [f"--{name}", str(value)]
     if command == "build":
         return [*images]
     confirmed = ["--yes"] if command == "reroll" and len(images) > 1 else []

@@ -224,7 +224,8 @@ def _planned_picture(
         earlier=earlier.of(output.store_name, line),
         derived=tuple(derived),
         rerolls="seed" in output.parameters and not output.has_own_seed,
-        pick=_pick(output),
+        item=f"{output.job}:{output.base}" if output.variant else "",
+        variant=output.variant,
     )
 
 
@@ -258,12 +259,6 @@ def _standing(project: Project, output: Output, failures: Mapping[str, Failure])
         reasons=verdict.reasons,
         line=verdict.line if found.sha256 else None,
     )
-
-
-def _pick(output: Output) -> str:
-    if not output.variant:
-        return ""
-    return output.task if output.slug == output.full_slug else f"{output.task} --variant 0"
 
 
 def _recorded_picture(project: Project, plan: JobPlan, path: str, earlier: _Earlier) -> Picture:

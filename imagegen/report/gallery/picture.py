@@ -115,7 +115,8 @@ class Picture:
         frames: of a sheet: where each image is on it.
         is_given: whether it is a file that was there already, and no output.
         rerolls: whether `doit reroll` gives it another seed.
-        pick: what to type after `doit pick`; empty without variants.
+        item: the task of its item, which is its own if it is the picked variant; empty without variants.
+        variant: its number; 0 without variants.
 
     """
 
@@ -137,7 +138,8 @@ class Picture:
     frames: tuple[Frame, ...] = ()
     is_given: bool = False
     rerolls: bool = False
-    pick: str = ""
+    item: str = ""
+    variant: int = 0
 
 
 @dataclass(frozen=True)

@@ -3,8 +3,11 @@
 // The other scripts of this folder come after this one, and add to what `review` offers.
 const review = (() => {
   const { element, pictures, cards, at, dialog } = gallery;
-  const listeners = new Map(); // by an event's name, what takes it
+  const listeners = new Map(); // by an event's name, what takes it; "*" takes all
   const on = (name, listener) => listeners.set(name, [...(listeners.get(name) || []), listener]);
+  const emit = (event) => {
+    for (const listener of [...(listeners.get(event.event) || []), ...(listeners.get("*") || [])]) listener(event);
+  };
 
   // ---- the server
 
@@ -17,20 +20,29 @@ const review = (() => {
     return said;
   };
   const run = (command, images, options = {}) =>
-    ask("run", { command, images, ...options }).catch((error) => { say(error.message); });
+    ask("run", { command, images, ...options }).catch((error) => { say(error.message); return null; });
 
-  // ---- which images an action is for: the open one, or the selected ones, or the one that has the focus
+  // ---- which images an action is for: the open one, or the selected ones that are shown, or the one that has the focus
 
   const selected = new Set(); // tasks
+  const select = (tasks, isOn = true) => {
+    for (const task of tasks) {
+      if (isOn && at.has(task)) selected.add(task);
+      else selected.delete(task);
+    }
+    emit({ event: "selection" });
+  };
+  const shownTasks = () => gallery.shown().map((index) => pictures[index].task);
   const focused = () => {
     const card = document.activeElement && document.activeElement.closest(".card");
     return card ? pictures[cards.indexOf(card)].task : null;
   };
   const targets = () => {
     if (dialog.open) return gallery.current() ? [gallery.current().task] : [];
-    if (selected.size) return [...selected].sort((a, b) => at.get(a) - at.get(b));
+    if (selected.size) return shownTasks().filter((task) => selected.has(task));
     return focused() ? [focused()] : [];
   };
+  const pictureOf = (task) => pictures[at.get(task)];
 
   // ---- keys: {key, label, when() or none, run(event)}; `?` lists them
 
@@ -44,31 +56,38 @@ const review = (() => {
     key.run(event);
   });
 
-  // ---- what is going on
+  // ---- the foot of the page: what is going on, and what is selected. It is in whatever dialog is open, which would hide it
 
-  const doing = element("div", { id: "doing", role: "status", hidden: "" });
-  document.body.append(doing);
+  const foot = element("div", { id: "foot" });
+  const said = element("p", { class: "hidden", role: "status" });
+  const problem = element("p", { id: "problem", role: "alert", hidden: "" });
+  foot.append(said, problem);
+  document.body.append(foot);
+  const placeFoot = () => {
+    const open = [...document.querySelectorAll("dialog[open]:not(.small-dialog)")].pop() || document.body;
+    if (foot.parentElement === open) return;
+    const focus = foot.contains(document.activeElement) ? document.activeElement : null;
+    open.append(foot);
+    if (focus) focus.focus();
+  };
+  new MutationObserver(placeFoot).observe(document.body, { attributes: true, attributeFilter: ["open"], subtree: true });
+  new ResizeObserver(() => document.documentElement.style.setProperty("--foot", `${foot.offsetHeight}px`)).observe(foot);
+
+  // for those who listen: what has just happened
+  const announce = (text) => { said.textContent = text; };
+  // what went wrong, to be seen by everybody
   const say = (text) => {
-    doing.hidden = false;
-    doing.replaceChildren(element("span", {}, text));
+    problem.hidden = !text;
+    problem.replaceChildren(element("span", {}, text));
+    if (!text) return;
+    const close = element("button", { type: "button", class: "text" }, "Dismiss");
+    close.addEventListener("click", () => say(""));
+    problem.append(close);
   };
-  on("action", (event) => {
-    doing.hidden = false;
-    doing.replaceChildren(element("b", {}, event.state), element("code", {}, event.command));
-  });
 
-  // `doit reroll portraits:mallsing` as the server takes it
-  const parse = (command) => {
-    const [, first, ...rest] = command.split(" ");
-    if (["reroll", "accept", "restore"].includes(first) && rest.length === 1) return [first, rest];
-    if (first === "pick") return ["pick", [rest[0]], rest[1] === "--variant" ? { variant: Number(rest[2]) } : {}];
-    return first && !rest.length && at.has(first) ? ["build", [first]] : null;
-  };
-  gallery.buttons.push((command) => {
-    const parsed = parse(command);
-    if (!parsed) return element("span");
-    const button = element("button", { type: "button", class: "plain run" }, "Do it");
-    button.addEventListener("click", () => run(...parsed));
+  gallery.buttons.push((action) => {
+    const button = element("button", { type: "button", class: "plain run", "aria-label": `Do it: ${action.purpose}` }, "Do it");
+    button.addEventListener("click", () => review.perform(action));
     return button;
   });
 
@@ -77,11 +96,9 @@ const review = (() => {
   on("reload", () => location.reload());
   on("pictures", (event) => event.pictures.forEach(gallery.update));
   const source = new EventSource("events");
-  source.addEventListener("message", (message) => {
-    const event = JSON.parse(message.data);
-    for (const listener of listeners.get(event.event) || []) listener(event);
-  });
+  source.addEventListener("message", (message) => emit(JSON.parse(message.data)));
 
   const live = JSON.parse(gallery.$("live").textContent);
-  return { ask, run, say, on, keys, selected, targets, live };
+  // bulk: {label, key or none, when(tasks) or none, run(tasks)}: the buttons for what is selected
+  return { ask, run, say, announce, on, emit, keys, bulk: [], selected, select, targets, pictureOf, foot, live, shownTasks };
 })();

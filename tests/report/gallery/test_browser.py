@@ -225,7 +225,7 @@ def test_a_link_leads_to_an_image_and_back_leads_out_of_it(browser: Browser, stu
             {
                 "Make it again with the same seed, so the same picture": "doit -a takes:thing-with-takes-v2",
                 "Make it with another seed": "doit reroll takes:thing-with-takes-v2",
-                "Pick this variant as the image": "doit pick takes:thing-with-takes-v2",
+                "Pick this variant as the image": "doit pick takes:thing-with-takes --variant 2",
             },
         ),
     ],

@@ -42,10 +42,10 @@ def test_cells_and_variants_of_one_item_are_told_apart(studio: Studio) -> None:
 def test_it_tells_which_images_can_be_rerolled_or_picked(studio: Studio) -> None:
     studio.items("one", variants=2)
     studio.job("seeded", items=[{"name": "two", "prompt": "b", "seed": 5}])
-    assert {task: (one.rerolls, one.pick) for task, one in studio.pictures().items()} == {
-        "portraits:one-v1": (True, "portraits:one-v1"),
-        "portraits:one-v2": (True, "portraits:one-v2"),
-        "seeded:two": (False, ""),
+    assert {task: (one.rerolls, one.item, one.variant) for task, one in studio.pictures().items()} == {
+        "portraits:one-v1": (True, "portraits:one", 1),
+        "portraits:one-v2": (True, "portraits:one", 2),
+        "seeded:two": (False, "", 0),
     }
 
 

@@ -28,6 +28,7 @@ const gallery = (() => {
     folded([picture.name, picture.part, picture.task, picture.prompt, ...picture.wanted.map((one) => one.new)].join("\n"));
   const texts = pictures.map(textOf);
   const matchers = []; // more filters, each a function of a picture
+  const filtered = []; // called whenever other pictures are shown
   let state = "";
   let shown = pictures.map((_, index) => index);
 
@@ -57,6 +58,7 @@ const gallery = (() => {
     $("count").textContent = `${some ? `${shown.length} of ` : ""}${pictures.length} image${pictures.length === 1 ? "" : "s"}`;
     $("nothing").hidden = shown.length > 0 || !pictures.length;
     $("clear").hidden = !(words.length || facets.length || state);
+    for (const listener of filtered) listener();
   };
   let waiting = 0;
   const filterSoon = () => {
@@ -186,23 +188,31 @@ const gallery = (() => {
       ? difference(one.old, one.new)
       : [element("del", {}, one.old || "none"), " → ", element("ins", {}, one.new || "none")])));
 
-  const whatToDo = ({ state, task, rerolls, pick, earlier, is_given: isGiven }) => {
+  // what there is to do about a picture: {purpose, command, images, options}, from which the command line follows
+  const whatToDo = ({ state, task, item, variant, rerolls, earlier, is_given: isGiven }) => {
     if (isGiven) return [];
-    if (state === "missing" || state === "failed") return [["Make it", `doit ${task}`]]; // or restore it
-    const picking = pick.endsWith(" --variant 0") ? "Have all its variants as images again" : "Pick this variant as the image";
-    const commands = {
-      edited: [["Keep the edited file as the image", `doit accept ${task}`]],
-      stale: [["Make what the job asks for now", `doit ${task}`]],
-      fresh: [[rerolls ? "Make it again with the same seed, so the same picture" : "Make it again", `doit -a ${task}`]],
+    const act = (purpose, command, images = [task], options = {}) => ({ purpose, command, images, options });
+    if (state === "missing" || state === "failed") return [act("Make it", "build")]; // or restore it
+    const actions = {
+      edited: [act("Keep the edited file as the image", "accept")],
+      stale: [act("Make what the job asks for now", "build")],
+      fresh: [act(rerolls ? "Make it again with the same seed, so the same picture" : "Make it again", "build", [task], { always: true })],
     }[state];
-    if (rerolls && state !== "edited") commands.push(["Make it with another seed", `doit reroll ${task}`]);
-    if (pick) commands.push([picking, `doit pick ${pick}`]);
-    if (earlier.length && state !== "edited") commands.push(["Go back to the version before (--list shows all)", `doit restore ${task}`]);
-    return commands;
+    if (rerolls && state !== "edited") actions.push(act("Make it with another seed", "reroll"));
+    if (variant && task === item) actions.push(act("Have all its variants as images again", "pick", [item], { variant: 0 }));
+    else if (variant) actions.push(act("Pick this variant as the image", "pick", [item], { variant }));
+    if (earlier.length && state !== "edited") actions.push(act("Go back to the version before (--list shows all)", "restore"));
+    return actions;
   };
-  const buttons = []; // each makes a button to stand beside a command, or null
-  const commandLine = (command) => element("div", { class: "command" }, element("code", {}, command),
-    ...buttons.map((button) => button(command)), copyButton(command, "Copy the command"));
+  // as a shell takes it
+  const quote = (word) => (/^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", `'"'"'`)}'`);
+  const commandText = ({ command, images, options = {} }) => ["doit",
+    ...(command === "build" ? (options.always ? ["-a"] : []) : [command]), ...images,
+    ...Object.entries(options).filter(([name]) => name !== "always").flatMap(([name, value]) => (value === true ? [`--${name}`] : [`--${name}`, String(value)])),
+  ].map(quote).join(" ");
+  const buttons = []; // each makes a button to stand beside an action's command, or null
+  const commandLine = (action) => element("div", { class: "command" }, element("code", {}, commandText(action)),
+    ...buttons.map((button) => button(action)), copyButton(commandText(action), "Copy the command"));
   const additions = []; // each makes sections of the view of a picture, above all others
   const standing = (picture) => {
     const says = { fresh: "Fresh", stale: "Stale", missing: "Missing", edited: "Edited", failed: "Failed" };
@@ -282,7 +292,7 @@ const gallery = (() => {
     markFrames(picture);
     $("detail-body").replaceChildren(...[
       ...additions.flatMap((addition) => addition(picture)),
-      ...whatToDo(picture).map(([purpose, command]) => section(purpose, commandLine(command))),
+      ...whatToDo(picture).map((action) => section(action.purpose, commandLine(action))),
       picture.prompt ? words("Prompt", picture.prompt) : null,
       picture.negative ? words("Negative prompt", picture.negative) : null,
       picture.wanted.length ? section("The job now asks for", element("div", { class: "changes" }, ...picture.wanted.map(wanted))) : null,
@@ -451,8 +461,8 @@ const gallery = (() => {
   tell();
   follow();
   return {
-    $, element, section, list, words, copyButton, commandLine, when, took, difference,
-    pictures, at, cards, links, matchers, additions, buttons,
+    $, element, section, list, words, copyButton, commandLine, commandText, when, took, difference,
+    pictures, at, cards, links, matchers, filtered, additions, buttons,
     filter, show, step, update, dialog, refresh: follow,
     current: () => pictures[current],
     shown: () => shown,
