@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 __all__ = ["history_lines", "restore"]
 
+_SHORTEST = 8
+"""Characters of a sha256 that name a version: what is shorter is a number, or may mean several."""
 _LONGEST = 48
 """Characters of a prompt in the list."""
 
@@ -28,9 +30,16 @@ _LONGEST = 48
         "doit restore portraits:mallsing --list": "shows its versions",
         "doit restore portraits:mallsing": "goes back to the one before",
         "doit restore portraits:mallsing --to 3": "goes back to number 3 of the list",
+        "doit restore portraits:mallsing --to 5f0c1a2b9d3e": "goes back to the file with this sha256",
     },
     [
-        option("to", int, None, "the version's number in the list [default: the one before the current one]"),
+        option(
+            "to",
+            str,
+            None,
+            "the version's number in the list, or the beginning of its file's sha256 "
+            "[default: the one before the current one]",
+        ),
         option("list", bool, False, "only show the versions", "l"),
     ],
     words="IMAGE",
@@ -48,13 +57,11 @@ def restore(build: Build, words: list[str], **options: Any) -> None:
         if only_list:
             return
         is_fresh = build.project.verdict(output).state != "stale"
-        index = previous_version(versions, is_fresh=is_fresh) if to is None else to - 1
+        index = previous_version(versions, is_fresh=is_fresh) if to is None else _find_version(output, versions, to)
         if index is None:
             hint = "--to N goes to a later version" if len(versions) > 1 else ""
             hint = hint if versions else f"doit {output.task} generates the first one"
             raise ImagegenError(Problem(output.task, "there is no earlier version to go back to", hint))
-        if not 0 <= index < len(versions):
-            raise ImagegenError(Problem(output.task, f"there is no version {index + 1}", "choose one from the list"))
         version = versions[index]
         if version.is_now and is_fresh:
             print(f"{output.task} is at version {index + 1} already")
@@ -72,6 +79,25 @@ def _only_image(build: Build, words: Sequence[str]) -> Output:
         example = planned[0].output.task if planned else "JOB:IMAGE"
         raise ImagegenError(Problem(" ".join(words), what, f"for example: doit restore {example} --list"))
     return planned[0].output
+
+
+def _find_version(output: Output, versions: Sequence[ImageVersion], to: str) -> int:
+    """Return the index of the version that `--to` names. Raises ImagegenError."""
+    if to.isdecimal() and len(to) < _SHORTEST:
+        if 1 <= int(to) <= len(versions):
+            return int(to) - 1
+        raise ImagegenError(Problem(output.task, f"there is no version {to}", "choose one from the list"))
+    found = {
+        sha256: at
+        for at, version in reversed([*enumerate(versions)])
+        for sha256 in (*version.files, version.record.sha256)
+        if len(to) >= _SHORTEST and sha256.startswith(to.lower())
+    }
+    if len(set(found.values())) == 1:
+        return next(iter(found.values()))
+    what = "more than one version has a file whose sha256 begins like this" if found else "there is no version"
+    hint = f"a number of the list, or at least {_SHORTEST} characters of the file's sha256"
+    raise ImagegenError(Problem(output.task, f"{what}: {to}", hint))
 
 
 def history_lines(versions: Sequence[ImageVersion]) -> Sequence[str]:

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Mapping
 from typing import Any
 
 __all__ = ["read_command"]
 
-_OPTIONS: Mapping[str, Mapping[str, type]] = {
+_OPTIONS: Mapping[str, Mapping[str, type | re.Pattern[str]]] = {
     "build": {},
     "pick": {"variant": int},
     "reroll": {},
     "accept": {},
-    "restore": {"to": int},
+    "restore": {"to": re.compile(r"[0-9a-f]{8,64}|[1-9]\d{0,5}", re.ASCII)},
 }
-"""The commands, each with its options."""
+"""The commands, each with its options: a type, or what a text matches."""
 
 
 def read_command(body: Mapping[str, Any], known: Collection[str]) -> list[str] | str:
@@ -34,7 +35,7 @@ def read_command(body: Mapping[str, Any], known: Collection[str]) -> list[str] |
     for name, kind in _OPTIONS[command].items():
         value = body.get(name)
         if value is not None:
-            if type(value) is not kind:
+            if not (type(value) is kind if isinstance(kind, type) else isinstance(value, str) and kind.fullmatch(value)):
                 return f"{name} is not valid"
             options += [f"--{name}", str(value)]
     if command == "build":

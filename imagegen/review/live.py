@@ -13,7 +13,7 @@ from imagegen.images.formats import BadImage
 from imagegen.project import JobPlan, Project
 from imagegen.report.gallery.contents import collect_groups
 from imagegen.report.gallery.folder import Thumbnail, shrink
-from imagegen.report.gallery.page import Files, page_data
+from imagegen.report.gallery.page import EARLIER, ORIGINALS, Files, page_data
 from imagegen.report.gallery.picture import Group
 
 __all__ = ["Changes", "LiveGallery"]
@@ -42,7 +42,6 @@ class LiveGallery:
     def __post_init__(self) -> None:
         self._lock = threading.Lock()
         self._paths: dict[str, str] = {}
-        self._earlier: frozenset[str] = frozenset()
         self._stamps: dict[str, object] = {}
         self._thumbs: dict[str, bytes] = {}
         self.refresh()
@@ -64,9 +63,8 @@ class LiveGallery:
             groups = collect_groups(project, plans)
             before = self.pictures
             order = [(group["name"], group["problems"]) for group in self.data["groups"]]
-            self._project = project
+            self._project, self._plans = project, plans
             self._paths = dict(_files(groups))
-            self._earlier = frozenset(one.sha256 for group in groups for pic in group.pictures for one in pic.earlier)
             self.data = page_data(groups, self._addresses(groups), ".")
             self._stamps = self._look(project, groups)
             after = self.pictures
@@ -87,8 +85,18 @@ class LiveGallery:
             return None
 
     def earlier(self, sha256: str) -> bytes | None:
-        """Return the image of an earlier version with this content."""
-        return self._project.store.get(sha256) if sha256 in self._earlier else None
+        """Return what the store has with this content."""
+        store = self._project.store
+        return store.get(sha256) if store.is_listed(sha256) else None
+
+    def versions(self, task: str) -> list[dict[str, Any]] | None:
+        """Return all versions of an image, as `doit restore --list` shows them; None if there is no such image."""
+        from imagegen.review.versions import list_versions
+
+        with self._lock:
+            outputs = (output for plan in self._plans for output in plan.outputs if output.task == task)
+            output = next(outputs, None)
+            return list_versions(self._project, output) if output else None
 
     def thumbnail(self, sha256: str) -> bytes | None:
         """Return a thumbnail of an output or an earlier version with this content."""
@@ -111,7 +119,12 @@ class LiveGallery:
             one.sha256: Thumbnail(f"{one.sha256}{_ending(pic.path)}", 1, 1) for pic in pictures for one in pic.earlier
         }
         originals = {path: f"{sha256}{_ending(path)}" for sha256, path in self._paths.items()}
-        return Files(thumbs, earlier, originals)
+        candidates = {
+            one.sha256: f"{ORIGINALS if one.path else EARLIER}/{one.sha256}{_ending(one.path or pic.path)}"
+            for pic in pictures
+            for one in pic.candidates
+        }
+        return Files(thumbs, earlier, originals, candidates)
 
     def _look(self, project: Project, groups: Sequence[Group]) -> dict[str, object]:
         named = [*project.inputs.stats, "jobs", "pyproject.toml"]
@@ -126,6 +139,7 @@ def _files(groups: Sequence[Group]) -> Iterator[tuple[str, str]]:
             if picture.sha256:
                 yield picture.sha256, picture.path
             yield from ((one.sha256, one.path) for one in picture.derived if one.sha256)
+            yield from ((one.sha256, one.path) for one in picture.candidates if one.path)
 
 
 def _ending(path: str) -> str:

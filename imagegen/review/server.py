@@ -96,6 +96,7 @@ class ReviewServer:
             Route("/thumbs/{name}", self._file),
             Route("/earlier/{name}", self._file),
             Route("/originals/{name}", self._file),
+            Route("/versions", self._versions),
             Route("/run", self._run, methods=["POST"]),
             Route("/cancel", self._cancel, methods=["POST"]),
         ]
@@ -163,6 +164,13 @@ class ReviewServer:
             raise HTTPException(404)
         headers = {"Cache-Control": "private, max-age=31536000, immutable", "X-Content-Type-Options": "nosniff"}
         return Response(data, media_type=_TYPES.get(ending, "application/octet-stream"), headers=headers)
+
+    async def _versions(self, request: Request) -> Response:
+        self._check(request)
+        versions = await asyncio.to_thread(self.gallery.versions, request.query_params.get("image", ""))
+        if versions is None:
+            raise HTTPException(404)
+        return JSONResponse(versions, headers={"Cache-Control": "no-store"})
 
     async def _run(self, request: Request) -> Response:
         words = read_command(await self._body(request), self.gallery.tasks)

@@ -18,6 +18,7 @@ from imagegen.plan.output import DERIVE, STEPS_FIELD, Output
 from imagegen.plan.record import OutputLine
 from imagegen.plan.sheets import INDEX, SHEET
 from imagegen.project import JobPlan, Project
+from imagegen.report.gallery.candidates import Candidates
 from imagegen.report.gallery.picture import (
     DerivedFile,
     FieldChange,
@@ -28,16 +29,15 @@ from imagegen.report.gallery.picture import (
     State,
     Version,
 )
+from imagegen.report.gallery.provenance import as_text, provenance_of, to_provenance
 from imagegen.state.attempts import Failure, read_failures
 from imagegen.state.store import Store, StoreEntry
 
-__all__ = ["MOST_EARLIER", "collect_groups", "to_provenance"]
+__all__ = ["MOST_EARLIER", "collect_groups"]
 
 
 MOST_EARLIER = 8
 """Earlier versions of one picture that are shown: the newest ones. `.imagegen/store` has the others."""
-_SHOWN_SEPARATELY = frozenset({"backend", "model", "name", "prompt", "negative", "seed"})
-"""Fields of a request that `Provenance` has itself, or that say nothing of how the picture was generated."""
 
 _OF_SHEET = frozenset({"layout", "columns", "cell", "padding", "extrude", "trim", "max_size", "power_of_two"})
 """Fields of a sheet's request that are shown: the others say which images are on it."""
@@ -49,19 +49,6 @@ def collect_groups(project: Project, plans: Sequence[JobPlan]) -> tuple[Group, .
     failures = read_failures(project.failures)
     earlier = _Earlier(project.store)
     return tuple(_group(project, plan, failures, earlier) for plan in plans)
-
-
-def to_provenance(request: Mapping[str, Any], **known: Any) -> Provenance:
-    """Return what a request's canonical fields say, and fields of `Provenance` that no request has."""
-    return Provenance(
-        prompt=_text(request.get("prompt", "")),
-        negative=_text(request.get("negative", "")),
-        seed=_text(request.get("seed")),
-        backend=_text(request.get("backend", "")),
-        model=_text(request.get("model", "")),
-        parameters=tuple(_flat({key: value for key, value in request.items() if key not in _SHOWN_SEPARATELY})),
-        **known,
-    )
 
 
 class _Earlier:
@@ -86,7 +73,7 @@ class _Earlier:
             if made != now and not self._store.has(entry.sha256):  # most are of now, and there is no need to look
                 continue
             if made not in times and entry.sha256 not in seen:
-                versions.append(Version(entry.sha256, _provenance(entry, entry.request)))
+                versions.append(Version(entry.sha256, provenance_of(entry, entry.request)))
             times.add(made)
             seen.add(entry.sha256)
         return tuple(versions[:MOST_EARLIER])
@@ -96,7 +83,12 @@ def _group(project: Project, plan: JobPlan, failures: Mapping[str, Failure], ear
     if not plan.problems:
         derived = _derived(project, plan, failures)
         images = [output for output in plan.outputs if not output.is_derived]
-        pictures = (_planned_picture(project, output, failures, earlier, derived[output.task]) for output in images)
+        planned = ((one, _planned_picture(project, one, failures, earlier, derived[one.task])) for one in images)
+        candidates = Candidates(project, plan)
+        pictures = (
+            replace(picture, candidates=others) if (others := candidates.of(output)) else picture
+            for output, picture in planned
+        )
         others = (*_files(project, plan, derived), *_sheets(project, plan, failures, earlier))
         return Group(plan.name, plan.doc, plan.file, (*pictures, *others))
     try:
@@ -169,7 +161,7 @@ def _sheets(project: Project, plan: JobPlan, failures: Mapping[str, Failure], ea
         picture = _planned_picture(project, output, failures, earlier, ())
         found = frames.get(posixpath.basename(output.path), ())
         made = picture.provenance
-        settings = [(key, _text(value)) for key, value in sorted(output.request.extra.items()) if key in _OF_SHEET]
+        settings = [(key, as_text(value)) for key, value in sorted(output.request.extra.items()) if key in _OF_SHEET]
         provenance = Provenance("", "", "", "", "", tuple(settings), seconds=made.seconds, time=made.time)
         name, _, page = output.slug.partition(":")
         part = f"page {page}" if page else ""
@@ -213,7 +205,7 @@ def _planned_picture(
         part=_part(output.request.name, output.slug),
         path=output.path,
         state=standing.state,
-        provenance=_provenance(line, line.request) if line else to_provenance(output.fields),
+        provenance=provenance_of(line, line.request) if line else to_provenance(output.fields),
         width=output.request.width,
         height=output.request.height,
         sha256=standing.sha256,
@@ -274,7 +266,7 @@ def _recorded_picture(project: Project, plan: JobPlan, path: str, earlier: _Earl
         part="",
         path=path,
         state="failed" if not sha256 else "stale" if line.sha256 == sha256 else "edited",
-        provenance=_provenance(line, line.request),
+        provenance=provenance_of(line, line.request),
         width=width if isinstance(width, int) and width > 0 else 1,
         height=height if isinstance(height, int) and height > 0 else 1,
         sha256=sha256,
@@ -292,16 +284,6 @@ def _state(found: FileOnDisk, verdict: Verdict, has_failed: bool) -> State:
     return "stale" if verdict.line and verdict.line.sha256 == found.sha256 else "edited"
 
 
-def _provenance(source: OutputLine | StoreEntry, request: Mapping[str, Any]) -> Provenance:
-    return to_provenance(
-        request,
-        version=source.backend_version,
-        digest=source.model_digest or "",
-        seconds=source.seconds,
-        time=source.time,
-    )
-
-
 def _part(name: str, slug: str) -> str:
     return slug.removeprefix(make_slug(name)).strip("-") if name != slug else ""
 
@@ -314,25 +296,4 @@ def _why(reasons: Iterable[Reason]) -> Iterator[str]:
 def _wanted(reasons: Iterable[Reason]) -> Iterator[FieldChange]:
     for reason in reasons:
         if reason.kind in ("changed", "encoding", "model") and reason.field:
-            yield FieldChange(reason.field, _text(reason.old), _text(reason.new))
-
-
-def _flat(fields: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, str]]:
-    """Yield field by field; of mappings, key by key."""
-    for key, value in sorted(fields.items()):
-        if isinstance(value, Mapping):
-            yield from _flat(value, f"{above}{key}.")
-        else:
-            yield f"{above}{key}", _text(value)
-
-
-def _text(value: object) -> str:
-    if value is None:
-        return ""
-    if isinstance(value, str):
-        return value
-    return str(value) if type(value) is int else _as_json(value)
-
-
-_as_json = json.JSONEncoder(ensure_ascii=False).encode
-"""`json.dumps` would make an encoder for each value."""
+            yield FieldChange(reason.field, as_text(reason.old), as_text(reason.new))

@@ -10,7 +10,7 @@ import posixpath
 import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -48,11 +48,15 @@ class Page:
 
 @dataclass(frozen=True)
 class Files:
-    """What lies beside the page: thumbnails and earlier versions by sha256, names of copies by the output's path."""
+    """What lies beside the page: thumbnails and earlier versions by sha256, names of copies by the output's path.
+
+    candidates: their addresses by sha256; a page that is a file has none.
+    """
 
     thumbs: Mapping[str, Thumbnail]
     earlier: Mapping[str, Thumbnail]
     originals: Mapping[str, str]
+    candidates: Mapping[str, str] = field(default_factory=dict)
 
 
 def page_data(groups: Sequence[Group], files: Files, folder: str) -> dict[str, Any]:
@@ -172,11 +176,23 @@ def _picture_data(picture: Picture, files: Files, folder: str) -> dict[str, Any]
             }
             for one in picture.derived
         ],
+        "candidates": [
+            {
+                "number": one.number,
+                "sha256": one.sha256,
+                "thumb": f"{THUMBS}/{one.sha256}.webp",
+                "href": files.candidates[one.sha256],
+                **vars(one.provenance),
+            }
+            for one in picture.candidates
+            if one.sha256 in files.candidates
+        ],
         "frames": [vars(frame) for frame in picture.frames],
         "states": list(dict.fromkeys([picture.state, *(one.state for one in picture.derived)])),
         "badge": _badge(picture),
         "earlier": [
             {
+                "sha256": version.sha256,
                 "image": f"{EARLIER}/{image.name}",
                 "width": image.width,
                 "height": image.height,

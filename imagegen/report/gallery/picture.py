@@ -7,6 +7,7 @@ from typing import Literal, get_args
 
 __all__ = [
     "STATES",
+    "Candidate",
     "DerivedFile",
     "FieldChange",
     "Frame",
@@ -58,6 +59,22 @@ class FieldChange:
 class Version:
     """An earlier version of a picture, whose image is in the store under its sha256."""
 
+    sha256: str
+    provenance: Provenance
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A variant that was not picked: it is no output while another one is.
+
+    Attributes:
+        path: of its file, empty if it has none here.
+        sha256: of its file, or of an image of it in the store.
+
+    """
+
+    number: int
+    path: str
     sha256: str
     provenance: Provenance
 
@@ -117,6 +134,7 @@ class Picture:
         rerolls: whether `doit reroll` gives it another seed.
         item: the task of its item, which is its own if it is the picked variant; empty without variants.
         variant: its number; 0 without variants.
+        candidates: of a picked one: the other variants whose images are here.
 
     """
 
@@ -140,6 +158,7 @@ class Picture:
     rerolls: bool = False
     item: str = ""
     variant: int = 0
+    candidates: tuple[Candidate, ...] = ()
 
 
 @dataclass(frozen=True)

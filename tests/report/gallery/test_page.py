@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 
 import imagegen.report.gallery.page
-from imagegen.report.gallery.contents import to_provenance
 from imagegen.report.gallery.page import Files, digest, page_data, render
 from imagegen.report.gallery.picture import FieldChange, Group, Picture
 from tests.report.gallery.studio import FOLDER, Studio, embedded
