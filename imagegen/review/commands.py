@@ -35,10 +35,16 @@ def read_command(body: Mapping[str, Any], known: Collection[str]) -> list[str] |
     for name, kind in _OPTIONS[command].items():
         value = body.get(name)
         if value is not None:
-            if not (type(value) is kind if isinstance(kind, type) else isinstance(value, str) and kind.fullmatch(value)):
+            if not _is_valid(value, kind):
                 return f"{name} is not valid"
             options += [f"--{name}", str(value)]
     if command == "build":
         return [*images]
     confirmed = ["--yes"] if command == "reroll" and len(images) > 1 else []
     return [command, *images, *options, *confirmed]
+
+
+def _is_valid(value: object, kind: type | re.Pattern[str]) -> bool:
+    if isinstance(kind, type):
+        return type(value) is kind
+    return isinstance(value, str) and kind.fullmatch(value) is not None

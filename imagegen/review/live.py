@@ -53,8 +53,10 @@ class LiveGallery:
 
     @property
     def tasks(self) -> frozenset[str]:
-        """The names that a command can be given: of images, and of jobs."""
-        return frozenset(self.pictures) | {group["name"] for group in self.data["groups"]}
+        """The names that a command can be given: of images, of items with variants, and of jobs."""
+        pictures = self.pictures
+        items = {picture["item"] for picture in pictures.values() if picture["item"]}
+        return frozenset(pictures) | items | {group["name"] for group in self.data["groups"]}
 
     def refresh(self) -> Changes:
         """Read the project again, and return what changed."""

@@ -7,7 +7,6 @@ import posixpath
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 from imagegen.errors import ImagegenError
 from imagegen.images.index_check import check_index
@@ -86,7 +85,7 @@ def _group(project: Project, plan: JobPlan, failures: Mapping[str, Failure], ear
         planned = ((one, _planned_picture(project, one, failures, earlier, derived[one.task])) for one in images)
         candidates = Candidates(project, plan)
         pictures = (
-            replace(picture, candidates=others) if (others := candidates.of(output)) else picture
+            replace(picture, candidates=found) if (found := candidates.of(output)) else picture
             for output, picture in planned
         )
         others = (*_files(project, plan, derived), *_sheets(project, plan, failures, earlier))

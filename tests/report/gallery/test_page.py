@@ -11,6 +11,7 @@ import pytest
 import imagegen.report.gallery.page
 from imagegen.report.gallery.page import Files, digest, page_data, render
 from imagegen.report.gallery.picture import FieldChange, Group, Picture
+from imagegen.report.gallery.provenance import to_provenance
 from tests.report.gallery.studio import FOLDER, Studio, embedded
 
 PARTS = Path(imagegen.report.gallery.page.__file__).parent / "page"
