@@ -265,7 +265,7 @@ def _value_problem(param: Mapping[str, Any], value: str, words: Sequence[str]) -
     if re.match("--?[A-Za-z]", value) and value in words:  # a word of its own: an option, most likely
         what = f"--{param['long']} has no value: '{value}' follows it"
         return what, f"if that is the value, write {spell(param, value)}"
-    if not value.strip() and not (param["long"] == "negative" and not value):
+    if not value.strip() and not (param["long"] in ("negative", "note") and not value):
         return f"--{param['long']} is empty", f"write {spell(param)}"
     if kind in (int, float):
         word = "a whole number" if kind is int else "a number"

@@ -29,6 +29,7 @@ JOB_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 JOB_SUFFIXES = (".yaml", ".yml", ".json")
 _NON_JOB_SUFFIXES = (
     ".lock",
+    ".review",
     ".md",
     ".markdown",
     ".csv",

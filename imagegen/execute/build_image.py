@@ -14,7 +14,7 @@ from imagegen.backends.base import Cancelled, GenerationError
 from imagegen.config.job import Encoding
 from imagegen.errors import ImagegenError, Problem, not_written
 from imagegen.execute.cutouts import Cutouts
-from imagegen.execute.decisions import record_accepted, timestamp
+from imagegen.execute.decisions import record_accepted
 from imagegen.execute.derivation import derive
 from imagegen.execute.events import Outcome, StaleOutput
 from imagegen.execute.paid_images import UnusableImageError, kept_problem
@@ -32,6 +32,7 @@ from imagegen.project import Project
 from imagegen.state.atomic import replace_file
 from imagegen.state.shared_store import SharedEntry
 from imagegen.state.store import StoreEntry
+from imagegen.state.timestamps import timestamp
 from imagegen.state.written_files import BY_HAND, WrittenFile
 
 __all__ = [

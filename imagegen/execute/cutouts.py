@@ -21,7 +21,6 @@ from imagegen.config.job import Encoding
 from imagegen.config.models import ModelFile
 from imagegen.config.steps import step_model
 from imagegen.errors import Problem
-from imagegen.execute.decisions import timestamp
 from imagegen.execute.events import Event, ProgressEvent
 from imagegen.images.image_file import read_image
 from imagegen.images.steps import list_models
@@ -29,6 +28,7 @@ from imagegen.images.steps.cutout import INSTALL, FindAlpha, is_installed, load_
 from imagegen.plan.output import STEPS_FIELD, Output
 from imagegen.project import Project
 from imagegen.state.store import StoreEntry
+from imagegen.state.timestamps import timestamp
 
 if TYPE_CHECKING:
     from PIL.Image import Image

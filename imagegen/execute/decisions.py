@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import secrets
-from datetime import datetime, timedelta, timezone
 from typing import Any
 
 from imagegen.errors import ImagegenError, Problem
@@ -12,6 +11,7 @@ from imagegen.plan.output import Output
 from imagegen.plan.record import ACCEPT, MODEL_DECISION, SEED, Decision, times_before
 from imagegen.project import Project
 from imagegen.state.hashes import stat_key
+from imagegen.state.timestamps import timestamp_after
 from imagegen.state.written_files import BY_HAND, WrittenFile
 
 __all__ = [
@@ -21,7 +21,6 @@ __all__ = [
     "record_accepted",
     "record_decision",
     "record_model",
-    "timestamp",
 ]
 
 
@@ -36,10 +35,7 @@ def record_decision(project: Project, job: str, kind: str, output: str, value: A
     lock = project.lock(job)
     present = lock.decisions.get((kind, output))
     replaced = [*lock.conflicts.get((kind, output), ()), *([present] if present else [])]
-    latest = max((one.time for one in replaced), default="")
-    time = timestamp()
-    if latest >= time:
-        time = _just_after(latest)
+    time = timestamp_after(max((one.time for one in replaced), default=""))
     lock.append(Decision(kind, output, value, time, times_before(replaced)))
 
 
@@ -85,19 +81,3 @@ def record_model(project: Project, job: str, model: str) -> None:
 def random_seed() -> int:
     """Return a random seed, 1 … 2^32−1."""
     return secrets.randbelow(2**32 - 1) + 1
-
-
-def timestamp() -> str:
-    """Return the present time, as lines of a lock file have it."""
-    return _text(datetime.now(timezone.utc))
-
-
-def _just_after(time: str) -> str:
-    try:
-        return _text(datetime.fromisoformat(time.replace("Z", "+00:00")) + timedelta(milliseconds=1))
-    except (ValueError, OverflowError):
-        return time  # of two that are equally late, the one further down counts
-
-
-def _text(time: datetime) -> str:
-    return time.astimezone(timezone.utc).isoformat(timespec="milliseconds").replace("+00:00", "Z")

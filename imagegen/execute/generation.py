@@ -25,7 +25,7 @@ from imagegen.backends.guard import FaultyImageError
 from imagegen.errors import ImagegenError
 from imagegen.execute.budget import FREE, Payment
 from imagegen.execute.build_image import NotStoredError, encode_output, failure_outcome, record_output
-from imagegen.execute.decisions import record_decision, timestamp
+from imagegen.execute.decisions import record_decision
 from imagegen.execute.events import Outcome, StaleOutput
 from imagegen.execute.finishing_room import FinishingRoom
 from imagegen.execute.paid_images import keep_paid_image, kept_problem, use_paid_image
@@ -37,6 +37,7 @@ from imagegen.images.image_file import MAX_PIXELS, ImageFile, read_image, verify
 from imagegen.plan.record import ACCEPT
 from imagegen.project import Project
 from imagegen.state.store import StoreEntry
+from imagegen.state.timestamps import timestamp
 
 __all__ = ["CHEAP_S", "Generation"]
 

@@ -10,13 +10,13 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from imagegen.config.job import Encoding
-from imagegen.execute.decisions import timestamp
 from imagegen.images.image_file import ImageFile
 from imagegen.plan.output import Output
 from imagegen.plan.record import OutputLine
 from imagegen.project import Project
 from imagegen.state.shared_store import SharedEntry
 from imagegen.state.store import StoreEntry
+from imagegen.state.timestamps import timestamp
 
 __all__ = [
     "ImageCopy",

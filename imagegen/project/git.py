@@ -16,7 +16,15 @@ from pathlib import Path
 from imagegen.errors import ImagegenError, Problem, printable
 from imagegen.state.hashes import pointer_sha256
 
-__all__ = ["CommittedFiles", "IgnoreRule", "git_attribute", "git_top", "has_undecided_files", "ignore_rules"]
+__all__ = [
+    "CommittedFiles",
+    "IgnoreRule",
+    "git_attribute",
+    "git_top",
+    "has_undecided_files",
+    "ignore_rules",
+    "user_name",
+]
 
 _TIMEOUT_S = 10
 
@@ -69,6 +77,11 @@ def git_attribute(root: Path, attribute: str, path: str) -> str | None:
     """Return the attribute's value for a path, in git's words; None if git cannot be asked."""
     answer = _ask(root, "check-attr", "-z", attribute, "--", path)
     return answer[2] if answer else None
+
+
+def user_name(root: Path) -> str:
+    """Return the name that git puts on commits made here; empty if git has none, or cannot be asked."""
+    return (_run(root, "config", "user.name") or b"").decode("utf-8", "replace").strip()
 
 
 def ignore_rules(root: Path, paths: Iterable[str]) -> dict[str, IgnoreRule] | None:

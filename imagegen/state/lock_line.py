@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import codecs
 import functools
 import json
-import math
 import re
 from collections.abc import Callable, Mapping
-from typing import Any, Literal, NoReturn
+from typing import Any, Literal
 
-from imagegen.config.document import CONFLICT
 from imagegen.config.job import Encoding
 from imagegen.config.schema import FIELD_TYPES
 from imagegen.plan.record import ACCEPT, MODEL, PICK, REROLL, SEED, Decision, OutputLine
-from imagegen.state.journal import NewerVersionError
+from imagegen.state import json_line
+from imagegen.state.json_line import DECODER, MAX_DEPTH, dump_fields, parse_fields
 
 __all__ = ["ATTRIBUTES", "VERSION", "dump_line", "explain", "is_usual", "parse_line", "peek"]
 
@@ -26,17 +24,16 @@ VERSION = 1
 
 def dump_line(entry: OutputLine | Decision) -> bytes:
     """Return the entry's line, without a newline."""
-    fields: dict[str, Any] = {"v": VERSION}
+    fields: dict[str, Any]
     if isinstance(entry, Decision):
-        fields |= {"decision": entry.kind, "output": entry.output, "value": entry.value, "time": entry.time}
+        fields = {"decision": entry.kind, "output": entry.output, "value": entry.value, "time": entry.time}
         fields |= {} if entry.after is None else {"after": entry.after}
     else:
-        fields |= {name: getattr(entry, name) for name in _OUTPUT_FIELDS}
+        fields = {name: getattr(entry, name) for name in _OUTPUT_FIELDS}
         fields |= {"encoding": vars(entry.encoding), "request": dict(entry.request)}
-    return _ENCODER.encode(fields).encode("utf-8")
+    return dump_fields(fields, VERSION)
 
 
-_ENCODER = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
 _OUTPUT_FIELDS = tuple(OutputLine.__dataclass_fields__)
 
 
@@ -72,10 +69,10 @@ def _parse_usual(raw: bytes) -> OutputLine | None:
         version, kind, metadata, quality, fingerprint, digest, output, path, fields, seconds, sha256, size, time = (
             found.groups()
         )
-        request, end = _DECODER.raw_decode(fields)
+        request, end = DECODER.raw_decode(fields)
     except (ValueError, RecursionError):
         return None
-    if end != len(fields) or "\\u" in fields or fields.count("[") + fields.count("{") >= _MAX_DEPTH:
+    if end != len(fields) or "\\u" in fields or fields.count("[") + fields.count("{") >= MAX_DEPTH:
         return None
     names = _share_names(tuple(request), tuple(map(type, request.values())))
     if names is None:
@@ -87,21 +84,7 @@ def _parse_usual(raw: bytes) -> OutputLine | None:
 
 
 def _parse(raw: bytes) -> OutputLine | Decision:
-    try:
-        fields = _DECODER.decode(raw.removeprefix(codecs.BOM_UTF8).decode("utf-8"))
-    except RecursionError:
-        raise ValueError("it is nested too deeply") from None
-    if raw.count(b"[") + raw.count(b"{") > _MAX_DEPTH and _is_deeper(fields, _MAX_DEPTH):
-        raise ValueError("it is nested too deeply")
-    if _HALF_PAIR.search(raw) and _has_half_pair(fields):
-        raise ValueError("it has half of a surrogate pair in it")
-    if not isinstance(fields, dict):
-        raise ValueError("it is not a JSON object")
-    version = fields.pop("v", None)
-    if type(version) is not int or version < 1:
-        raise ValueError("it has no version 'v'")
-    if version > VERSION:
-        raise NewerVersionError(version)
+    fields = parse_fields(raw, VERSION)
     try:
         return _decision(fields) if "decision" in fields else _output_line(fields)
     except KeyError as error:
@@ -164,30 +147,6 @@ def _quoted(value: object) -> str:
     return json.dumps(value, ensure_ascii=False)[:40]
 
 
-def _number(digits: str) -> float:
-    if not math.isfinite(number := float(digits)):
-        raise ValueError(f"it has the number {digits[:20]}, which is too large")
-    return number
-
-
-def _no_number(word: str) -> NoReturn:
-    raise ValueError(f"it has {word}, which is not a number in JSON")
-
-
-def _is_deeper(value: object, levels: int) -> bool:
-    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
-    return levels < 0 or any(_is_deeper(one, levels - 1) for one in inner)
-
-
-def _has_half_pair(fields: object) -> bool:
-    try:
-        json.dumps(fields, ensure_ascii=False).encode("utf-8")
-    except UnicodeEncodeError:
-        return True
-    return False
-
-
-_DECODER = json.JSONDecoder(parse_constant=_no_number, parse_float=_number)
 _MARKS = {name: f',"{name}":"'.encode() for name in ("path", "fingerprint", "sha256")} | {"request": b',"request":{'}
 _TEXT = r'"([^"\\\x00-\x1f\x7f]*)"'
 _CHARACTER = r'[^"\\/\x00-\x1f\x7f]'  # of a name
@@ -199,9 +158,6 @@ _USUAL = re.compile(
     re.ASCII,
 )
 """The line of an output, its values in groups. What is odd in any way is left to the full check."""
-_MAX_DEPTH = 100
-"""Levels: a workflow in a request has at most 32. What is read must be writable again."""
-_HALF_PAIR = re.compile(rb"\\u[dD][89a-fA-F]")
 _NO_PATH = re.compile(r"[\x00-\x1f\x7f]|(^|/)\.{0,2}$|[^/]{256}")
 _NO_SLUG = re.compile(r"[\x00-\x1f\x7f/\\]")
 """Files are named after it, so it must not lead elsewhere."""
@@ -254,18 +210,4 @@ _TYPES: dict[str, tuple[type, ...]] = {
 
 def explain(raw: bytes, error: Exception) -> tuple[str, str]:
     """Return what is wrong with a line that cannot be read, and what to do."""
-    if isinstance(error, NewerVersionError):
-        return (
-            f"written by a newer imagegen (line format {error.version}, this one reads up to {VERSION})",
-            "upgrade imagegen here: docs/your-repository.md says how",
-        )
-    if raw.startswith((b"<<<<<<<", b"=======", b">>>>>>>", b"|||||||")):
-        return (
-            CONFLICT,
-            "delete the marker lines and keep the lines of both sides; "
-            f"'{ATTRIBUTES}' in .gitattributes keeps this from happening",
-        )
-    reason = "it is not valid JSON" if isinstance(error, json.JSONDecodeError) else str(error)
-    if isinstance(error, UnicodeDecodeError):
-        reason = "it is not UTF-8"
-    return (f"not a line of a lock file: {reason}", "restore the file from git, or delete this line")
+    return json_line.explain(raw, error, kind="a lock file", attributes=ATTRIBUTES, version=VERSION)

@@ -42,9 +42,10 @@ def snapshot_key(root: Path, variables: Mapping[str, str], environment: Iterable
 
 
 def _names_in_jobs(root: Path) -> list[str]:
-    """Return the names of what may be a job, or look like one, and of lock files without a job.
+    """Return the names of what may be a job, or look like one, and of lock files and review files without a job.
 
-    That is all but what tools hide, and the lock files of jobs, which runs write; one-off images have `image.lock`.
+    That is all but what tools hide, and the lock files of jobs, which runs write, and their review files, which decide
+    no plan; one-off images have `image.lock`.
     """
     try:
         names = os.listdir(root / "jobs")  # noqa: PTH208 - only names are wanted
@@ -52,12 +53,12 @@ def _names_in_jobs(root: Path) -> list[str]:
         return []
     jobs = (".yaml", ".yml", ".json")
     hidden = (".#", "#")  # Emacs's, as is a name that ends in ~
-    locks = {f"{name.rpartition('.')[0]}.lock" for name in names if name.endswith(jobs) and name[0] != "_"}
-    locks.add("image.lock")
+    named = {name.rpartition(".")[0] for name in names if name.endswith(jobs) and name[0] != "_"}
+    written = {f"{name}.{ending}" for name in named for ending in ("lock", "review")} | {"image.lock"}
     return sorted(
         name
         for name in names
-        if name not in locks
+        if name not in written
         and not name.startswith(hidden)
         and not name.endswith("~")
         and (name[0] != "." or name.endswith(jobs))

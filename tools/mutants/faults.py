@@ -206,7 +206,7 @@ FAULTS = (
     _fault(
         "lines of a newer release are taken",
         f"{_BRANCHES}test_a_lock_file_of_a_newer_release_stops_its_job_whatever_is_asked_and_no_other",
-        ("state/lock_line.py", "    if version > VERSION:", "    if False:"),
+        ("state/json_line.py", "    if found > version:", "    if False:"),
     ),
     _fault(
         "of merged decisions the later one counts, not that of the file",

@@ -1,0 +1,176 @@
+"""`doit mark`: say of images whether to keep them, and write notes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+from imagegen.commands.build import Build, select, select_images
+from imagegen.commands.command import command, option
+from imagegen.errors import ImagegenError, Problem, printable
+from imagegen.plan.remark import LONGEST_NOTE, MARKS, Remark
+
+if TYPE_CHECKING:
+    from imagegen.plan.output import Output
+    from imagegen.state.review_file import ReviewFile
+
+__all__ = ["mark"]
+
+_NONE = "none"
+"""The value of --as that takes a mark back."""
+_SHOWN = 72
+"""Characters of a note in the list."""
+
+
+@command(
+    "mark",
+    "Mark images to keep, to reject or for later, and write notes; without options, list both.",
+    {
+        "doit mark portraits:mallsing --as keep": "this picture is good",
+        'doit mark portraits:mallsing --note "the hands"': "a note beside it; an empty one takes it back",
+        "doit mark portraits --as none": "takes the marks of a whole job back",
+        "doit mark": "lists all marks and notes",
+    },
+    [
+        option("as", str, None, "the mark; none takes it back", choices=[*MARKS, _NONE]),
+        option("note", str, None, "the note; an empty one takes it back"),
+    ],
+    words="IMAGE|JOB...",
+)
+def mark(build: Build, words: list[str], **options: Any) -> None:
+    """Write each mark and note to its job's review file, or print them."""
+    given, note = options["as"], options["note"]
+    if given is None and note is None:
+        _list(build, words)
+        return
+    if not words:
+        raise ImagegenError(Problem("", "name what to mark, an image or a whole job", "doit mark JOB:IMAGE --as keep"))
+    _check_note(note)
+    _record(build, words, given, note)
+
+
+def _check_note(note: str | None) -> None:
+    if note is None:
+        return
+    if len(note) > LONGEST_NOTE:
+        what = f"the note has {len(note)} characters, and at most {LONGEST_NOTE} are kept"
+        raise ImagegenError(Problem("", what, "write it into a file of its own, and name that file in the note"))
+    try:
+        note.encode("utf-8")
+    except UnicodeEncodeError:
+        raise ImagegenError(Problem("", "the note is not valid UTF-8", "type it again")) from None
+
+
+def _record(build: Build, words: list[str], given: str | None, note: str | None) -> None:
+    from imagegen.project.git import user_name
+    from imagegen.project.remarks import record_remarks
+
+    outputs = _find_images(build, words, needs_file=given not in (None, _NONE))
+    by = user_name(build.root)
+    remarks: dict[str, list[Remark]] = {}
+    without_file = 0
+    for output in outputs:
+        state = build.project.hashes.state(output.path)
+        sha256 = state.sha256 if state else None
+        found = remarks.setdefault(output.job, [])
+        if given == _NONE or (given is not None and sha256):
+            found.append(Remark(output.full_slug, "mark", None if given == _NONE else given, sha256, by=by))
+        without_file += given not in (None, _NONE) and not sha256
+        if note is not None:
+            found.append(Remark(output.full_slug, "note", note.strip() or None, sha256, by=by))
+    tasks = {(output.job, output.full_slug): output.task for output in outputs}
+    changed = [
+        (tasks[job, remark.image], remark)
+        for job, found in remarks.items()
+        for remark in record_remarks(build.project, job, found)
+    ]
+    for task, remark in changed:
+        print(printable(_changed_line(task, remark)))
+    images = len({task for task, _ in changed})
+    counts = [f"{images} changed"] if len(outputs) > 1 or not changed else []
+    as_before = len(outputs) - images - without_file * (note is None)
+    counts += [f"{as_before} as before"] * (as_before > 0) + [f"{without_file} without an image"] * (without_file > 0)
+    print(", ".join(counts), end="\n" * bool(counts), flush=True)
+
+
+def _find_images(build: Build, words: list[str], *, needs_file: bool) -> list[Output]:
+    """Return the images and sheets that words name. Raises ImagegenError for what cannot be marked.
+
+    needs_file: whether it is a problem if an image that has a word of its own has no file.
+    """
+    from imagegen.plan.sheets import SHEET
+
+    one_by_one = select(build, words).one_by_one
+    outputs, problems = [], []
+    for planned in select_images(build, words):
+        output = planned.output
+        is_named = output.task in one_by_one
+        if output.is_derived and output.request.extra["kind"] != SHEET:
+            if is_named:
+                hint = f"mark its image: doit mark {output.origins[0].task} …" if output.origins[0].task else ""
+                problems.append(Problem(output.task, "it is derived, and has no mark of its own", hint))
+            continue
+        state = build.project.hashes.state(output.path)
+        if state is not None and state.in_conflict:
+            problems.append(Problem(output.path, "two branches changed it, and no side is chosen yet", "choose one"))
+        elif needs_file and is_named and state is None:
+            hint = f"doit {output.task} generates it; a note can be written before: --note"
+            problems.append(Problem(output.task, f"there is no image {output.path} to mark", hint))
+        outputs.append(output)
+    if problems:
+        raise ImagegenError(*problems)
+    return outputs
+
+
+def _changed_line(task: str, remark: Remark) -> str:
+    if remark.kind == "note":
+        return f"noted      {task}  {_brief(remark.value)}" if remark.value else f"unnoted    {task}"
+    return f"marked     {task}  {remark.value}" if remark.value else f"unmarked   {task}"
+
+
+def _list(build: Build, words: list[str]) -> None:
+    """Print the marks and notes of what words name: a line for each image that has any."""
+    from imagegen.project.remarks import find_jobless_reviews, read_remarks
+    from imagegen.report.console import table
+
+    selection = select(build, words)
+    rows: list[Sequence[str]] = []
+    problems: list[Problem] = []
+    for plan in selection.plans:
+        try:
+            file = read_remarks(build.project, plan.name)
+        except ImagegenError as error:
+            problems += error.problems
+            continue
+        outputs = [
+            build.planned[task].output for task in selection.images if build.planned[task].output.job == plan.name
+        ]
+        rows += _rows(build, file, outputs)
+    print("\n".join(map(printable, table(rows) or ["no marks and no notes"])), flush=True)
+    if not words:
+        problems += find_jobless_reviews(build.project, {plan.name for plan in build.plans})
+    if problems:
+        raise ImagegenError(*problems)
+
+
+def _rows(build: Build, file: ReviewFile, outputs: Sequence[Output]) -> Iterator[Sequence[str]]:
+    for output in outputs:
+        mark, note = file.find(output.full_slug, "mark"), file.find(output.full_slug, "note")
+        if not (mark or note):
+            continue
+        state = build.project.hashes.state(output.path)
+        sha256 = state.sha256 if state else None
+        newest = max(filter(None, [mark, note]), key=lambda one: one.time)
+        others = [one.kind for one in (mark, note) if one and not one.is_about(sha256)]
+        yield (
+            (mark.value or "") if mark else "-",
+            output.task,
+            _brief(note.value) if note else "",
+            " ".join(filter(None, [newest.time[:16].replace("T", " "), newest.by])),
+            f"({' and '.join(others)} for another version)" if others else "",
+        )
+
+
+def _brief(text: str | None) -> str:
+    line = " ".join((text or "").split())
+    return line if len(line) <= _SHOWN else f"{line[: _SHOWN - 1]}…"
