@@ -24,6 +24,8 @@ _LINES = 200
 """Lines of an action's output that are kept: the last ones."""
 _WAIT_S = 86400
 """Seconds that an action waits for a build in a terminal."""
+_BESIDE = frozenset({"mark"})
+"""Commands that write nothing that a build reads: they run beside the others, which may take hours."""
 
 
 @dataclass
@@ -46,7 +48,7 @@ class Action:
 
 
 class Actions:
-    """Runs one action at a time, in a process of its own.
+    """Runs one action at a time, in a process of its own; and beside it, one of those that need not wait for it.
 
     Args:
         folder: to run `doit` in.
@@ -60,7 +62,8 @@ class Actions:
         self._leading = leading
         self._tell = tell
         self._queue: asyncio.Queue[Action] = asyncio.Queue()
-        self._process: asyncio.subprocess.Process | None = None
+        self._beside: asyncio.Queue[Action] = asyncio.Queue()
+        self._processes: dict[int, asyncio.subprocess.Process] = {}
         self.all: dict[int, Action] = {}
 
     @property
@@ -72,7 +75,7 @@ class Actions:
         """Have a command run once all before it have ended."""
         action = Action(len(self.all) + 1, words)
         self.all[action.number] = action
-        self._queue.put_nowait(action)
+        (self._beside if words[0] in _BESIDE else self._queue).put_nowait(action)
         self._say(action)
         return action
 
@@ -83,18 +86,25 @@ class Actions:
             action.state = "cancelled"
             self._say(action)
         elif action and action.state == "running":
-            self.interrupt()
+            self._interrupt(self._processes.get(number))
 
     def interrupt(self) -> None:
-        """Do to the running action what Ctrl-C does."""
-        if self._process and self._process.returncode is None:
+        """Do to what is running what Ctrl-C does."""
+        for process in self._processes.values():
+            self._interrupt(process)
+
+    def _interrupt(self, process: asyncio.subprocess.Process | None) -> None:
+        if process and process.returncode is None:
             with contextlib.suppress(ProcessLookupError):
-                self._process.send_signal(signal.SIGINT)
+                process.send_signal(signal.SIGINT)
 
     async def run(self) -> None:
         """Run what is added, for ever."""
+        await asyncio.gather(self._work(self._queue), self._work(self._beside))
+
+    async def _work(self, queue: asyncio.Queue[Action]) -> None:
         while True:
-            action = await self._queue.get()
+            action = await queue.get()
             if action.state == "waiting":
                 await self._run(action)
 
@@ -102,7 +112,7 @@ class Actions:
         action.state = "running"
         self._say(action)
         waits = [] if any(word.startswith("wait=") for word in self._leading) else [f"wait={_WAIT_S}"]
-        self._process = await asyncio.create_subprocess_exec(
+        self._processes[action.number] = process = await asyncio.create_subprocess_exec(
             *[sys.executable, "-m", "doit", *self._leading, *waits, *action.words],
             cwd=self._folder,
             env=os.environ | {EVENTS: "1"},
@@ -112,15 +122,16 @@ class Actions:
             start_new_session=True,  # Ctrl-C in the terminal reaches it through `interrupt` alone
             limit=1 << 24,
         )
-        assert self._process.stdout is not None  # noqa: S101 - it is a pipe
-        async for raw in self._process.stdout:
+        assert process.stdout is not None  # noqa: S101 - it is a pipe
+        async for raw in process.stdout:
             line = raw.decode("utf-8", "replace").rstrip("\r\n")
             if line.startswith(SEPARATOR):
                 self._tell({"action": action.number, **json.loads(line[1:])})
             else:
                 action.lines.append(line)
                 self._tell({"event": "line", "action": action.number, "line": line})
-        code = await self._process.wait()
+        code = await process.wait()
+        del self._processes[action.number]
         action.state = "done" if code == 0 else "cancelled" if code in (130, -signal.SIGINT) else "failed"
         self._say(action)
 

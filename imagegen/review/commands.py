@@ -6,6 +6,8 @@ import re
 from collections.abc import Collection, Mapping
 from typing import Any
 
+from imagegen.plan.remark import LONGEST_NOTE, MARKS
+
 __all__ = ["read_command"]
 
 _OPTIONS: Mapping[str, Mapping[str, type | re.Pattern[str]]] = {
@@ -13,6 +15,10 @@ _OPTIONS: Mapping[str, Mapping[str, type | re.Pattern[str]]] = {
     "pick": {"variant": int},
     "reroll": {},
     "accept": {},
+    "mark": {
+        "as": re.compile("|".join([*MARKS, "none"])),
+        "note": re.compile(rf"[^\x00-\x08\x0b-\x1f\x7f\ud800-\udfff]{{0,{LONGEST_NOTE}}}"),
+    },
     "restore": {"to": re.compile(r"[0-9a-f]{8,64}|[1-9]\d{0,5}", re.ASCII)},
 }
 """The commands, each with its options: a type, or what a text matches."""
@@ -37,7 +43,8 @@ def read_command(body: Mapping[str, Any], known: Collection[str]) -> list[str] |
         if value is not None:
             if not _is_valid(value, kind):
                 return f"{name} is not valid"
-            options += [f"--{name}", str(value)]
+            # doit takes a word of its own that has = in it for a variable
+            options += [f"--{name}={value}"] if name == "note" else [f"--{name}", str(value)]
     if command == "build":
         return [*images]
     confirmed = ["--yes"] if command == "reroll" and len(images) > 1 else []

@@ -130,7 +130,7 @@ class LiveGallery:
 
     def _look(self, project: Project, groups: Sequence[Group]) -> dict[str, object]:
         named = [*project.inputs.stats, "jobs", "pyproject.toml"]
-        named += [f"jobs/{group.name}.lock" for group in groups]
+        named += [f"jobs/{group.name}.{kind}" for group in groups for kind in ("lock", "review")]
         named += [picture.path for group in groups for picture in group.pictures]
         return {str(project.root / name): _stamp(str(project.root / name)) for name in named}
 
