@@ -30,6 +30,7 @@ from imagegen.execute.curation import (
     previous_version,
     reroll,
     restore,
+    take_back_accept,
 )
 from imagegen.execute.events import Event, Outcome, ProgressEvent
 from imagegen.execute.pick import PickResult, pick
@@ -283,6 +284,10 @@ class ProjectFolder:
     def accept(self, task: str) -> AcceptResult:
         project = self.project()
         return accept(project, self.outputs(project)[task])
+
+    def take_back_accept(self, task: str) -> AcceptResult:
+        project = self.project()
+        return take_back_accept(project, self.outputs(project)[task])
 
     def list_versions(self, task: str) -> list[ImageVersion]:
         project = self.project()

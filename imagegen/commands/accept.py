@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from imagegen.commands.build import Build, select_images
-from imagegen.commands.command import command
+from imagegen.commands.command import command, option
 from imagegen.errors import ImagegenError, Problem, printable
 
 if TYPE_CHECKING:
@@ -18,12 +18,17 @@ __all__ = ["accept", "upload_pending"]
 @command(
     "accept",
     "Keep the current file (a hand-edited one, say) as the image until its prompt or settings change.",
-    {"doit accept portraits:mallsing": "this file", "doit accept portraits": "all files of a job"},
+    {
+        "doit accept portraits:mallsing": "this file",
+        "doit accept portraits": "all files of a job",
+        "doit accept portraits:mallsing --undo": "it counts again as it did before",
+    },
+    [option("undo", bool, False, "take it back: an edited file counts as edited again, and a stale one as stale")],
     words="IMAGE|JOB...",
 )
-def accept(build: Build, words: list[str]) -> None:
-    """Accept each file that is not as it was generated."""
-    from imagegen.execute.curation import accept
+def accept(build: Build, words: list[str], *, undo: bool) -> None:
+    """Accept each file that is not as it was generated, or take that back."""
+    from imagegen.execute.curation import accept, take_back_accept
 
     if not words:
         raise ImagegenError(Problem("", "name what to accept, an image or a whole job", "doit accept JOB:IMAGE"))
@@ -34,7 +39,8 @@ def accept(build: Build, words: list[str]) -> None:
         planned = select_images(build, words)
         for one in planned:
             try:
-                found.append(accept(build.project, build.project.with_decisions(one.output)))
+                output = build.project.with_decisions(one.output)
+                found.append((take_back_accept if undo else accept)(build.project, output))
             except ImagegenError as error:
                 problems += error.problems
     if len(planned) == 1 and found and found[0].state == "missing":
@@ -42,7 +48,7 @@ def accept(build: Build, words: list[str]) -> None:
         hint = f"doit {output.task} generates it"
         problems.append(Problem(output.task, f"there is no file {output.path} to accept", hint))
     elif found:
-        print("\n".join(_accepted_lines(found)), flush=True)
+        print("\n".join(_undone_lines(found) if undo else _accepted_lines(found)), flush=True)
     upload_pending(build)
     if problems:
         raise ImagegenError(*problems)
@@ -55,6 +61,14 @@ def upload_pending(build: Build) -> None:
         from imagegen.report.console import print_note
 
         run(build.project, [], print_note)
+
+
+def _undone_lines(found: Sequence[AcceptResult]) -> Iterator[str]:
+    undone = [one for one in found if one.state == "unaccepted"]
+    for one in undone:
+        yield printable(f"unaccepted {one.output.task}  {one.output.path}  ({one.note})")
+    if others := len(found) - len(undone):
+        yield f"{len(undone)} unaccepted, {others} had no accepted file"
 
 
 def _accepted_lines(found: Sequence[AcceptResult]) -> Iterator[str]:

@@ -419,8 +419,16 @@ def current_build() -> Build:
         return _build
 
 
-def build_now(build: Build, outputs: Sequence[Output], *, forced: bool = False) -> tuple[list[Outcome], bool]:
+def build_now(
+    build: Build, outputs: Sequence[Output], *, forced: bool = False, budget: Budget | None = None
+) -> tuple[list[Outcome], bool]:
     """Bring outputs up to date within a command: print what becomes of each, with its seed, and each failure.
+
+    Args:
+        build: of the command.
+        outputs: to bring up to date.
+        forced: whether they are generated even if they are fresh.
+        budget: one that earlier runs share; by default, one of its own.
 
     Returns:
         The outcomes, and whether the user stopped the run.
@@ -441,7 +449,7 @@ def build_now(build: Build, outputs: Sequence[Output], *, forced: bool = False) 
         report.on_event(event)
 
     try:
-        ending = run(build.project, outputs, on_event, [output.task for output in outputs] if forced else ())
+        ending = run(build.project, outputs, on_event, [output.task for output in outputs] if forced else (), budget)
     finally:
         report.stop()
     cost = cost_text(ending.costs)

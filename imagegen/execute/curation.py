@@ -24,7 +24,7 @@ from imagegen.images.index_check import check_index
 from imagegen.plan.freshness import IN_CONFLICT, Reason, compare_requests, conflict_hint
 from imagegen.plan.origins import PICTURE
 from imagegen.plan.output import Output
-from imagegen.plan.record import ACCEPT, REROLL, Decision, recorded_fields
+from imagegen.plan.record import ACCEPT, REROLL, TAKEN_BACK, Decision, recorded_fields
 from imagegen.plan.sheets import INDEX
 from imagegen.project import Project
 from imagegen.state.store import StoreEntry
@@ -38,15 +38,22 @@ __all__ = [
     "previous_version",
     "reroll",
     "restore",
+    "take_back_accept",
 ]
 
 
 @dataclass(frozen=True)
 class AcceptResult:
-    """What became of one output. state: `fresh` if there was nothing to decide. note: what else there is to say."""
+    """What became of one output.
+
+    Attributes:
+        state: `fresh` if there was nothing to decide, `unaccepted` if a decision was taken back.
+        note: what else there is to say.
+
+    """
 
     output: Output
-    state: Literal["accepted", "fresh", "missing"]
+    state: Literal["accepted", "unaccepted", "fresh", "missing"]
     note: str = ""
 
 
@@ -82,6 +89,30 @@ def accept(project: Project, output: Output) -> AcceptResult:
     sha256 = store_file(project, output, data, line)
     record_accepted(project, output, sha256)
     return AcceptResult(output, "accepted", "; ".join(filter(None, [project.verdict(output).note, note])))
+
+
+def take_back_accept(project: Project, output: Output) -> AcceptResult:
+    """Have the output's file count again as it did before it was accepted. It stays in place, and in the store.
+
+    The caller holds the mutex, and has read the lock files since.
+
+    Raises:
+        ImagegenError: the file in place is not the one that was accepted.
+        OSError: the file cannot be read, or the decision not recorded.
+    """
+    output = project.with_origins(output)
+    decision = project.lock(output.job).decisions.get((ACCEPT, output.full_slug))
+    if decision is None or decision.value in (None, TAKEN_BACK):
+        return AcceptResult(output, "fresh", "no file was accepted for it")
+    state = project.hashes.state(output.path)
+    if state is None or state.sha256 != decision.value["sha256"]:
+        what = f"{output.path} is {'missing' if state is None else 'not the file that was accepted'}"
+        raise ImagegenError(Problem(output.task, what, f"doit restore {output.task} --list shows the accepted one"))
+    store_current_file(project, output)
+    record_decision(project, output.job, ACCEPT, output.full_slug, TAKEN_BACK)
+    verdict = project.verdict(output)
+    stale = f"stale: {', '.join(map(str, verdict.reasons))}; the next doit generates it again"
+    return AcceptResult(output, "unaccepted", stale if verdict.state == "stale" else verdict.note)
 
 
 def _check_image(output: Output, data: bytes) -> str:

@@ -12,7 +12,7 @@ from imagegen.config.job import FORMATS
 from imagegen.errors import ImagegenError, Problem, did_you_mean
 from imagegen.execute.pick import is_candidate
 from imagegen.plan.output import Output
-from imagegen.plan.record import ACCEPT, PICK, OutputLine
+from imagegen.plan.record import ACCEPT, PICK, TAKEN_BACK, OutputLine
 from imagegen.project import Project
 
 __all__ = ["NO_LOCK_FILES", "Record", "read_records"]
@@ -157,7 +157,7 @@ def _accepted(project: Project, job: str) -> dict[str, str]:
     decisions = project.lock(job).decisions
     found = {}
     for (kind, output), decision in decisions.items():
-        if kind != ACCEPT or decision.value is None:
+        if kind != ACCEPT or decision.value in (None, TAKEN_BACK):
             continue
         base, _, variant = output.rpartition("-v")
         pick = decisions.get((PICK, base))

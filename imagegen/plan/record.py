@@ -20,6 +20,7 @@ __all__ = [
     "PICK",
     "REROLL",
     "SEED",
+    "TAKEN_BACK",
     "Decision",
     "Durations",
     "Estimate",
@@ -44,7 +45,10 @@ MODEL = "model"
 PICK = "pick"
 """The variant that is the image of the slug without one; 0: all of them are."""
 ACCEPT = "accept"
-"""The file (`sha256`) that is the image of the request with this `fingerprint`; None: none is."""
+"""The file (`sha256`) that is the image of the request with this `fingerprint`; None: none is, and the one before was
+given up for another image."""
+TAKEN_BACK = {"fingerprint": "0" * 64, "sha256": "0" * 64}
+"""In place of a file that was accepted: none is, and whatever was is still somebody's work."""
 MODEL_DECISION = (MODEL, "")
 """Kind and output of the decision that gives a job, which names no model, the only one there was."""
 

@@ -83,6 +83,58 @@ def test_a_reroll_of_a_whole_job_asks_first(project: ProjectFolder) -> None:
     assert project.doit("reroll", "portraits:yrr", "portraits:okka").code == 0, "each is named"
 
 
+def test_a_reroll_with_a_count_keeps_every_picture_and_the_last_is_the_image(project: ProjectFolder) -> None:
+    project.build_job()
+    run = project.doit("reroll", "portraits:yrr", "--count", "2")
+    assert run.code == 0
+    assert run.tasks("generated") == ["portraits:yrr"] * 2
+    assert "2 pictures; the last is the image: doit restore portraits:yrr --list shows all" in run.out
+    versions = project.list_versions("portraits:yrr")
+    assert len({version.request["seed"] for version in versions}) == 3
+    assert [version.is_now for version in versions] == [True, False, False]
+    lock = project.lock()
+    for words, message in (
+        (["portraits:yrr", "--count", "0"], "--count is 0, and must be at least 1"),
+        (["portraits", "--count", "2"], "3 images get a new seed and are generated again, 2 times (under 1 s)"),
+        (["portraits", "--count", "2"], "doit reroll portraits --count 2 --yes"),
+        (["portraits:y*", "--count", "2"], "doit reroll 'portraits:y*' --count 2 --yes"),
+    ):
+        run = project.doit("reroll", *words)
+        assert run.code != 0
+        assert message in run.out
+    assert project.lock() == lock
+
+
+def test_a_reroll_with_a_count_that_fails_later_stays_with_the_last_picture(project: ProjectFolder) -> None:
+    project.build_job()
+    acts = {"Yrr": [{}, {}, {"error": "out of memory"}]}
+    project.script(acts=acts)
+    calls = len(project.calls())
+    run = project.doit("reroll", "portraits:yrr", "--count", "4")
+    assert run.code != 0
+    assert "out of memory" in run.out
+    done = len(project.calls()) - calls
+    if done:  # the script counts the calls of each process
+        assert f"{done} of 4 pictures; the last is the image" in run.out
+        assert project.states()["portraits:yrr"] == "fresh"
+    assert len(project.list_versions("portraits:yrr")) == 1 + done
+
+
+def test_an_accept_is_taken_back(project: ProjectFolder) -> None:
+    project.build_job()
+    mine = project.touch_up("yrr")
+    before = project.states()
+    project.doit("accept", "portraits:yrr")
+    run = project.doit("accept", "portraits:yrr", "--undo")
+    assert run.code == 0
+    assert "unaccepted portraits:yrr  assets/portraits/yrr.png  (changed since it was generated" in run.out
+    assert project.states() == before
+    run = project.doit()
+    assert "kept       portraits:yrr" in run.out
+    assert project.image("yrr").read_bytes() == mine
+    assert "had no accepted file" in project.doit("accept", "portraits", "--undo").out
+
+
 def test_a_reroll_that_fails_keeps_the_image_and_says_how_it_goes_on(project: ProjectFolder) -> None:
     project.build_job()
     before = project.image("yrr").read_bytes()

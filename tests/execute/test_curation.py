@@ -116,6 +116,53 @@ def test_in_another_folder_or_format_it_is_the_accepted_one_again(folder: Projec
     assert len(folder.calls()) == 2
 
 
+@pytest.mark.parametrize("was_there_before", [False, True])
+def test_taken_back_an_edited_file_counts_as_it_did_and_nothing_replaces_it(
+    folder: ProjectFolder, was_there_before: bool
+) -> None:
+    if was_there_before:
+        mine = folder.touch_up("yrr")
+        write_and_build(folder)
+    else:
+        write_and_build(folder)
+        mine = folder.touch_up("yrr")
+    before = folder.states(), folder.note(YRR)
+    folder.accept(YRR)
+    assert folder.take_back_accept(YRR).state == "unaccepted"
+    assert (folder.states(), folder.note(YRR)) == before
+    for prompt in ("a small figure", "another figure"):
+        folder.job(items=prompts(prompt))
+        folder.build()
+        assert folder.image("yrr").read_bytes() == mine
+    assert folder.take_back_accept(YRR).state == "fresh"
+
+
+def test_taken_back_a_stale_image_is_stale_and_can_be_accepted_again(folder: ProjectFolder) -> None:
+    write_and_build(folder)
+    files = folder.files()
+    folder.job(items=prompts("another figure"))
+    folder.accept(YRR)
+    assert folder.take_back_accept(YRR).note == "stale: prompt changed; the next doit generates it again"
+    assert folder.states()[YRR] == "stale"
+    folder.accept(YRR)
+    assert folder.build() == {}
+    assert folder.files() == files
+
+
+def test_what_is_not_the_accepted_file_is_not_taken_back(folder: ProjectFolder) -> None:
+    write_and_build(folder)
+    folder.touch_up("yrr")
+    folder.accept(YRR)
+    lock = folder.lock()
+    folder.touch_up("yrr", "blue")
+    with pytest.raises(ImagegenError, match="not the file that was accepted"):
+        folder.take_back_accept(YRR)
+    folder.image("yrr").unlink()
+    with pytest.raises(ImagegenError, match="is missing"):
+        folder.take_back_accept(YRR)
+    assert folder.lock() == lock
+
+
 def test_asked_for_anew_it_is_made_anew_and_can_be_gone_back_to(folder: ProjectFolder) -> None:
     write_and_build(folder)
     mine = folder.touch_up("yrr")
