@@ -141,9 +141,24 @@ class Store:
 
     def all_entries(self) -> Iterator[StoreEntry]:
         """Return every entry, in no order."""
-        for path in (self.folder / "index").glob("??/*.jsonl"):
-            with contextlib.suppress(OSError):
-                yield from Journal(path, _parse, _dump).read().entries
+        for path, _ in self.index_files():
+            yield from self.read_entries(path)
+
+    def index_files(self) -> Iterator[tuple[str, os.stat_result]]:
+        """Return each file of the index, its path below the store's folder, and its stat."""
+        for name in _list_names(self.folder / "index"):
+            folder = f"index/{name}"
+            with contextlib.suppress(OSError), os.scandir(self.folder / folder) as found:
+                for entry in found:
+                    if entry.name.endswith(".jsonl"):
+                        with contextlib.suppress(FileNotFoundError):
+                            yield f"{folder}/{entry.name}", entry.stat()
+
+    def read_entries(self, path: str) -> list[StoreEntry]:
+        """Return the entries in a file of the index; none if it cannot be read."""
+        with contextlib.suppress(OSError):
+            return Journal(self.folder / path, _parse, _dump).read().entries
+        return []
 
     def prune(self, bound: int, needed: Collection[str], *, only_look: bool = False) -> int:
         """Remove the least recently used blobs until all take at most `bound` bytes; the bytes freed.
@@ -178,6 +193,13 @@ class Store:
 
     def _index(self, fingerprint: str) -> Journal[StoreEntry]:
         return Journal(self.folder / "index" / fingerprint[:2] / f"{fingerprint}.jsonl", _parse, _dump)
+
+
+def _list_names(folder: Path) -> list[str]:
+    try:
+        return os.listdir(folder)  # noqa: PTH208 - a Path for each name costs more than the rest
+    except OSError:
+        return []
 
 
 _ABSENT: Mapping[str, Any] = {

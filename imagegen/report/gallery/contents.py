@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import posixpath
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Literal
 
 from imagegen.errors import ImagegenError
 from imagegen.images.index_check import check_index
@@ -18,6 +20,7 @@ from imagegen.plan.record import OutputLine
 from imagegen.plan.sheets import INDEX, SHEET
 from imagegen.project import JobPlan, Project
 from imagegen.report.gallery.candidates import Candidates
+from imagegen.report.gallery.earlier import EarlierVersions
 from imagegen.report.gallery.picture import (
     DerivedFile,
     FieldChange,
@@ -26,70 +29,114 @@ from imagegen.report.gallery.picture import (
     Picture,
     Provenance,
     State,
-    Version,
 )
 from imagegen.report.gallery.provenance import as_text, provenance_of, to_provenance
 from imagegen.state.attempts import Failure, read_failures
-from imagegen.state.store import Store, StoreEntry
 
-__all__ = ["MOST_EARLIER", "collect_groups"]
+__all__ = ["PlannedPicture", "collect_groups", "list_pictures"]
 
-
-MOST_EARLIER = 8
-"""Earlier versions of one picture that are shown: the newest ones. `.imagegen/store` has the others."""
 
 _OF_SHEET = frozenset({"layout", "columns", "cell", "padding", "extrude", "trim", "max_size", "power_of_two"})
 """Fields of a sheet's request that are shown: the others say which images are on it."""
 _POINTER = "only its Git LFS pointer is here: git lfs pull"
 
 
-def collect_groups(project: Project, plans: Sequence[JobPlan]) -> tuple[Group, ...]:
-    """Return each job's pictures, in its own order. Raises OSError and ImagegenError."""
+def collect_groups(
+    project: Project,
+    plans: Sequence[JobPlan],
+    earlier: EarlierVersions | None = None,
+    keep: Callable[[str], Picture | None] = lambda _task: None,
+) -> tuple[Group, ...]:
+    """Return each job's pictures, in its own order.
+
+    Args:
+        project: whose pictures they are.
+        plans: of its jobs.
+        earlier: the earlier versions, if they are known already.
+        keep: returns the picture of this task if it is known, and still the same.
+
+    Raises:
+        OSError: something cannot be read.
+        ImagegenError: likewise.
+
+    """
     failures = read_failures(project.failures)
-    earlier = _Earlier(project.store)
-    return tuple(_group(project, plan, failures, earlier) for plan in plans)
+    if earlier is None:
+        earlier = EarlierVersions(project.store)
+        earlier.update()
+    return tuple(_group(project, plan, failures, earlier, keep) for plan in plans)
 
 
-class _Earlier:
-    """The earlier versions of each picture: what the store has of its output."""
+@dataclass(frozen=True)
+class PlannedPicture:
+    """What a picture is collected from.
 
-    def __init__(self, store: Store) -> None:
-        self._store = store
-        self._of_output: dict[str, list[StoreEntry]] = defaultdict(list)
-        for entry in store.all_entries():
-            if entry.name:
-                self._of_output[entry.name].append(entry)
+    Attributes:
+        task: its name.
+        path: of its file.
+        outputs: itself, if it is one; then what is derived from it alone, or a sheet's indexes.
 
-    def of(self, name: str, line: OutputLine | None) -> tuple[Version, ...]:
-        """Return the versions, newest first, without the one that `line` records, and each image once."""
-        entries = sorted(self._of_output.get(name, ()), key=lambda entry: (entry.time, entry.sha256), reverse=True)
-        now = (line.fingerprint, line.time) if line else None
-        seen = {entry.sha256 for entry in entries if (entry.fingerprint, entry.time) == now}
-        times = {now}
-        versions = []
-        for entry in entries:
-            made = (entry.fingerprint, entry.time)  # the same for what a backend returned and for the file it became
-            if made != now and not self._store.has(entry.sha256):  # most are of now, and there is no need to look
-                continue
-            if made not in times and entry.sha256 not in seen:
-                versions.append(Version(entry.sha256, provenance_of(entry, entry.request)))
-            times.add(made)
-            seen.add(entry.sha256)
-        return tuple(versions[:MOST_EARLIER])
+    """
+
+    task: str
+    kind: Literal["image", "file", "sheet"]
+    path: str
+    outputs: tuple[Output, ...]
+
+    @property
+    def paths(self) -> set[str]:
+        """The files that it follows from."""
+        origins = (origin.path for output in self.outputs for origin in output.origins)
+        return {self.path, *(output.path for output in self.outputs), *origins}
 
 
-def _group(project: Project, plan: JobPlan, failures: Mapping[str, Failure], earlier: _Earlier) -> Group:
+def list_pictures(plan: JobPlan) -> Iterator[PlannedPicture]:
+    """Yield the pictures of a job without problems: its images, then files that it derives others from, then sheets."""
+    of_kind: dict[str, list[Output]] = defaultdict(list)
+    derived: dict[str, list[Output]] = defaultdict(list)
+    """What is derived from one image alone, by the name of that image: its task, or its path."""
+    files: dict[str, str] = {}
+    """Files that are not outputs, with the names of their pictures."""
+    for output in plan.outputs:
+        kind = output.request.extra["kind"] if output.is_derived else ""
+        of_kind[kind].append(output)
+        if kind == PICTURE:
+            derived[output.origins[0].name].append(output)
+        for origin in output.origins if output.is_derived else ():
+            if not origin.task:
+                files[origin.path] = output.slug.partition(":")[0] if kind == PICTURE else origin.key
+    for output in of_kind[""]:
+        yield PlannedPicture(output.task, "image", output.path, (output, *derived[output.task]))
+    for path, name in files.items():
+        yield PlannedPicture(f"{plan.name}:{name}", "file", path, tuple(derived[path]))
+    for output in of_kind[SHEET]:
+        yield PlannedPicture(output.task, "sheet", output.path, (output, *of_kind[INDEX]))
+
+
+def _group(
+    project: Project,
+    plan: JobPlan,
+    failures: Mapping[str, Failure],
+    earlier: EarlierVersions,
+    keep: Callable[[str], Picture | None],
+) -> Group:
     if not plan.problems:
-        derived = _derived(project, plan, failures)
-        images = [output for output in plan.outputs if not output.is_derived]
-        planned = ((one, _planned_picture(project, one, failures, earlier, derived[one.task])) for one in images)
         candidates = Candidates(project, plan)
-        pictures = (
-            replace(picture, candidates=found) if (found := candidates.of(output)) else picture
-            for output, picture in planned
-        )
-        others = (*_files(project, plan, derived), *_sheets(project, plan, failures, earlier))
-        return Group(plan.name, plan.doc, plan.file, (*pictures, *others))
+        frames = functools.cache(functools.partial(_frames, project, plan.name))  # an index is read once for all pages
+
+        def collect(planned: PlannedPicture) -> Picture:
+            if planned.kind == "file":
+                return _file(project, planned, failures)
+            if planned.kind == "sheet":
+                return _sheet(project, planned, failures, earlier, frames)
+            output, *others = planned.outputs
+            derived = [_derived_file(project, other, failures) for other in others]
+            picture = _planned_picture(project, output, failures, earlier, derived)
+            found = candidates.of(output)
+            return replace(picture, candidates=found) if found else picture
+
+        pictures = tuple(keep(planned.task) or collect(planned) for planned in list_pictures(plan))
+        return Group(plan.name, plan.doc, plan.file, pictures)
     try:
         lines = project.lock(plan.name).lines
     except ImagegenError:
@@ -97,15 +144,6 @@ def _group(project: Project, plan: JobPlan, failures: Mapping[str, Failure], ear
     paths = [path for path, (*_, line) in lines.items() if line.request.get("backend") != DERIVE]
     recorded = tuple(_recorded_picture(project, plan, path, earlier) for path in paths)
     return Group(plan.name, plan.doc, plan.file, recorded, tuple(map(str, plan.problems)))
-
-
-def _derived(project: Project, plan: JobPlan, failures: Mapping[str, Failure]) -> dict[str, list[DerivedFile]]:
-    """Return what is derived from one image alone, by the name of that image: its task, or its path."""
-    found: dict[str, list[DerivedFile]] = defaultdict(list)
-    for output in plan.outputs:
-        if output.is_derived and output.request.extra["kind"] == PICTURE:
-            found[output.origins[0].name].append(_derived_file(project, output, failures))
-    return found
 
 
 def _derived_file(project: Project, output: Output, failures: Mapping[str, Failure]) -> DerivedFile:
@@ -121,78 +159,71 @@ def _derived_file(project: Project, output: Output, failures: Mapping[str, Failu
     )
 
 
-def _files(project: Project, plan: JobPlan, derived: Mapping[str, Sequence[DerivedFile]]) -> Iterator[Picture]:
-    """Yield the files that the job derives others from, if they are no outputs."""
-    found: dict[str, str] = {}
-    for output in plan.outputs:
-        for origin in output.origins if output.is_derived else ():
-            if not origin.task:
-                is_own = output.request.extra["kind"] == PICTURE
-                found[origin.path] = output.slug.partition(":")[0] if is_own else origin.key
-    for path, slug in found.items():
-        file = project.hashes.state(path)
-        is_pointer = file is not None and file.is_pointer
-        yield Picture(
-            task=f"{plan.name}:{slug}",
-            name=slug,
-            part="",
-            path=path,
-            state="fresh" if file else "missing",
-            provenance=Provenance("", "", "", "", "", ()),
-            width=1,
-            height=1,
-            sha256=file.sha256 if file and not is_pointer else "",
-            size=file.size if file else 0,
-            why=(_POINTER,) if is_pointer else (),
-            derived=tuple(derived[path]),
-            is_given=True,
-        )
+def _file(project: Project, planned: PlannedPicture, failures: Mapping[str, Failure]) -> Picture:
+    """Return a file that the job derives others from, and that is no output."""
+    file = project.hashes.state(planned.path)
+    is_pointer = file is not None and file.is_pointer
+    return Picture(
+        task=planned.task,
+        name=planned.task.partition(":")[2],
+        part="",
+        path=planned.path,
+        state="fresh" if file else "missing",
+        provenance=Provenance("", "", "", "", "", ()),
+        width=1,
+        height=1,
+        sha256=file.sha256 if file and not is_pointer else "",
+        size=file.size if file else 0,
+        why=(_POINTER,) if is_pointer else (),
+        derived=tuple(_derived_file(project, output, failures) for output in planned.outputs),
+        is_given=True,
+    )
 
 
-def _sheets(project: Project, plan: JobPlan, failures: Mapping[str, Failure], earlier: _Earlier) -> Iterator[Picture]:
-    """Yield the job's sheets, each with the frames that its index has."""
-    outputs = {
-        kind: [one for one in plan.outputs if one.is_derived and one.request.extra["kind"] == kind]
-        for kind in (SHEET, INDEX)
-    }
-    frames = {image: found for output in outputs[INDEX] for image, found in _frames(project, output)}
-    for output in outputs[SHEET]:
-        picture = _planned_picture(project, output, failures, earlier, ())
-        found = frames.get(posixpath.basename(output.path), ())
-        made = picture.provenance
-        settings = [(key, as_text(value)) for key, value in sorted(output.request.extra.items()) if key in _OF_SHEET]
-        provenance = Provenance("", "", "", "", "", tuple(settings), seconds=made.seconds, time=made.time)
-        name, _, page = output.slug.partition(":")
-        part = f"page {page}" if page else ""
-        # nobody goes back to an earlier version of a sheet: it follows its images
-        yield replace(picture, name=name, part=part, provenance=provenance, frames=found, earlier=())
+def _sheet(
+    project: Project,
+    planned: PlannedPicture,
+    failures: Mapping[str, Failure],
+    earlier: EarlierVersions,
+    frames: Callable[[str], Mapping[str, tuple[Frame, ...]]],
+) -> Picture:
+    """Return a sheet, with the frames that its index has."""
+    output, *indexes = planned.outputs
+    picture = _planned_picture(project, output, failures, earlier, ())
+    name = posixpath.basename(output.path)
+    found = next((of_sheet[name] for of_sheet in (frames(index.path) for index in indexes) if name in of_sheet), ())
+    made = picture.provenance
+    settings = [(key, as_text(value)) for key, value in sorted(output.request.extra.items()) if key in _OF_SHEET]
+    provenance = Provenance("", "", "", "", "", tuple(settings), seconds=made.seconds, time=made.time)
+    name, _, page = output.slug.partition(":")
+    part = f"page {page}" if page else ""
+    # nobody goes back to an earlier version of a sheet: it follows its images
+    return replace(picture, name=name, part=part, provenance=provenance, frames=found, earlier=())
 
 
-def _frames(project: Project, output: Output) -> Iterator[tuple[str, tuple[Frame, ...]]]:
-    """Yield the name of a sheet's file and its frames, as they are in its index; nothing if that cannot be read."""
+def _frames(project: Project, job: str, index: str) -> Mapping[str, tuple[Frame, ...]]:
+    """Return the name of the sheet's file and its frames, as its index has them; nothing if that cannot be read."""
     try:
-        data = (project.root / output.path).read_bytes()
-        check_index(output.path, data)
+        data = (project.root / index).read_bytes()
+        check_index(index, data)
     except (OSError, ImagegenError):  # it is not there, or not ours any more
-        return
+        return {}
     said = json.loads(data)
     size = said["meta"]["size"]
     width, height = size["w"], size["h"]
     places = ((name, frame["frame"]) for name, frame in said["frames"].items())
-    yield (
-        said["meta"]["image"],
-        tuple(
-            Frame(name, f"{output.job}:{name}", (at["x"] / width, at["y"] / height, at["w"] / width, at["h"] / height))
-            for name, at in places
-        ),
+    frames = (
+        Frame(name, f"{job}:{name}", (at["x"] / width, at["y"] / height, at["w"] / width, at["h"] / height))
+        for name, at in places
     )
+    return {said["meta"]["image"]: tuple(frames)}
 
 
 def _planned_picture(
     project: Project,
     output: Output,
     failures: Mapping[str, Failure],
-    earlier: _Earlier,
+    earlier: EarlierVersions,
     derived: Sequence[DerivedFile],
 ) -> Picture:
     output = project.with_decisions(output)
@@ -252,7 +283,7 @@ def _standing(project: Project, output: Output, failures: Mapping[str, Failure])
     )
 
 
-def _recorded_picture(project: Project, plan: JobPlan, path: str, earlier: _Earlier) -> Picture:
+def _recorded_picture(project: Project, plan: JobPlan, path: str, earlier: EarlierVersions) -> Picture:
     """Return what a broken job, which nobody knows what it asks for, had generated before."""
     state = project.hashes.state(path)
     sha256 = state.sha256 if state else ""

@@ -5,7 +5,7 @@ import json
 
 from PIL import Image
 
-from imagegen.report.gallery.contents import MOST_EARLIER
+from imagegen.report.gallery.earlier import MOST_EARLIER
 from imagegen.report.gallery.picture import FieldChange
 from imagegen.state.attempts import Failure, update_failures
 from tests.report.gallery.studio import Studio
