@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import os
+import queue
+import signal
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,48 +20,129 @@ from imagegen.errors import ImagegenError, Problem
 
 if TYPE_CHECKING:
     from imagegen.project import JobPlan, Project
+    from imagegen.review.address import Address
+    from imagegen.review.server import ReviewServer
 
 __all__ = ["review"]
+
+_SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK")
 
 
 @command(
     "review",
     "Open a page on this machine: look at every image, pick, reroll, accept, restore, edit and build.",
-    {"doit review": "opens it in a browser; Ctrl-C ends it"},
+    {
+        "doit review": "opens it in a browser; Ctrl-C ends it",
+        "doit review --no-open --port=8765": "prints the address only",
+        "doit review --host=0.0.0.0": "for other machines too: whoever has the address can change the project",
+    },
     [
         option("port", int, 0, "to listen on [default: any that is free]"),
+        option("host", str, "127.0.0.1", "address to listen on: this machine alone, if none is given", value="ADDRESS"),
         option("no-open", bool, False, "only print the address"),
     ],
     needs_jobs=False,
 )
-def review(build: Build, *, port: int, no_open: bool) -> None:
-    """Serve the page until Ctrl-C."""
+def review(build: Build, *, port: int, host: str, no_open: bool) -> int:
+    """Serve the page until Ctrl-C, SIGTERM, or the end of the terminal."""
     try:
+        from imagegen.review.address import listen
         from imagegen.review.live import LiveGallery
         from imagegen.review.server import ReviewServer
-    except ImportError as error:
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] not in ("starlette", "uvicorn", "jinja2"):
+            raise
         what = f"the page is served with {error.name}, which is not installed"
-        raise ImagegenError(Problem("", what, f"{sys.executable} -m pip install 'doit-imagegen[review]'")) from None
+        raise ImagegenError(Problem("", what, f"{sys.executable} -m pip install starlette uvicorn jinja2")) from None
+    address = listen(host, port)
+    gallery = LiveGallery(lambda: _open_project(build))
+    signals: queue.SimpleQueue[int | None] = queue.SimpleQueue()
+    server = ReviewServer(
+        gallery,
+        address,
+        Path(initial_folder() or build.root),
+        _leading_words(build),
+        build.project.state,
+        lambda line: print(line, flush=True),
+        lambda: signals.put(None),
+    )
+    with _handle_signals(signals.put):
+        server.start()
+        _announce(server, address, is_opened=not no_open)
+        ended_by = _wait(server, signals)
+    if server.error:
+        raise server.error
+    if ended_by is not None:
+        signal.raise_signal(ended_by)
+    return 0
 
-    def open_project() -> tuple[Project, list[JobPlan]]:
-        from imagegen.project import Project
 
-        settings = read_settings(build.root, build.invocation.given, os.environ)
-        project = Project(build.root, replace(settings), build.project.registry, build.project.reserved)
-        return project, project.plans()
+def _open_project(build: Build) -> tuple[Project, list[JobPlan]]:
+    from imagegen.project import Project
 
+    settings = read_settings(build.root, build.invocation.given, os.environ)
+    project = Project(build.root, replace(settings), build.project.registry, build.project.reserved)
+    return project, project.plans()
+
+
+def _leading_words(build: Build) -> list[str]:
+    """Return what each `doit` of the page is given too: options of doit, and variables wherever they were written."""
     words = sys.argv[1:]
     leading = words[: words.index("review")] if "review" in words else []
-    server = ReviewServer(LiveGallery(open_project), Path(initial_folder() or build.root), leading, ("127.0.0.1", port))
-    server.start()
-    print(f"review     {server.url}  (Ctrl-C ends it)", flush=True)
-    if not no_open:
+    return [
+        *leading,
+        *(word for name, value in build.invocation.variables if (word := f"{name}={value}") not in leading),
+    ]
+
+
+def _announce(server: ReviewServer, address: Address, *, is_opened: bool) -> None:
+    from imagegen.report.progress import is_ci
+
+    first, *others = server.urls
+    print(f"{'review':<10} {first}  (Ctrl-C ends it)")
+    for url in others:
+        print(f"{'':<10} {url}")
+    if not address.is_loopback:
+        print(f"{'':<10} other machines reach it too, unencrypted: whoever has the address can change the project")
+    sys.stdout.flush()
+    if is_opened and not is_ci(os.environ):
         import webbrowser
 
-        webbrowser.open(server.url)
-    while server.join(1.0):
+        webbrowser.open(first)
+
+
+def _wait(server: ReviewServer, signals: queue.SimpleQueue[int | None]) -> int | None:
+    """Serve until it ends. Returns the signal that it ended by, if that was not Ctrl-C."""
+    ended_by = None
+    while server.is_alive:
         try:
-            server.join(3600)
-        except KeyboardInterrupt:
-            if not server.interrupt():
-                print("stopping: images that are being generated are finished; Ctrl-C again cancels them", flush=True)
+            number = signals.get(timeout=1.0)  # without a limit, Windows would not hear Ctrl-C
+        except queue.Empty:
+            continue
+        if number is None:
+            break
+        if number in (signal.SIGTERM, getattr(signal, "SIGHUP", None)):
+            if ended_by is not None:  # however often they come: timeout(1) sends each twice
+                continue
+            ended_by = number
+        server.interrupt()
+    return ended_by
+
+
+@contextmanager
+def _handle_signals(handle: Callable[[int], None]) -> Iterator[None]:
+    """Have each signal that would end the process handled instead. One that it was started to ignore stays ignored.
+
+    But not by the actions, which must hear that they are cancelled: a child ignores what its parent does, and would
+    not ignore what its parent handles.
+    """
+    numbers = [getattr(signal, name) for name in _SIGNALS if hasattr(signal, name)]
+    before = {number: signal.getsignal(number) for number in numbers}
+    for number in numbers:
+        is_ignored = before[number] in (signal.SIG_IGN, None)
+        signal.signal(number, (lambda *_: None) if is_ignored else (lambda number, _: handle(number)))
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,14 +1,14 @@
-"""The server of the page: its addresses, who may ask, and what is sent while something happens."""
+"""The server of the page: its addresses, what it watches, and how it ends. `review.access` says who may ask."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
+import hashlib
 import secrets
-import socket
 import threading
-from collections.abc import AsyncIterator, Mapping, Sequence
+import traceback
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,21 +17,28 @@ from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
-from starlette.routing import Mount, Route
+from starlette.routing import Route
 
+from imagegen.errors import ImagegenError, not_written
+from imagegen.images.formats import BadImage, format_of
 from imagegen.report.gallery.page import LivePage, render
-from imagegen.review.actions import Actions
+from imagegen.review.access import Access, explain, read_body
+from imagegen.review.actions import Action, Actions
+from imagegen.review.address import Address
 from imagegen.review.commands import read_command
 from imagegen.review.live import LiveGallery
+from imagegen.review.streams import EventStreams
+from imagegen.state.mutex import Holder, read_holder
 
 __all__ = ["ReviewServer"]
 
 _HERE = Path(__file__).parent / "page"
-_PARTS = ("review", "actions", "compare", "edit", "marks")
+_PARTS = ("review", "connection", "actions", "compare", "edit", "marks")
 """The page's parts: each has a script and a style, in this order."""
 _LOOK_S = 1.0
 """Seconds between two looks at whether anything has changed."""
-_TYPES = {"png": "image/png", "jpg": "image/jpeg", "jpeg": "image/jpeg", "webp": "image/webp", "avif": "image/avif"}
+_FOREVER = "private, max-age=31536000, immutable"
+"""For a file that is addressed by its content."""
 
 
 class ReviewServer:
@@ -39,55 +46,87 @@ class ReviewServer:
 
     Args:
         gallery: what the page shows.
+        address: where it listens.
         folder: in which `doit` is run.
         leading: words before each command.
-        address: on which it listens, with 0 for any free port.
+        state: the project's folder `.imagegen`.
+        say: prints a line in the terminal.
+        on_end: called once it has ended, in its own thread.
+
+    Attributes:
+        urls: of the page.
+        error: what ended it, if that was a fault.
 
     """
 
     def __init__(
-        self, gallery: LiveGallery, folder: Path, leading: Sequence[str], address: tuple[str, int] = ("127.0.0.1", 0)
+        self,
+        gallery: LiveGallery,
+        address: Address,
+        folder: Path,
+        leading: Sequence[str],
+        state: Path,
+        say: Callable[[str], None],
+        on_end: Callable[[], None],
     ) -> None:
         self.gallery = gallery
-        self.secret = secrets.token_urlsafe(24)
+        self.error: BaseException | None = None
         self.actions = Actions(folder, leading, self.tell)
-        self._clients: set[asyncio.Queue[dict[str, Any] | None]] = set()
-        self._socket = socket.create_server(address)
-        host, port = self._socket.getsockname()[:2]
-        self._hosts = {f"{name}:{port}" for name in (host, "localhost", "127.0.0.1")}
-        self.url = f"http://{host}:{port}/{self.secret}/"
-        config = uvicorn.Config(self._app(), log_level="warning", lifespan="on", timeout_graceful_shutdown=5)
-        self._server = uvicorn.Server(config)
-        self._thread = threading.Thread(target=self._server.run, kwargs={"sockets": [self._socket]}, daemon=True)
+        self._say, self._on_end, self._state = say, on_end, state
+        self._streams = EventStreams(self._hello)
+        self._version = 0
+        self._holder: Holder | None = None
+        self._problem = ""
+        secret = secrets.token_urlsafe(24)
+        self.urls = [f"http://{name}/{secret}/" for name in address.shown]
+        app = Access(self._app(), secret, address.names, takes_any_ip=address.is_any)
+        self._server = uvicorn.Server(_config(app))
+        self._thread = threading.Thread(target=self._serve, args=(address,), name="review", daemon=True)
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._ending: asyncio.Task[None] | None = None
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether it still serves."""
+        return self._thread.is_alive()
 
     def start(self) -> None:
         """Begin to serve, in a thread of its own: signals stay with whoever started it."""
         self._thread.start()
 
-    def join(self, timeout_s: float) -> bool:
-        """Wait so many seconds, and return whether it still serves."""
-        self._thread.join(timeout_s)
-        return self._thread.is_alive()
+    def interrupt(self) -> None:
+        """Do what Ctrl-C does: end, once what is running has ended; the second time that is cancelled, then killed."""
+        if self._loop is None:
+            self._server.should_exit = True
+        else:
+            with contextlib.suppress(RuntimeError):  # its loop has ended meanwhile
+                self._loop.call_soon_threadsafe(self._interrupt)
 
-    def interrupt(self) -> bool:
-        """Do to a running action what Ctrl-C does. Return whether there is none, and the server ends."""
-        assert self._loop  # noqa: S101 - it has been started
-        if self.actions.is_idle:
-            self._loop.call_soon_threadsafe(self._stop)
-            return True
-        self._loop.call_soon_threadsafe(self.actions.interrupt)
-        return False
-
-    def _stop(self) -> None:
-        for client in self._clients:
-            client.put_nowait(None)
-        self._server.should_exit = True
-
-    def tell(self, event: dict[str, Any]) -> None:
+    def tell(self, event: Mapping[str, Any]) -> None:
         """Send an event to every page that is open."""
-        for client in self._clients:
-            client.put_nowait(event)
+        self._streams.send(event)
+
+    def _serve(self, address: Address) -> None:
+        try:
+            self._server.run(sockets=[address.socket])
+        except BaseException as error:  # whatever it is, it must not end in silence
+            self.error = error
+        finally:
+            self._on_end()
+
+    def _interrupt(self) -> None:
+        if self._ending is None:
+            for action in self.actions.close():
+                self._say(f"cancelled  {action.command}, which had not begun")
+            self._ending = asyncio.get_running_loop().create_task(self._end())
+        for action in self.actions.running:
+            self._say(f"{self.actions.interrupt(action)}  {action.command}")
+
+    async def _end(self) -> None:
+        await self.actions.wait_until_idle()
+        self.tell({"event": "bye"})
+        self._streams.close()
+        self._server.should_exit = True
 
     def _app(self) -> Starlette:
         routes = [
@@ -100,7 +139,7 @@ class ReviewServer:
             Route("/run", self._run, methods=["POST"]),
             Route("/cancel", self._cancel, methods=["POST"]),
         ]
-        return Starlette(routes=[Mount(f"/{self.secret}", routes=routes)], lifespan=self._live)
+        return Starlette(routes=routes, lifespan=self._live, exception_handlers={HTTPException: explain})
 
     @contextlib.asynccontextmanager
     async def _live(self, _app: Starlette) -> AsyncIterator[None]:
@@ -110,96 +149,123 @@ class ReviewServer:
         for task in working:
             task.cancel()
 
+    # what changes without being asked for
+
     async def _watch(self) -> None:
         while True:
             await asyncio.sleep(_LOOK_S)
-            if await asyncio.to_thread(self.gallery.has_changed):
-                changes = await asyncio.to_thread(self.gallery.refresh)
-                if changes.is_other:
-                    self.tell({"event": "reload"})
-                elif changes.pictures:
-                    self.tell({"event": "pictures", "pictures": changes.pictures})
+            holder = await asyncio.to_thread(read_holder, self._state)
+            if holder and holder.pid in self.actions.pids:
+                holder = None
+            if holder != self._holder:
+                self._holder = holder
+                self.tell({"event": "holder", "holder": vars(holder) if holder else None})
+            problem = await self._refresh()
+            if problem != self._problem:
+                self._problem = problem
+                self.tell({"event": "trouble", "text": problem})
+                self._say(problem or "the project can be read again")
 
-    async def _page(self, request: Request) -> Response:
-        self._check(request)
+    async def _refresh(self) -> str:
+        """Read again what has changed, and tell the pages. Returns why that is not possible."""
+        try:
+            if not await asyncio.to_thread(self.gallery.has_changed):
+                return ""
+            changes = await asyncio.to_thread(self.gallery.refresh)
+        except ImagegenError as error:
+            return "\n".join(map(str, error.problems))
+        except OSError as error:
+            return str(not_written(error, doing="read"))
+        except Exception as error:  # a fault of ours must end neither the server nor in silence
+            if not self._problem:
+                traceback.print_exc()
+            return f"the page cannot be brought up to date ({type(error).__name__}: {error})"
+        if changes.is_other or changes.pictures:
+            self._version += 1
+        if changes.is_other:
+            self.tell({"event": "reload", "version": self._version})
+        elif changes.pictures:
+            self.tell({"event": "pictures", "pictures": changes.pictures, "version": self._version})
+        return ""
+
+    def _hello(self) -> dict[str, Any]:
+        """Return all that a page must know that has missed everything; of another version, it loads itself again."""
+        return {
+            "event": "hello",
+            "version": self._version,
+            "actions": [one.data for one in self.actions.recent],
+            "holder": vars(self._holder) if self._holder else None,
+            "trouble": self._problem,
+        }
+
+    # what is asked for
+
+    async def _page(self, _request: Request) -> Response:
         live = LivePage(
             "".join((_HERE / f"{part}.css").read_text("utf-8") for part in _PARTS),
             "".join((_HERE / f"{part}.js").read_text("utf-8") for part in (*_PARTS, "start")),
-            {"actions": [one.data for one in self.actions.all.values()]},
+            self._hello(),
         )
         page = await asyncio.to_thread(render, self.gallery.data, "", live)
-        headers = {
-            "Content-Security-Policy": f"{page.policy}; frame-ancestors 'none'",
-            "Cache-Control": "no-store",
-            "Referrer-Policy": "no-referrer",
-            "X-Content-Type-Options": "nosniff",
-        }
+        headers = {"Content-Security-Policy": f"{page.policy}; frame-ancestors 'none'"}
         return Response(page.html, media_type="text/html", headers=headers)
 
-    async def _events(self, request: Request) -> Response:
-        self._check(request)
-        client: asyncio.Queue[dict[str, Any] | None] = asyncio.Queue()
-        self._clients.add(client)
-
-        async def stream() -> AsyncIterator[str]:
-            try:
-                yield "retry: 1000\n\n"
-                while (event := await client.get()) is not None:
-                    yield f"data: {json.dumps(event)}\n\n"
-            finally:
-                self._clients.discard(client)
-
-        return StreamingResponse(stream(), media_type="text/event-stream", headers={"Cache-Control": "no-store"})
+    async def _events(self, _request: Request) -> Response:
+        if self._streams.is_full:
+            raise HTTPException(503, "the page is open too often: close some of its tabs")
+        return StreamingResponse(self._streams.stream(), media_type="text/event-stream")
 
     async def _file(self, request: Request) -> Response:
-        self._check(request)
-        sha256, _, ending = request.path_params["name"].partition(".")
-        find = {
-            "thumbs": self.gallery.thumbnail,
-            "earlier": self.gallery.earlier,
-            "originals": self.gallery.original,
-        }[request.url.path.split("/")[2]]
-        data = await asyncio.to_thread(find, sha256)
-        if data is None:
-            raise HTTPException(404)
-        headers = {"Cache-Control": "private, max-age=31536000, immutable", "X-Content-Type-Options": "nosniff"}
-        return Response(data, media_type=_TYPES.get(ending, "application/octet-stream"), headers=headers)
+        folder, name = request.url.path.rsplit("/", 2)[1:]
+        find = {"thumbs": self.gallery.thumbnail, "earlier": self.gallery.earlier, "originals": self.gallery.original}
+        sha256 = name.partition(".")[0]
+        data = await asyncio.to_thread(find[folder], sha256)
+        if data is None or (folder != "thumbs" and hashlib.sha256(data).hexdigest() != sha256):
+            raise HTTPException(404, "there is no such file any more")
+        headers = {"Cache-Control": _FOREVER}
+        try:
+            kind = f"image/{format_of(data)}"  # by what is in it, and not by its name
+        except BadImage:
+            kind, headers["Content-Disposition"] = "application/octet-stream", "attachment"
+        return Response(data, media_type=kind, headers=headers)
 
     async def _versions(self, request: Request) -> Response:
-        self._check(request)
         versions = await asyncio.to_thread(self.gallery.versions, request.query_params.get("image", ""))
         if versions is None:
-            raise HTTPException(404)
-        return JSONResponse(versions, headers={"Cache-Control": "no-store"})
+            raise HTTPException(404, "there is no such image")
+        return JSONResponse(versions)
 
     async def _run(self, request: Request) -> Response:
-        words = read_command(await self._body(request), self.gallery.tasks)
+        words = read_command(await read_body(request), self.gallery.tasks)
         if isinstance(words, str):
-            return JSONResponse({"problem": words}, 400)
-        return JSONResponse(self.actions.add(words).data)
+            raise HTTPException(400, words)
+        return JSONResponse(self._add(words).data)
+
+    def _add(self, words: Sequence[str]) -> Action:
+        if self._ending:
+            raise HTTPException(503, "doit review is ending")
+        return self.actions.add(words)
 
     async def _cancel(self, request: Request) -> Response:
-        body = await self._body(request)
-        self.actions.cancel(int(body["number"]))
+        number = (await read_body(request)).get("number")
+        if type(number) is not int or not self.actions.cancel(number):
+            raise HTTPException(404, "there is no such action, or it has ended")
         return JSONResponse({})
 
-    async def _body(self, request: Request) -> Mapping[str, Any]:
-        self._check(request)
-        origin = request.headers.get("origin", "")
-        if (
-            origin.removeprefix("http://") not in self._hosts
-            or request.headers.get("content-type") != "application/json"
-        ):
-            raise HTTPException(403)
-        try:
-            body = await request.json()
-        except ValueError:
-            raise HTTPException(400) from None
-        if not isinstance(body, dict):
-            raise HTTPException(400)
-        return body
 
-    def _check(self, request: Request) -> None:
-        """Refuse a host that is not this server's: a name of somebody else's may lead here (DNS rebinding)."""
-        if request.headers.get("host") not in self._hosts:
-            raise HTTPException(403)
+def _config(app: Access) -> uvicorn.Config:
+    """Return how uvicorn serves: it writes no log, which would have the secret, and believes no X-Forwarded-For."""
+    return uvicorn.Config(
+        app,
+        http="h11",  # the strict one, whatever else is installed
+        ws="none",
+        loop="asyncio",
+        lifespan="on",
+        log_config=None,
+        log_level="critical",
+        access_log=False,
+        proxy_headers=False,
+        server_header=False,
+        limit_concurrency=256,
+        timeout_graceful_shutdown=2,
+    )

@@ -9,6 +9,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import filelock
@@ -16,7 +17,20 @@ import filelock
 from imagegen.errors import ImagegenError, Problem, not_written
 from imagegen.state.atomic import make_folder
 
-__all__ = ["hold"]
+__all__ = ["Holder", "hold", "read_holder"]
+
+
+@dataclass(frozen=True)
+class Holder:
+    """Who holds the mutex: its process, its command line from `doit` on, and the time of day when it got it."""
+
+    pid: int
+    command: str
+    since: str
+
+    def __str__(self) -> str:
+        """Return it as a message to others has it."""
+        return f"process {self.pid}: '{self.command}', since {self.since}"
 
 
 @contextlib.contextmanager
@@ -49,7 +63,7 @@ def hold(folder: Path, wait_s: float) -> Iterator[None]:
         error.filename = str(folder)  # not the file that is tried there
         raise ImagegenError(not_written(error)) from None
     try:
-        note = {"pid": os.getpid(), "command": " ".join(sys.argv[1:]), "since": time.strftime("%H:%M:%S")}
+        note = {"pid": os.getpid(), "command": _command(), "since": time.strftime("%H:%M:%S")}
         with contextlib.suppress(OSError):  # on a full disk, say: without it the message to others says less
             holder.write_text(json.dumps(note), encoding="utf-8")
         yield
@@ -76,10 +90,37 @@ def _check_locks(folder: Path) -> None:
             raise ImagegenError(Problem("", what, hint)) from None
 
 
+def _command() -> str:
+    """Return what this process was asked to do; how long it would have waited for others is of no use to them."""
+    return " ".join(word for word in sys.argv[1:] if not word.startswith("wait="))
+
+
 def _describe(holder: Path) -> str:
+    found = _read(holder)
+    return f" ({found})" if found else ""
+
+
+def _read(holder: Path) -> Holder | None:
     try:
         note = json.loads(holder.read_bytes())
-        command = f"doit {note['command']}".rstrip()
-        return f" (process {note['pid']}: '{command}', since {note['since']})"
+        return Holder(int(note["pid"]), f"doit {note['command']}".rstrip(), str(note["since"]))
     except (OSError, ValueError, KeyError, TypeError):
-        return ""
+        return None
+
+
+def read_holder(folder: Path) -> Holder | None:
+    """Return who holds the mutex of the project whose state is in `folder`, as far as one sees without trying it.
+
+    Trying it would hold it for an instant, and somebody who doesn't wait would be refused.
+    """
+    found = _read(folder / "build.json")
+    if found is None:
+        return None
+    import psutil
+
+    try:
+        started_s = psutil.Process(found.pid).create_time()
+        is_old = started_s > (folder / "build.json").stat().st_mtime + 2  # another one has the number of one killed
+    except (OSError, psutil.Error):
+        return None
+    return None if is_old else found

@@ -95,8 +95,6 @@ const review = (() => {
 
   on("reload", () => location.reload());
   on("pictures", (event) => event.pictures.forEach(gallery.update));
-  const source = new EventSource("events");
-  source.addEventListener("message", (message) => emit(JSON.parse(message.data)));
 
   const live = JSON.parse(gallery.$("live").textContent);
   // bulk: {label, key or none, when(tasks) or none, run(tasks)}: the buttons for what is selected

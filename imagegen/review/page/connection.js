@@ -1,0 +1,49 @@
+
+// ---- connection: what the server says, what was missed meanwhile, and whether it is still there
+(() => {
+  const { element } = gallery;
+  const banner = element("div", { id: "connection", role: "status" });
+  const lines = {}; // by what they are about
+  const show = (about, text, isWrong = false) => {
+    lines[about] = text ? element("p", { class: isWrong ? "wrong" : "" }, text) : null;
+    banner.replaceChildren(...Object.values(lines).filter(Boolean));
+  };
+  document.querySelector("header.bar").after(banner);
+
+  // an action that was already shown as it is now is not told again
+  const known = new Map();
+  const same = (action) => `${action.state} ${action.lines.length}`;
+  const showHolder = (holder) => show("holder", holder && `A doit is running in a terminal (${holder.command}, process ${holder.pid}, since ${holder.since}). What you do here waits for it.`);
+  const showTrouble = (text) => show("trouble", text, true);
+  review.on("action", (event) => { known.set(event.number, same(event)); });
+  review.on("holder", (event) => showHolder(event.holder));
+  review.on("trouble", (event) => showTrouble(event.text));
+  review.on("pictures", (event) => { review.live.version = event.version; });
+  review.on("hello", (event) => {
+    if (event.version !== review.live.version) return review.emit({ event: "reload", version: event.version });
+    showHolder(event.holder);
+    showTrouble(event.trouble);
+    for (const action of event.actions) {
+      if (known.get(action.number) !== same(action)) review.emit({ event: "action", ...action });
+      for (const one of action.events) review.emit({ action: action.number, ...one });
+    }
+    return undefined;
+  });
+
+  const ended = "The review has ended. Start doit review again, and open the address that it prints.";
+  const source = new EventSource("events");
+  source.addEventListener("message", (message) => review.emit(JSON.parse(message.data)));
+  source.addEventListener("open", () => show("server", ""));
+  source.addEventListener("error", () => {
+    // the browser tries again by itself, unless something else answers at this address
+    const isOver = source.readyState === EventSource.CLOSED;
+    show("server", isOver ? ended : "doit review does not answer. If it has ended, start it again, and open the address that it prints.", true);
+  });
+  review.on("bye", () => {
+    source.close();
+    show("server", ended, true);
+  });
+  for (const action of review.live.actions) known.set(action.number, same(action));
+  showHolder(review.live.holder);
+  showTrouble(review.live.trouble);
+})();

@@ -1,0 +1,77 @@
+"""What every open page hears: server-sent events, with a bound on how much waits for a page that does not listen.
+
+Source: the HTML standard, section 9.2 (server-sent events), https://html.spec.whatwg.org/multipage/server-sent-events.html
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable, Mapping
+from typing import Any
+
+__all__ = ["EventStreams"]
+
+_MOST_STREAMS = 32
+"""Pages that are open at a time. A browser itself opens six connections to a server at most."""
+_MOST_WAITING = 500
+"""Events that wait for a page."""
+_QUIET_S = 15.0
+"""Seconds after which a stream without events sends a comment: so a page that is gone is noticed."""
+
+
+class EventStreams:
+    """The streams of all pages that are open. Of one event loop: it takes no lock.
+
+    Args:
+        hello: returns the event with which a stream begins: all that a page needs that has missed everything.
+
+    """
+
+    def __init__(self, hello: Callable[[], Mapping[str, Any]]) -> None:
+        self._hello = hello
+        self._queues: set[asyncio.Queue[str | None]] = set()
+
+    @property
+    def is_full(self) -> bool:
+        """Whether there is no room for one more."""
+        return len(self._queues) >= _MOST_STREAMS
+
+    def send(self, event: Mapping[str, Any]) -> None:
+        """Send an event to every page. One that has fallen behind gets `hello` in place of all that waits for it."""
+        text = _encode(event)
+        for queue in self._queues:
+            if queue.full():
+                while not queue.empty():
+                    queue.get_nowait()
+                queue.put_nowait(_encode(self._hello()))
+            else:
+                queue.put_nowait(text)
+
+    def close(self) -> None:
+        """End every stream, once what waits has been sent."""
+        for queue in self._queues:
+            if queue.full():
+                queue.get_nowait()
+            queue.put_nowait(None)
+
+    async def stream(self) -> AsyncIterator[str]:
+        """Yield what is sent to one page."""
+        queue: asyncio.Queue[str | None] = asyncio.Queue(_MOST_WAITING)
+        self._queues.add(queue)
+        try:
+            yield f"retry: 1000\n\n{_encode(self._hello())}"
+            while True:
+                try:
+                    text = await asyncio.wait_for(queue.get(), _QUIET_S)
+                except asyncio.TimeoutError:
+                    text = ":\n\n"
+                if text is None:
+                    return
+                yield text
+        finally:
+            self._queues.discard(queue)
+
+
+def _encode(event: Mapping[str, Any]) -> str:
+    return f"data: {json.dumps(event)}\n\n"
