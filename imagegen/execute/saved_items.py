@@ -11,17 +11,18 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from imagegen.config.document import clean_text, decode, read_document
+from imagegen.config.document import clean_text, read_document
 from imagegen.config.insertion import insert_item
 from imagegen.config.job_files import JOB_NAME, JOB_SUFFIXES, find_job_files
 from imagegen.config.paths import check_path
 from imagegen.config.schema import GENERATE_FIELDS
+from imagegen.config.text_nodes import split_bom
 from imagegen.errors import ImagegenError, Problem, not_written
 from imagegen.plan.file_names import find_clashes
 from imagegen.plan.output import Output
 from imagegen.plan.prompt_template import escape_prompt, join_prompt
 from imagegen.project import JobPlan, Project
-from imagegen.state.atomic import replace_file
+from imagegen.state.atomic import rewrite_file
 from imagegen.state.mutex import hold
 
 __all__ = [
@@ -66,12 +67,8 @@ def save(project: Project, file: str, images: Sequence[ImageToSave]) -> PlannedS
     with hold(project.state, project.settings.wait_s):
         planned = plan_save(project, file, images)
         if planned.added:
-            path = (project.root / planned.file).resolve()  # a link stays one
             try:
-                mode = path.stat().st_mode if path.exists() else None
-                replace_file(path, planned.data, project.temporary)
-                if mode is not None:
-                    path.chmod(mode)
+                rewrite_file(project.root / planned.file, planned.data, project.temporary)
             except OSError as error:
                 raise ImagegenError(not_written(error, path=planned.file)) from None
         return planned
@@ -126,12 +123,9 @@ class _Target:
 
     def _with(self, item: Mapping[str, Any], one: ImageToSave) -> tuple[bytes, Output]:
         """Return the file with the item, and the item's output there; all others are as they were."""
-        text = decode(self.file, self.data)
+        bom, text = split_bom(self.file, self.data)
         if self._is_blank():
             text = _start_job(self.file, text, one.output.request.backend)
-        bom = codecs.BOM_UTF8 if self.data.startswith(codecs.BOM_UTF8) else b""
-        if b"\r\n" in self.data:
-            text = text.replace("\n", "\r\n")
         try:
             data = bom + insert_item(self.file, text, item).encode("utf-8")
         except ValueError as error:
@@ -229,5 +223,6 @@ def _start_job(file: str, comments: str, backend: str) -> str:
     """Return a job without items, after the comments that exist."""
     if file.endswith(".json"):
         return json.dumps({"backend": backend}, indent=2) + "\n"
-    comments = comments.rstrip("\n") or f"# One-off images, added by doit image --save {file}"
-    return f"{comments}\nbackend: {backend}\n"
+    comments = comments.rstrip("\r\n") or f"# One-off images, added by doit image --save {file}"
+    newline = "\r\n" if "\r\n" in comments else "\n"
+    return f"{comments}{newline}backend: {backend}{newline}"

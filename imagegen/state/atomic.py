@@ -14,7 +14,7 @@ from weakref import WeakValueDictionary
 
 from imagegen.state.group_sync import GroupSync
 
-__all__ = ["make_folder", "replace_file", "sync_folder", "write_all", "write_temporary"]
+__all__ = ["make_folder", "replace_file", "rewrite_file", "sync_folder", "write_all", "write_temporary"]
 
 
 _Shared = TypeVar("_Shared")
@@ -99,6 +99,18 @@ def replace_file(path: Path, data: bytes | Iterable[bytes], temporary: Path) -> 
         result = _rename_into_place(write_temporary(path.parent, data), path)
     sync_folder(path.parent)
     return result
+
+
+def rewrite_file(path: Path, data: bytes, temporary: Path) -> None:
+    """Replace a file that is somebody's own: what a link leads to, with the mode that it has. Raises OSError.
+
+    temporary: as for `replace_file`.
+    """
+    path = path.resolve()
+    mode = path.stat().st_mode if path.exists() else None
+    replace_file(path, data, temporary)
+    if mode is not None:
+        path.chmod(mode)
 
 
 def _rename_into_place(written: Path, path: Path) -> os.stat_result:
