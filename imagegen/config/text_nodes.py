@@ -97,7 +97,7 @@ def _parse_yaml(text: str) -> tuple[Node, int]:
 def _parse_yaml_node(event: Any, events: Iterator[Any], text: str) -> Node:
     node = Node(event.start_mark.index, event.start_mark.column, end=event.end_mark.index)
     if isinstance(event, yaml.AliasEvent):
-        node.alias = event.anchor
+        node.alias = event.anchor or ""
         return node
     node.anchor = event.anchor or ""
     if isinstance(event, yaml.ScalarEvent):

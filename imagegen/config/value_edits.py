@@ -76,9 +76,10 @@ def is_same(one: Any, other: Any) -> bool:
 
 def _set(values: Any, location: Location, value: Any) -> None:
     """Change a value in a document."""
+    key: Any
     key, *below = location
     if below:
-        inner = values[key] if isinstance(values, list) else values.setdefault(key, {})
+        inner = values.setdefault(key, {}) if isinstance(values, dict) else values[key]
         _set(inner, tuple(below), value)
         if value is None and inner == {}:
             del values[key]

@@ -185,7 +185,7 @@ def jobs(draw: Any) -> str:
             lines += [f"{margin}{comment().strip()}".rstrip(), ""]
     if draw(st.booleans()):
         lines += [f"output: {{dir: x}}{comment()}"]
-    newline = draw(st.sampled_from(["\n", "\r\n"]))
+    newline: str = draw(st.sampled_from(["\n", "\r\n"]))
     return newline.join(lines) + (newline if draw(st.booleans()) else "")
 
 

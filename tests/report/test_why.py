@@ -2,9 +2,9 @@ from __future__ import annotations
 
 import pytest
 
-from imagegen.commands.why import as_lines, word_diff
 from imagegen.execute.forecast import Forecast, ForecastImage
 from imagegen.plan.freshness import Verdict
+from imagegen.report.why import as_lines, word_diff
 from tests.report.events import image
 
 
