@@ -35,7 +35,11 @@ def read_command(body: Mapping[str, Any], known: Collection[str]) -> list[str] |
     command, images = body.get("command"), body.get("images")
     if not isinstance(command, str) or command not in _OPTIONS:
         return f"there is no command {command!r}"
-    if not isinstance(images, list) or not images or not all(name in known for name in images):
+    if (
+        not isinstance(images, list)
+        or not images
+        or not all(isinstance(name, str) and name in known for name in images)
+    ):
         return "it names no images"
     options = []
     for name, kind in _OPTIONS[command].items():

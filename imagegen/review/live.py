@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import Any
 
+from imagegen.config.paths import check_path
 from imagegen.images.formats import BadImage
 from imagegen.project import JobPlan, Project
 from imagegen.report.gallery.contents import collect_groups
@@ -79,10 +80,12 @@ class LiveGallery:
         return any(_stamp(path) != stamp for path, stamp in self._stamps.items())
 
     def original(self, sha256: str) -> bytes | None:
-        """Return the file of an output with this content."""
-        path = self._paths.get(sha256)
+        """Return the file of an output with this content; none through a symlink to where no job may read."""
+        path, project = self._paths.get(sha256), self._project
+        if path is None or check_path(project.root, path, project.settings.allow_outside, writes=False):
+            return None
         try:
-            return (self._project.root / path).read_bytes() if path else None
+            return (project.root / path).read_bytes()
         except OSError:
             return None
 
