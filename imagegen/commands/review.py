@@ -6,7 +6,7 @@ import os
 import queue
 import signal
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -47,6 +47,7 @@ def review(build: Build, *, port: int, host: str, no_open: bool) -> int:
     """Serve the page until Ctrl-C, SIGTERM, or the end of the terminal."""
     try:
         from imagegen.review.address import listen
+        from imagegen.review.editing import Editor
         from imagegen.review.live import LiveGallery
         from imagegen.review.server import ReviewServer
     except ModuleNotFoundError as error:
@@ -59,6 +60,7 @@ def review(build: Build, *, port: int, host: str, no_open: bool) -> int:
     signals: queue.SimpleQueue[int | None] = queue.SimpleQueue()
     server = ReviewServer(
         gallery,
+        Editor(lambda instead: _open_project(build, instead)),
         address,
         Path(initial_folder() or build.root),
         _leading_words(build),
@@ -77,11 +79,12 @@ def review(build: Build, *, port: int, host: str, no_open: bool) -> int:
     return 0
 
 
-def _open_project(build: Build) -> tuple[Project, list[JobPlan]]:
+def _open_project(build: Build, instead: Mapping[str, bytes] | None = None) -> tuple[Project, list[JobPlan]]:
     from imagegen.project import Project
 
     settings = read_settings(build.root, build.invocation.given, os.environ)
     project = Project(build.root, replace(settings), build.project.registry, build.project.reserved)
+    project.inputs.instead = instead or {}
     return project, project.plans()
 
 

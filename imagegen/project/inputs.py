@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import unicodedata
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path, PurePosixPath
 
 from imagegen.config.document import MAX_BYTES, Document, read_document
@@ -30,6 +30,8 @@ class Inputs:
         """How each file stood before it was read, by path; None if there was none, NEVER if it has changed since."""
         self.named: set[str] = set()
         """Files that other files name: more than one output may depend on them."""
+        self.instead: Mapping[str, bytes] = {}
+        """Contents to read in place of those on disk, by path: what a file may become."""
         self._allow_outside = allow_outside
 
     def why_unreadable(self, path: str) -> str:
@@ -38,6 +40,8 @@ class Inputs:
 
     def read(self, name: str) -> bytes:
         """Read a job file, at most a byte more than a document may have. Raises ImagegenError, located at the file."""
+        if name in self.instead:
+            return self.instead[name]
         path = self.root / name
         try:
             if self._note(name) and not path.is_file():  # a pipe would be waited for

@@ -26,6 +26,7 @@ from imagegen.review.access import Access, explain, read_body
 from imagegen.review.actions import Action, Actions
 from imagegen.review.address import Address
 from imagegen.review.commands import read_command
+from imagegen.review.editing import Editor
 from imagegen.review.live import LiveGallery
 from imagegen.review.streams import EventStreams
 from imagegen.state.mutex import Holder, read_holder
@@ -46,6 +47,7 @@ class ReviewServer:
 
     Args:
         gallery: what the page shows.
+        editor: edits its jobs.
         address: where it listens.
         folder: in which `doit` is run.
         leading: words before each command.
@@ -62,6 +64,7 @@ class ReviewServer:
     def __init__(
         self,
         gallery: LiveGallery,
+        editor: Editor,
         address: Address,
         folder: Path,
         leading: Sequence[str],
@@ -69,7 +72,7 @@ class ReviewServer:
         say: Callable[[str], None],
         on_end: Callable[[], None],
     ) -> None:
-        self.gallery = gallery
+        self.gallery, self.editor = gallery, editor
         self.error: BaseException | None = None
         self.actions = Actions(folder, leading, self.tell)
         self._say, self._on_end, self._state = say, on_end, state
@@ -138,6 +141,7 @@ class ReviewServer:
             Route("/versions", self._versions),
             Route("/run", self._run, methods=["POST"]),
             Route("/cancel", self._cancel, methods=["POST"]),
+            *(Route(f"/edit/{what}", self._edit, methods=["POST"]) for what in ("read", "preview", "write", "undo")),
         ]
         return Starlette(routes=routes, lifespan=self._live, exception_handlers={HTTPException: explain})
 
@@ -196,6 +200,7 @@ class ReviewServer:
             "actions": [one.data for one in self.actions.recent],
             "holder": vars(self._holder) if self._holder else None,
             "trouble": self._problem,
+            "edit": self.editor.last,
         }
 
     # what is asked for
@@ -251,6 +256,13 @@ class ReviewServer:
         if type(number) is not int or not self.actions.cancel(number):
             raise HTTPException(404, "there is no such action, or it has ended")
         return JSONResponse({})
+
+    async def _edit(self, request: Request) -> Response:
+        what = request.url.path.rpartition("/")[2]
+        status, answer = await asyncio.to_thread(self.editor.answer, what, await read_body(request))
+        if answer.get("written") or answer.get("undone"):
+            self.tell({"event": "edit", "last": self.editor.last, **answer})
+        return JSONResponse(answer, status)
 
 
 def _config(app: Access) -> uvicorn.Config:

@@ -1,0 +1,284 @@
+"""Edits of items from the page: what can be edited, what a change comes to, writing it, and undoing that.
+
+No path and no field is taken from the page: it names an image, and fields of the list that it was given.
+"""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import math
+import re
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from imagegen.config.document import find_hidden_character, parse_number
+from imagegen.config.paths import check_path
+from imagegen.config.text_nodes import split_bom
+from imagegen.config.value_edits import edit_values
+from imagegen.errors import ImagegenError, Problem, not_written
+from imagegen.plan.output import Output
+from imagegen.project import JobPlan, Project
+from imagegen.report.why import as_data
+from imagegen.review.consequences import Consequences, OpenProject, foresee
+from imagegen.review.item_fields import EditableItem, Field, find_item, find_spots
+from imagegen.state.atomic import rewrite_file
+from imagegen.state.mutex import hold
+
+__all__ = ["Editor"]
+
+_WAIT_S = 0.5
+"""Seconds to wait for another build before saying who it is."""
+_NOT_READ = "the file has changed since it was read"
+
+
+@dataclass(frozen=True)
+class _Edit:
+    """What was written: it can be undone as long as the file is as it was left."""
+
+    number: int
+    file: str
+    task: str
+    before: bytes
+    sha256: str  # of the file after it
+
+
+@dataclass(frozen=True)
+class _Proposal:
+    """What the page asks for, worked out."""
+
+    item: EditableItem
+    old: bytes
+    new: bytes
+    problems: Sequence[tuple[str, Problem]] = ()  # each with its field, empty if it is of none
+
+
+class Editor:
+    """Edits items of one project.
+
+    open_project: see `OpenProject`.
+    """
+
+    def __init__(self, open_project: OpenProject) -> None:
+        self._open = open_project
+        self._edits: list[_Edit] = []
+        self._count = 0
+        self._lock = threading.Lock()
+
+    def answer(self, what: str, body: Mapping[str, Any]) -> tuple[int, dict[str, Any]]:
+        """Return the status and the answer to what the page asks: `read`, `preview`, `write` or `undo`."""
+        asked = {"read": self.read, "preview": self.preview, "write": self.write, "undo": self.undo}
+        try:
+            return 200, asked[what](body)
+        except ImagegenError as error:
+            return 409, {"problem": str(error), "problems": [asdict(problem) for problem in error.problems]}
+
+    def read(self, body: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the fields of an image: `{"task": "portraits:mallsing"}`. Raises ImagegenError."""
+        project, plans = self._open({})
+        output = _find_output(plans, body.get("task"))
+        return self._describe(project, find_item(project, plans, output))
+
+    def preview(self, body: Mapping[str, Any]) -> dict[str, Any]:
+        """Return what new values come to, and write nothing. Raises ImagegenError.
+
+        body: `task`, `values` by key, and `sha256` of the file as it was read.
+        """
+        project, plans = self._open({})
+        return self._preview(project, plans, body)[1]
+
+    def write(self, body: Mapping[str, Any]) -> dict[str, Any]:
+        """Write new values if the file is as the page last saw it, and all is valid. Raises ImagegenError.
+
+        body: as for `preview`; `sha256` is that of the preview.
+        """
+        project, _ = self._open({})
+        with self._lock, hold(project.state, _WAIT_S):
+            project, plans = self._open({})
+            proposal, said = self._preview(project, plans, body)
+            if said["problems"] or said["is_other"] or proposal.new == proposal.old:
+                return {**said, "written": None}
+            file = proposal.item.file
+            _replace(project, file, proposal.new)
+            self._count += 1
+            edit = _Edit(self._count, file, str(body["task"]), proposal.old, _digest(proposal.new))
+            self._edits.append(edit)
+            return {**said, "written": _as_data(edit)}
+
+    def undo(self, body: Mapping[str, Any]) -> dict[str, Any]:
+        """Write the text of before the last edit, if the file is as that left it. Raises ImagegenError.
+
+        body: `number` of the edit; without it, the last one.
+        """
+        project, _ = self._open({})
+        with self._lock, hold(project.state, _WAIT_S):
+            edit = self._edits[-1] if self._edits else None
+            if edit is None or body.get("number", edit.number) != edit.number:
+                raise ImagegenError(Problem("", "there is no such edit to undo"))
+            if _digest(project.inputs.read(edit.file)) != edit.sha256:
+                raise ImagegenError(Problem(edit.file, "has changed since it was edited here", "git diff shows how"))
+            _replace(project, edit.file, edit.before)
+            self._edits.pop()
+            return {"undone": _as_data(edit)}
+
+    @property
+    def last(self) -> dict[str, Any] | None:
+        """The last edit, which can be undone."""
+        return _as_data(self._edits[-1]) if self._edits else None
+
+    def _preview(
+        self, project: Project, plans: list[JobPlan], body: Mapping[str, Any]
+    ) -> tuple[_Proposal, dict[str, Any]]:
+        output = _find_output(plans, body.get("task"))
+        item = find_item(project, plans, output)
+        proposal = _propose(project, item, body.get("values"))
+        problems = list(proposal.problems)
+        follows = Consequences()
+        if not problems and proposal.new != proposal.old:
+            other, planned = self._open({item.file: proposal.new})
+            follows = foresee(plans, other, planned)
+            spots = find_spots(other, item) if follows.problems else {}
+            problems = [(_find_field(item, spots, problem), problem) for problem in follows.problems]
+        seen = body.get("sha256")
+        return proposal, {
+            **self._describe(project, item),
+            "is_other": seen is not None and seen != _digest(proposal.old),
+            "diff": _diff(item.file, proposal.old, proposal.new),
+            "problems": [{"field": field, **asdict(problem)} for field, problem in problems],
+            "why": {
+                "lines": [list(map(list, line)) for line in follows.lines],
+                "total": as_data(follows.found, (), (), follows.changed)["total"],
+                "build": [one.output.task for one in follows.found.images if _is_to_build(one.act)],
+                "others": [task for task in follows.changed if _item_of(task) not in _items_of(item)],
+            },
+        }
+
+    def _describe(self, project: Project, item: EditableItem) -> dict[str, Any]:
+        return {
+            "file": item.file,
+            "where": item.where,
+            "item": item.name,
+            "images": item.images,
+            "fields": [vars(field) for field in item.fields],
+            "sha256": _digest(project.inputs.read(item.file)),
+        }
+
+
+def _find_output(plans: Sequence[JobPlan], task: object) -> Output:
+    """Return the output of an image. Raises ImagegenError."""
+    output = next((one for plan in plans for one in plan.outputs if one.task == task), None)
+    if output is not None and not output.is_derived:
+        return output
+    job = str(task).partition(":")[0]
+    problems = [problem for plan in plans if plan.name == job for problem in plan.problems]
+    if problems:
+        raise ImagegenError(*problems)
+    raise ImagegenError(Problem("", "there is no such image with a prompt of its own: load the page again"))
+
+
+# from the page's values to the file's bytes
+
+
+def _propose(project: Project, item: EditableItem, values: object) -> _Proposal:
+    """Return what the file becomes, or why it cannot."""
+    old = project.inputs.read(item.file)
+    fields = {field.key: field for field in item.fields}
+    if not isinstance(values, dict) or not all(isinstance(value, str) for value in values.values()):
+        raise ImagegenError(Problem("", "the values are not texts"))
+    if unknown := next((key for key in values if key not in fields), None):
+        raise ImagegenError(Problem("", f"{unknown!r} is not a field of this image"))
+    problems: list[tuple[str, Problem]] = []
+    changes: dict[str, Any] = {}
+    for key, text in values.items():
+        text = text.replace("\r\n", "\n").replace("\r", "\n")
+        if text == fields[key].value:
+            continue
+        if why := fields[key].locked or find_hidden_character(text):
+            problems.append((key, Problem(item.where, f"{key}: {why}")))
+        changes[key] = _read_value(item, fields[key], text)
+    if problems or not changes:
+        return _Proposal(item, old, old, problems)
+    try:
+        return _Proposal(item, old, _edit(item, old, changes))
+    except ValueError as error:
+        hint = f"edit it in {item.file}"
+        return _Proposal(item, old, old, [("", Problem(item.where, str(error), hint))])
+    except ImagegenError as error:
+        return _Proposal(item, old, old, [(_find_field(item, {}, problem), problem) for problem in error.problems])
+
+
+def _read_value(item: EditableItem, field: Field, text: str) -> Any:
+    """Return the value that a text stands for; None to remove it. What is not valid is left for the checks."""
+    if not text and field.key != "prompt":
+        return None
+    if field.kind != "text":
+        number = parse_number(text.strip())
+        return text if number is None or not math.isfinite(number) else number
+    before = item.value(field.key)
+    if field.is_long and isinstance(before, str) and text:  # a block of lines ends in a line end, and stays one
+        return text.rstrip("\n") + ("\n" if before.endswith("\n") else "")
+    return text
+
+
+def _edit(item: EditableItem, old: bytes, changes: Mapping[str, Any]) -> bytes:
+    """Return the file with the changes. Raises ValueError and ImagegenError."""
+    bom, text = split_bom(item.file, old)
+    if item.location is None:
+        raise ValueError("items of a prompt source are edited there")
+    at = {(*item.location, *key.split(".")): value for key, value in changes.items()}
+    return bom + edit_values(item.file, text, at).encode("utf-8")
+
+
+def _replace(project: Project, file: str, data: bytes) -> None:
+    if problem := check_path(project.root, file, project.settings.allow_outside):
+        raise ImagegenError(Problem(file, problem))
+    try:
+        rewrite_file(project.root / file, data, project.temporary)
+    except OSError as error:
+        raise ImagegenError(not_written(error, path=file)) from None
+
+
+# what the page is told
+
+
+def _find_field(item: EditableItem, spots: Mapping[str, str], problem: Problem) -> str:
+    """Return the field that a problem is about; empty if it is about something else. spots: of `find_spots`."""
+    keys = [field.key for field in item.fields]
+    named = re.match(r"(?:items\[(\d+)\]\.)?([\w.]+)", problem.what)
+    if named and named[2].rstrip(".") in keys:
+        index = item.location[-1] if item.location else None
+        if named[1] is not None and int(named[1]) == index:
+            return named[2]
+        if problem.where == item.where or problem.where in spots:
+            return named[2]
+    key = spots.get(problem.where, "")
+    return key if key in keys else ""
+
+
+def _is_to_build(act: str) -> bool:
+    return act in ("generate", "derive", "follow", "restore")
+
+
+def _items_of(item: EditableItem) -> frozenset[str]:
+    return frozenset(item.images)
+
+
+def _item_of(task: str) -> str:
+    """Return the image that a task is of: its own, or that of a derived file."""
+    return ":".join(task.split(":")[:2])
+
+
+def _diff(file: str, old: bytes, new: bytes) -> list[str]:
+    before, after = (data.decode("utf-8", "replace").splitlines(keepends=True) for data in (old, new))
+    lines = difflib.unified_diff(before, after, file, file, n=2)
+    return [line.rstrip("\r\n") for line in lines]
+
+
+def _digest(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+def _as_data(edit: _Edit) -> dict[str, Any]:
+    return {"number": edit.number, "file": edit.file, "task": edit.task}

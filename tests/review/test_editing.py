@@ -1,0 +1,246 @@
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import stat
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from imagegen.project import JobPlan, Project
+from imagegen.review.editing import Editor
+from imagegen.state.mutex import hold
+from tests.report.gallery.studio import Studio
+
+JOB = """\
+# the portraits
+backend: scripted
+generate: {width: 48, height: 64, steps: 20}
+prompt: {suffix: oil on linen}
+items:
+  - name: Mallsing  # the tall one
+    prompt: a tall figure with a {red|blue} cloak  # as in the book
+
+  - name: Yrr
+    prompt: >-
+      a small figure
+      with a lantern
+    seed: 7
+"""
+
+
+class Desk:
+    """A studio, and an editor on it."""
+
+    def __init__(self, root: Path) -> None:
+        self.studio = Studio(root)
+        self.root = root
+        self.editor = Editor(self.open)
+        self.write(JOB)
+
+    def open(self, instead: Mapping[str, bytes]) -> tuple[Project, list[JobPlan]]:
+        project, _ = self.studio.opened()
+        project = Project(project.root, project.settings, project.registry)
+        project.inputs.instead = instead
+        return project, project.plans()
+
+    def write(self, text: str, file: str = "jobs/portraits.yaml") -> None:
+        (self.root / file).parent.mkdir(parents=True, exist_ok=True)
+        (self.root / file).write_bytes(text.encode())
+
+    def text(self, file: str = "jobs/portraits.yaml") -> str:
+        return (self.root / file).read_bytes().decode()
+
+    def ask(self, what: str, task: str = "portraits:mallsing", **body: Any) -> dict[str, Any]:
+        status, said = self.editor.answer(what, {"task": task, **body})
+        json.dumps(said)
+        return {"status": status, **said}
+
+    def fields(self, task: str = "portraits:mallsing") -> dict[str, dict[str, Any]]:
+        return {field["key"]: field for field in self.ask("read", task)["fields"]}
+
+    def preview(self, task: str = "portraits:mallsing", **values: str) -> dict[str, Any]:
+        return self.ask("preview", task, values=values)
+
+    def save(self, task: str = "portraits:mallsing", **values: str) -> dict[str, Any]:
+        return self.ask("write", task, values=values, sha256=self.ask("read", task)["sha256"])
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> Desk:
+    return Desk(tmp_path / "p")
+
+
+def words(said: dict[str, Any]) -> list[str]:
+    return ["".join(text for text, _ in line) for line in said["why"]["lines"]]
+
+
+def test_the_fields_are_those_that_the_backend_honours_each_with_where_its_value_comes_from(desk: Desk) -> None:
+    fields = desk.fields()
+    assert "clip_skip" not in fields
+    assert fields["prompt"]["value"] == "a tall figure with a {red|blue} cloak"
+    assert fields["prompt"]["note"] == "The job puts after it: oil on linen"
+    assert (fields["steps"]["value"], fields["steps"]["now"], fields["steps"]["note"]) == ("", "20", "what the job says")
+    assert (fields["steps"]["least"], fields["steps"]["most"]) == (1, 10_000)
+    assert (fields["cfg"]["now"], fields["cfg"]["note"]) == ("7", "the default")
+    assert fields["seed"]["note"] == "by the job's rule, by-name"
+    assert fields["seed"]["now"].isdigit()
+    assert desk.fields("portraits:yrr")["seed"]["value"] == "7"
+    assert desk.fields("portraits:yrr")["prompt"]["value"] == "a small figure with a lantern"
+
+
+def test_a_preview_shows_the_diff_and_what_why_says_and_writes_nothing(desk: Desk) -> None:
+    desk.studio.build()
+    said = desk.preview(prompt="a tall figure with a grey cloak", steps="30")
+    assert said["problems"] == []
+    assert [line for line in said["diff"] if line[0] in "+-"][2:] == [
+        "-    prompt: a tall figure with a {red|blue} cloak  # as in the book",
+        "+    prompt: a tall figure with a grey cloak  # as in the book",
+        "+    steps: 30",
+    ]
+    assert said["why"]["build"] == ["portraits:mallsing"]
+    assert said["why"]["others"] == []
+    assert any("steps: 20 → 30" in line for line in words(said))
+    assert desk.text() == JOB
+
+
+def test_what_is_written_is_what_was_shown_and_can_be_undone(desk: Desk) -> None:
+    said = desk.save(prompt="a tall figure: grey", seed="5")
+    assert said["written"] == {"number": 1, "file": "jobs/portraits.yaml", "task": "portraits:mallsing"}
+    assert desk.text() == JOB.replace(
+        "prompt: a tall figure with a {red|blue} cloak  # as in the book\n",
+        'prompt: "a tall figure: grey"  # as in the book\n    seed: 5\n',
+    )
+    assert desk.ask("undo")["undone"]["number"] == 1
+    assert desk.text() == JOB
+    assert desk.ask("undo")["problem"] == "there is no such edit to undo"
+
+
+def test_clearing_a_field_takes_it_out_of_the_item(desk: Desk) -> None:
+    desk.save("portraits:yrr", seed="")
+    assert desk.text() == JOB.replace("    seed: 7\n", "")
+
+
+def test_a_file_that_changed_meanwhile_is_not_overwritten(desk: Desk) -> None:
+    sha256 = desk.ask("read")["sha256"]
+    desk.write(JOB.replace("oil on linen", "ink"))
+    said = desk.ask("write", values={"steps": "9"}, sha256=sha256)
+    assert (said["is_other"], said["written"]) == (True, None)
+    assert "+    steps: 9" in said["diff"]
+    assert "steps: 9" not in desk.text()
+    assert desk.ask("write", values={"steps": "9"}, sha256=said["sha256"])["written"]
+    desk.write(JOB)
+    assert "has changed since it was edited here" in desk.ask("undo")["problem"]
+    assert desk.text() == JOB
+
+
+def test_while_a_build_runs_nothing_is_written_and_it_is_named(desk: Desk) -> None:
+    with hold(desk.root / ".imagegen", 0):
+        said = desk.save(steps="9")
+    assert said["status"] == 409
+    assert said["problem"].startswith(f"another doit is running here (process {os.getpid()}")
+    assert desk.text() == JOB
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("steps", "many", "items[0].steps: expected a whole number, found the text 'many'"),
+        ("steps", "0", "items[0].steps: "),
+        ("steps", "1e999", "items[0].steps: expected a whole number"),
+        ("width", "99999", "items[0].width: "),
+        ("seed", "-1", "items[0].seed: "),
+        ("prompt", "", "items[0].prompt: "),
+        ("prompt", " \n ", "items[0].prompt: has nothing in it but white space"),
+        ("prompt", "a\0b", "prompt: has the control character U+0000 in it"),
+        ("prompt", "\ud800", "prompt: has half of a surrogate pair in it"),
+        ("prompt", "a {red|blue cloak", "prompt: the alternatives"),
+        ("sampler", "x" * 200, "items[0].sampler: "),
+    ],
+)
+def test_the_checkers_words_are_at_the_field(desk: Desk, key: str, value: str, message: str) -> None:
+    said = desk.preview(**{key: value})
+    assert [problem["field"] for problem in said["problems"]] == [key]
+    assert said["problems"][0]["what"].startswith(message)
+    assert desk.save(**{key: value})["written"] is None
+    assert desk.text() == JOB
+
+
+def test_a_problem_below_a_prompt_that_grew_is_at_its_field(desk: Desk) -> None:
+    said = desk.preview("portraits:yrr", prompt="one\ntwo\nthree\nfour", seed="x")
+    assert [problem["field"] for problem in said["problems"]] == ["seed"]
+
+
+@pytest.mark.parametrize(
+    "value", ["a: b", "a #b", '"a"', "'", "@a", "- a", "a\nb\n\nc", "🦊 fox", "שלום", "*a", "no", "1.0", "{a|b}", "%", "a\tb"]
+)  # fmt: skip
+def test_any_prompt_is_read_back_as_it_was_typed(desk: Desk, value: str) -> None:
+    assert desk.save(prompt=value)["written"], desk.preview(prompt=value)
+    assert desk.fields()["prompt"]["value"] == value
+    assert desk.text().count("# as in the book") == desk.text().count("# the tall one") == 1
+
+
+def test_line_ends_of_a_browser_are_those_of_the_file(desk: Desk) -> None:
+    desk.write(JOB.replace("\n", "\r\n"))
+    desk.save(prompt="one\r\ntwo")
+    assert desk.fields()["prompt"]["value"] == "one\ntwo"
+    assert desk.text().count("\n") == desk.text().count("\r\n")
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"values": {"output": "x"}},
+        {"values": {"name": "x"}},
+        {"values": {"../x": "1"}},
+        {"values": {"items.0.prompt": "1"}},
+        {"values": {"steps": 3}},
+        {"values": ["steps"]},
+        {"task": "../../etc/passwd", "values": {}},
+        {"task": {"a": 1}, "values": {}},
+        {"task": None},
+    ],
+)
+def test_only_fields_of_the_list_and_images_of_the_project_are_taken(desk: Desk, body: dict[str, Any]) -> None:
+    for what in ("preview", "write"):
+        status, said = desk.editor.answer(what, {"task": "portraits:mallsing", **body})
+        assert status == 409, said
+    assert desk.text() == JOB
+
+
+def test_a_field_that_the_matrix_sets_is_locked(desk: Desk) -> None:
+    desk.write(JOB + "matrix: {steps: [3, 4]}\n")
+    task = desk.open({})[1][0].outputs[0].task
+    assert desk.fields(task)["steps"]["locked"] == "the job's matrix sets it: the axis steps"
+    said = desk.preview(task, prompt="a cat")
+    assert len(said["images"]) == len(said["why"]["build"]) == 2
+
+
+def test_a_link_and_a_mode_stay(desk: Desk) -> None:
+    real = desk.root / "elsewhere.yaml"
+    (desk.root / "jobs/portraits.yaml").rename(real)
+    real.chmod(0o640)
+    (desk.root / "jobs/portraits.yaml").symlink_to(real)
+    desk.save(steps="9")
+    assert (desk.root / "jobs/portraits.yaml").is_symlink()
+    assert stat.S_IMODE(real.stat().st_mode) == 0o640
+    assert "steps: 9" in real.read_text()
+
+
+def test_the_item_of_a_base_is_edited_there_if_only_this_job_extends_it(desk: Desk) -> None:
+    desk.write(JOB, "jobs/_base.yaml")
+    desk.write("extends: _base.yaml\n")
+    said = desk.save(steps="9")
+    assert said["file"] == "jobs/_base.yaml"
+    assert desk.text() == "extends: _base.yaml\n"
+    assert "steps: 9" in desk.text("jobs/_base.yaml")
+    desk.write("extends: _base.yaml\n", "jobs/others.yaml")
+    said = desk.ask("read")
+    assert said["problem"].startswith("jobs/_base.yaml:6:5: the item is in jobs/_base.yaml, which jobs/others.yaml and")
+
+
+def test_the_digest_is_that_of_the_file(desk: Desk) -> None:
+    assert desk.ask("read")["sha256"] == hashlib.sha256(JOB.encode()).hexdigest()
