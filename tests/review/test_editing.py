@@ -83,7 +83,11 @@ def test_the_fields_are_those_that_the_backend_honours_each_with_where_its_value
     assert "clip_skip" not in fields
     assert fields["prompt"]["value"] == "a tall figure with a {red|blue} cloak"
     assert fields["prompt"]["note"] == "The job puts after it: oil on linen"
-    assert (fields["steps"]["value"], fields["steps"]["now"], fields["steps"]["note"]) == ("", "20", "what the job says")
+    assert (fields["steps"]["value"], fields["steps"]["now"], fields["steps"]["note"]) == (
+        "",
+        "20",
+        "what the job says",
+    )
     assert (fields["steps"]["least"], fields["steps"]["most"]) == (1, 10_000)
     assert (fields["cfg"]["now"], fields["cfg"]["note"]) == ("7", "the default")
     assert fields["seed"]["note"] == "by the job's rule, by-name"
