@@ -82,6 +82,8 @@ def review(build: Build, *, port: int, host: str, no_open: bool) -> int:
 def _open_project(build: Build, instead: Mapping[str, bytes] | None = None) -> tuple[Project, list[JobPlan]]:
     from imagegen.project import Project
 
+    if not build.root.is_dir():
+        raise ImagegenError(Problem("", f"the project's folder is gone: {build.root}"))
     settings = read_settings(build.root, build.invocation.given, os.environ)
     project = Project(build.root, replace(settings), build.project.registry, build.project.reserved)
     project.inputs.instead = instead or {}

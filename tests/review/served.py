@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
 import re
 import signal
+import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,7 +21,7 @@ from urllib.parse import urlsplit
 from imagegen.backends.placeholder import PlaceholderBackend
 from tests.project_folder import ProjectFolder
 
-__all__ = ["Answer", "Served", "small_project", "wait_until"]
+__all__ = ["Answer", "Listener", "Served", "ask", "post", "small_project", "wait_until"]
 
 _JOB = {"backend": "placeholder", "generate": {"width": 48, "height": 64}}
 
@@ -59,6 +62,68 @@ class Answer:
         return json.loads(self.body)
 
 
+def ask(url: str, method: str, path: str, body: bytes | None = None, headers: dict[str, str] | None = None) -> Answer:
+    """Send a request for a path after the page's address, and read the answer to its end."""
+    parts = urlsplit(url)
+    connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=60)
+    try:
+        connection.request(method, f"{parts.path}{path}", body, headers or {})
+        response = connection.getresponse()
+        names = {name.lower(): value for name, value in response.getheaders()}
+        return Answer(response.status, names, response.read())
+    finally:
+        connection.close()
+
+
+def post(url: str, path: str, body: Any) -> Answer:
+    """Send what the script of the page at this address sends."""
+    headers = {"Content-Type": "application/json", "Origin": f"http://{urlsplit(url).netloc}"}
+    return ask(url, "POST", path, json.dumps(body).encode(), headers)
+
+
+class Listener:
+    """Hears what a page that is open hears."""
+
+    def __init__(self, url: str) -> None:
+        parts = urlsplit(url)
+        self._connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=60)
+        self._connection.request("GET", f"{parts.path}events")
+        self._socket = self._connection.sock
+        self._response = self._connection.getresponse()
+        assert self._response.status == 200
+        self.events: list[dict[str, Any]] = []
+        self._thread = threading.Thread(target=self._read, daemon=True)
+        self._thread.start()
+
+    def _read(self) -> None:
+        with contextlib.suppress(OSError, http.client.HTTPException):  # the server was killed, or `close` called
+            for line in self._response:
+                if line.startswith(b"data: "):
+                    self.events.append(json.loads(line[6:]))
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the stream has ended."""
+        return not self._thread.is_alive()
+
+    def wait_for(self, event: str, **fields: Any) -> dict[str, Any]:
+        """Wait for an event with these fields, and return the first of those that there are."""
+
+        def found() -> list[dict[str, Any]]:
+            wanted = {"event": event, **fields}
+            return [one for one in self.events if wanted.items() <= one.items()]
+
+        wait_until(found, lambda: f"no {event} {fields} among {self.events}")
+        return found()[0]
+
+    def close(self) -> None:
+        with contextlib.suppress(OSError):  # it has ended
+            self._socket.shutdown(socket.SHUT_RDWR)
+        self._thread.join()
+        self._response.close()
+        self._connection.close()
+
+
 class Served:
     """`doit review --no-open` on a project, until it is ended."""
 
@@ -79,6 +144,7 @@ class Served:
         found = re.search(r"http://\S+", self.output)
         assert found, self.output
         self.url = found[0]
+        self._listeners: list[Listener] = []
 
     @property
     def output(self) -> str:
@@ -96,20 +162,25 @@ class Served:
 
     def ask(self, method: str, path: str, body: bytes | None = None, headers: dict[str, str] | None = None) -> Answer:
         """Send a request for a path after the secret, and read the answer to its end."""
-        parts = urlsplit(self.url)
-        connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=60)
-        try:
-            connection.request(method, f"{parts.path}{path}", body, headers or {})
-            response = connection.getresponse()
-            names = {name.lower(): value for name, value in response.getheaders()}
-            return Answer(response.status, names, response.read())
-        finally:
-            connection.close()
+        return ask(self.url, method, path, body, headers)
 
     def post(self, path: str, body: Any) -> Answer:
         """Send what the page's own script sends."""
-        headers = {"Content-Type": "application/json", "Origin": f"http://{self.host}"}
-        return self.ask("POST", path, json.dumps(body).encode(), headers)
+        return post(self.url, path, body)
+
+    def listen(self) -> Listener:
+        self._listeners.append(Listener(self.url))
+        return self._listeners[-1]
+
+    def run(self, command: str, *images: str, **options: Any) -> int:
+        """Have the page's server run a command. Returns the action's number."""
+        answer = self.post("run", {"command": command, "images": list(images), **options})
+        assert answer.status == 200, answer
+        number: int = answer.json["number"]
+        return number
+
+    def wait_until_it_says(self, text: str) -> None:
+        wait_until(lambda: text in self.output, lambda: self.output)
 
     def press_ctrl_c(self) -> None:
         self.process.send_signal(signal.SIGINT)
@@ -127,4 +198,6 @@ class Served:
             except subprocess.TimeoutExpired:
                 self.process.kill()
                 self.process.wait()
+        for listener in self._listeners:
+            listener.close()
         assert "Traceback" not in self.output, self.output
