@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 
 from imagegen.commands.build import Build
-from imagegen.commands.command import command
+from imagegen.commands.command import command, option
 from imagegen.errors import ImagegenError, Problem, not_written
 
 __all__ = ["gallery"]
@@ -14,11 +14,13 @@ __all__ = ["gallery"]
 @command(
     "gallery",
     "Write assets/gallery/index.html, to look at every image in a browser.",
-    {"doit gallery": "then open assets/gallery/index.html"},
+    {"doit gallery": "then open assets/gallery/index.html", "doit gallery --open": "and opens it in a browser"},
+    [option("open", bool, False, "then open it in a browser")],
 )
-def gallery(build: Build) -> None:
-    """Write the page, and say what became of it."""
+def gallery(build: Build, **options: bool) -> None:
+    """Write the page, say what became of it, and open it if that is wanted."""
     from imagegen.backends.text import list_first
+    from imagegen.report.browser import open_in_browser
     from imagegen.report.console import StatusLine, plural
     from imagegen.report.gallery.folder import PAGE, write_gallery
 
@@ -35,3 +37,6 @@ def gallery(build: Build) -> None:
         print(f"{plural(len(broken), 'broken job')}, shown as last recorded: {list_first(broken)}  (doit doctor)")
     for problem in written.problems:
         print(problem)
+    url = (build.root / PAGE).as_uri()
+    if options["open"] and (why := open_in_browser(url)):
+        print(Problem("", f"not opened: {why}", f"open it yourself: {url}"))

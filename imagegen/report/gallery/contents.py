@@ -31,6 +31,7 @@ from imagegen.report.gallery.picture import (
     State,
 )
 from imagegen.report.gallery.provenance import as_text, provenance_of, to_provenance
+from imagegen.report.gallery.remarks import add_remarks
 from imagegen.state.attempts import Failure, read_failures
 
 __all__ = ["PlannedPicture", "collect_groups", "list_pictures"]
@@ -64,7 +65,7 @@ def collect_groups(
     if earlier is None:
         earlier = EarlierVersions(project.store)
         earlier.update()
-    return tuple(_group(project, plan, failures, earlier, keep) for plan in plans)
+    return tuple(add_remarks(project, _group(project, plan, failures, earlier, keep)) for plan in plans)
 
 
 @dataclass(frozen=True)

@@ -130,13 +130,15 @@ def _sweep(folder: Path, names: Iterable[str]) -> None:
             path.unlink()
 
 
-def _problems(groups: Iterable[Group], wrong: Mapping[str, str]) -> tuple[Problem, ...]:
-    return tuple(
+def _problems(groups: Sequence[Group], wrong: Mapping[str, str]) -> tuple[Problem, ...]:
+    notices = (Problem("", notice) for group in groups for notice in group.notices)
+    unshown = (
         Problem(picture.path, f"is shown without its image: {wrong[picture.sha256]}")
         for group in groups
         for picture in group.pictures
         if picture.sha256 in wrong
     )
+    return (*notices, *unshown)
 
 
 def _reader(path: Path) -> Callable[[], bytes | None]:

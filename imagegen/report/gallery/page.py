@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from imagegen.errors import ImagegenError, Problem
+from imagegen.plan.remark import MARKS
 from imagegen.report.gallery.picture import STATES, Group, Picture
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ THUMBS, EARLIER, ORIGINALS = "thumbs", "earlier", "originals"
 _HERE = Path(__file__).parent / "page"
 _MARK = '<meta name="imagegen-gallery" content="'
 _ALT_LENGTH = 160
+UNMARKED = "unmarked"
 
 
 @dataclass(frozen=True)
@@ -129,6 +131,7 @@ def render(data: Mapping[str, Any], of: str = "", live: LivePage | None = None) 
         groups=data["groups"],
         pictures=pictures,
         states=STATES,
+        marks=(*MARKS, UNMARKED) if live or any(picture["mark"] for picture in pictures) else (),
         counts=Counter(state for picture in pictures for state in picture["states"]),
         choices={
             "job": _choices(group["name"] for group in data["groups"]),
@@ -188,6 +191,10 @@ def _picture_data(picture: Picture, files: Files, folder: str) -> dict[str, Any]
             if one.sha256 in files.candidates
         ],
         "frames": [vars(frame) for frame in picture.frames],
+        "mark": vars(picture.mark) if picture.mark else None,
+        "note": vars(picture.note) if picture.note else None,
+        "marked": _marked(picture),
+        "said": _said(picture),
         "states": list(dict.fromkeys([picture.state, *(one.state for one in picture.derived)])),
         "badge": _badge(picture),
         "earlier": [
@@ -202,6 +209,20 @@ def _picture_data(picture: Picture, files: Files, folder: str) -> dict[str, Any]
             if (image := files.earlier.get(version.sha256))
         ],
     }
+
+
+def _marked(picture: Picture) -> str:
+    """Return by which mark the page finds the picture: one that was given to another version of it doesn't count."""
+    if picture.is_given:
+        return ""
+    return picture.mark.value if picture.mark and picture.mark.is_current else UNMARKED
+
+
+def _said(picture: Picture) -> str:
+    """Return in words what the card shows of marks and notes."""
+    mark, note = picture.mark, picture.note
+    said = [f"marked {mark.value}" + ("" if mark.is_current else " in another version")] if mark else []
+    return ", ".join([*said, *(["has a note"] if note else [])])
 
 
 def _badge(picture: Picture) -> dict[str, str]:

@@ -14,6 +14,7 @@ __all__ = [
     "Group",
     "Picture",
     "Provenance",
+    "ShownRemark",
     "State",
     "Version",
 ]
@@ -118,6 +119,16 @@ class Frame:
 
 
 @dataclass(frozen=True)
+class ShownRemark:
+    """A mark or a note of a picture. is_current: whether it is about the file that is there now."""
+
+    value: str
+    time: str
+    by: str
+    is_current: bool
+
+
+@dataclass(frozen=True)
 class Picture:
     """One output, as a card of the gallery shows it: an image, or a sheet of images; or a file that others follow from.
 
@@ -159,14 +170,20 @@ class Picture:
     item: str = ""
     variant: int = 0
     candidates: tuple[Candidate, ...] = ()
+    mark: ShownRemark | None = None
+    note: ShownRemark | None = None
 
 
 @dataclass(frozen=True)
 class Group:
-    """One job. If it has problems, its pictures are those that its lock file records."""
+    """One job. If it has problems, its pictures are those that its lock file records.
+
+    notices: what keeps something from being shown, and not from being built.
+    """
 
     name: str
     doc: str
     file: str
     pictures: tuple[Picture, ...]
     problems: tuple[str, ...] = ()
+    notices: tuple[str, ...] = ()

@@ -10,7 +10,9 @@ from imagegen.backends.placeholder import PlaceholderBackend
 from imagegen.config.settings import Settings
 from imagegen.execute.events import Event, Outcome
 from imagegen.execute.run import run
+from imagegen.plan.remark import Remark
 from imagegen.project import JobPlan, Project
+from imagegen.project.remarks import record_remarks
 from imagegen.report.gallery.contents import collect_groups
 from imagegen.report.gallery.folder import FOLDER, PAGE, Written, write_gallery
 from imagegen.report.gallery.picture import Group, Picture
@@ -45,6 +47,14 @@ class Studio:
         outputs = [output for plan in plans for output in plan.outputs]
         run(project, outputs, on_event, forced=[output.task for output in outputs] if forced else ())
         return outcomes
+
+    def remark(self, job: str, image: str, *, mark: str | None = None, note: str | None = None) -> None:
+        """Mark the image's file as it is now, or write a note on it."""
+        project, plans = self.opened()
+        output = next(one for plan in plans for one in plan.outputs if one.task == f"{job}:{image}")
+        sha256 = project.hashes.sha256(output.path)
+        given = [Remark(output.full_slug, "mark", mark, sha256), Remark(output.full_slug, "note", note, sha256)]
+        record_remarks(project, job, [one for one in given if one.value is not None])
 
     def opened(self) -> tuple[Project, list[JobPlan]]:
         backends = {"scripted": ScriptedBackend, "placeholder": PlaceholderBackend}

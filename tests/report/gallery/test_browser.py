@@ -18,6 +18,7 @@ pytestmark = pytest.mark.xdist_group("browser")
 
 SCRIPT = "</script><script>document.title='broken out'</script><img src=x onerror=\"document.title='broken out'\">"
 MANY = 120
+MARKING = "Mark it: keep, reject or later; --note writes a note"
 
 
 @pytest.fixture(scope="module")
@@ -40,6 +41,9 @@ def studio(tmp_path_factory: pytest.TempPathFactory) -> Studio:
     studio.job("portraits", items=items, scripted={"model": "m1"})
     Image.new("RGB", (48, 64), "red").save(studio.image("okka"))
     studio.job("signs", backend="placeholder", items=[{"name": "Raven", "prompt": "a raven"}])
+    studio.remark("portraits", "yrr", mark="keep")
+    studio.remark("portraits", "okka", mark="reject", note="the crème hat,\nagain")
+    Image.new("RGB", (48, 64), "blue").save(studio.image("okka"))
     studio.write()
     return studio
 
@@ -239,7 +243,8 @@ def test_the_commands_are_those_that_work_for_it(
         (one.find_element("xpath", "preceding-sibling::*").text, one.find_element("tag name", "code").text)
         for one in browser.all(".command")
     ]
-    assert dict(shown) == commands
+    marking = {} if task == "signs:raven" else {MARKING: f"doit mark {task} --as keep"}
+    assert dict(shown) == commands | marking
 
 
 def test_the_command_that_makes_it_again_is_copied(browser: Browser, studio: Studio) -> None:
@@ -297,6 +302,29 @@ def test_only_images_near_the_window_are_loaded(browser: Browser) -> None:
     assert 8 < len(loaded) < MANY - 20
 
 
+def test_marks_and_notes_are_shown_searched_and_filtered(browser: Browser) -> None:
+    label = "return document.querySelector(`[href='#portraits:${arguments[0]}']`).getAttribute('aria-label')"
+    assert browser.run(label, "yrr").endswith(" (stale), marked keep")
+    assert browser.run(label, "okka").endswith(" (edited), marked reject in another version, has a note")
+    assert browser.run("return [...document.querySelectorAll('.card .mark')].map(mark => mark.className)") == [
+        "mark keep", "mark reject other", "mark noted",
+    ]  # fmt: skip
+    assert search(browser, "creme hat", f"1 of {ALL} images") == ["Okka"]
+    search(browser, "a", f"{ALL} images")
+    mark = Select(browser.one("[data-facet=marked]"))
+    mark.select_by_value("keep")
+    assert shown(browser) == ["Yrr"]
+    mark.select_by_value("unmarked")
+    assert "Okka" in shown(browser)
+    browser.run("location.hash = '#portraits:okka'")
+    browser.until("document.getElementById('detail').open")
+    said = browser.one("#detail-body").text
+    assert "Reject" in said
+    assert "for another version of this image" in said
+    assert "the crème hat,\nagain" in said
+    assert "doit mark portraits:okka --as keep" in said
+
+
 def test_everything_that_can_be_used_has_a_name(browser: Browser, studio: Studio) -> None:
     for fragment in ("", "#portraits:mallsing"):
         browser.open(studio.page, fragment)
@@ -308,7 +336,7 @@ def test_everything_that_can_be_used_has_a_name(browser: Browser, studio: Studio
             assert browser.one(".card a").accessible_name == "Mallsing: a tall harbour singer"
     names = browser.run("return [...document.querySelectorAll('.card a')].map(a => a.ariaLabel)")
     assert len(set(names)) == ALL
-    assert "Yrr: a small envoy, crème brûlée (stale)" in names
+    assert "Yrr: a small envoy, crème brûlée (stale), marked keep" in names
     assert browser.run("return [...document.images].filter(i => !i.hasAttribute('alt')).length") == 0
 
 

@@ -25,7 +25,8 @@ const gallery = (() => {
 
   const folded = (text) => text.normalize("NFKD").replace(/\p{M}/gu, "").toLowerCase();
   const textOf = (picture) =>
-    folded([picture.name, picture.part, picture.task, picture.prompt, ...picture.wanted.map((one) => one.new)].join("\n"));
+    folded([picture.name, picture.part, picture.task, picture.prompt, picture.note ? picture.note.value : "",
+      ...picture.wanted.map((one) => one.new)].join("\n"));
   const texts = pictures.map(textOf);
   const matchers = []; // more filters, each a function of a picture
   const filtered = []; // called whenever other pictures are shown
@@ -202,7 +203,7 @@ const gallery = (() => {
     if (variant && task === item) actions.push(act("Have all its variants as images again", "pick", [item], { variant: 0 }));
     else if (variant) actions.push(act("Pick this variant as the image", "pick", [item], { variant }));
     if (earlier.length && state !== "edited") actions.push(act("Go back to the version before (--list shows all)", "restore"));
-    return actions;
+    return [...actions, act("Mark it: keep, reject or later; --note writes a note", "mark", [task], { as: "keep" })];
   };
   // as a shell takes it
   const quote = (word) => (/^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", `'"'"'`)}'`);
@@ -222,6 +223,19 @@ const gallery = (() => {
       element("p", {}, element("i", { "aria-hidden": "true" }), element("b", {}, picture.is_given ? "A file that was there already" : says[picture.state])),
       element("ul", {}, ...lines.map((line) => element("li", { class: "quiet", dir: "auto" }, line))));
   };
+
+  // marks and notes: what people said of a picture
+  const symbols = ({ mark, note }) => element("span", { class: "remarks" },
+    mark ? element("i", { class: `mark ${mark.value}${mark.is_current ? "" : " other"}` }) : null,
+    note ? element("i", { class: "mark noted" }) : null);
+  const about = (remark) => element("span", { class: "quiet" }, [
+    remark.by, when(remark.time), remark.is_current ? "" : "for another version of this image"].filter(Boolean).join(" · "));
+  const remarks = ({ mark, note, task, is_given: isGiven }) => [
+    mark ? section("Mark", element("p", { class: "remark" }, element("i", { class: `mark ${mark.value}${mark.is_current ? "" : " other"}`, "aria-hidden": "true" }),
+      element("b", {}, mark.value[0].toUpperCase() + mark.value.slice(1)), about(mark))) : null,
+    note ? section("Note", element("p", { class: "words lines", dir: "auto" }, note.value), about(note)) : null,
+  ].filter(Boolean);
+  additions.push(remarks);
 
   const compare = (picture, button, version) => {
     const on = version !== null && button.getAttribute("aria-pressed") !== "true";
@@ -338,8 +352,8 @@ const gallery = (() => {
     const badge = picture.badge.text ? element("span", { class: `badge ${picture.badge.state}` }, picture.badge.text) : null;
     card.querySelector(".frame").replaceChildren(...[
       picture.thumb ? element("img", { src: picture.thumb, alt: picture.alt, loading: "lazy", decoding: "async" })
-        : element("span", { class: "empty" }, "no image"), badge].filter(Boolean));
-    links[index].setAttribute("aria-label", picture.alt + (badge ? ` (${picture.badge.text})` : ""));
+        : element("span", { class: "empty" }, "no image"), badge, picture.said ? symbols(picture) : null].filter(Boolean));
+    links[index].setAttribute("aria-label", picture.alt + (badge ? ` (${picture.badge.text})` : "") + (picture.said ? `, ${picture.said}` : ""));
     if (current === index) show(index);
   };
 
@@ -462,7 +476,7 @@ const gallery = (() => {
   follow();
   return {
     $, element, section, list, words, copyButton, commandLine, commandText, when, took, difference,
-    pictures, at, cards, links, matchers, filtered, additions, buttons,
+    pictures, at, cards, links, matchers, filtered, additions, buttons, remarks, about,
     filter, show, step, update, dialog, refresh: follow,
     current: () => pictures[current],
     shown: () => shown,
