@@ -6,17 +6,20 @@ Each follows a record separator, as in JSON text sequences (RFC 7464), which no 
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any, TextIO
 
 from imagegen.execute.events import Arrived, Event, Outcome, ProgressEvent, Started
 from imagegen.plan.record import Estimate
-from imagegen.report.progress import PlainReport
+from imagegen.report.progress import InFlight, PlainReport
 
 __all__ = ["SEPARATOR", "EventLines"]
 
 SEPARATOR = "\x1e"
+_EVERY_S = 0.5
+"""Seconds between two estimates of the time that is left."""
 
 
 class EventLines:
@@ -34,18 +37,39 @@ class EventLines:
         """
         self._stream = stream
         self._report = report
+        from imagegen.report.live import Remaining  # it loads rich
+
         self._expected = expected
-        self._write({"event": "run", "total": total})
+        self._remaining = Remaining(expected)
+        self._in_flight = InFlight()
+        self._said_s = self._in_flight.now_s()
+        self._write({"event": "run", "total": total, "left_s": self._remaining.seconds({})})
 
     def on_event(self, event: Event) -> None:
         """Write the event."""
-        self._write(self._fields(event))
+        self._in_flight.on_event(event)
+        if isinstance(event, Outcome):
+            self._remaining.take_off(event)
+        self._write({**self._fields(event), **self._left()})
         self._report.on_event(event)
 
     def stop(self) -> None:
         """Write that the run has ended."""
         self._report.stop()
         self._write({"event": "end"})
+
+    def _left(self) -> dict[str, float | None]:
+        """Return the seconds that are left, now and then: with thousands of images, that takes milliseconds."""
+        now_s = self._in_flight.now_s()
+        if now_s - self._said_s < _EVERY_S:
+            return {}
+        self._said_s = now_s
+        flights = self._in_flight.flights.values()
+        passed = {
+            **{one.name: now_s - one.own_s for one in flights},
+            **dict.fromkeys(self._in_flight.arrived, math.inf),
+        }
+        return {"left_s": self._remaining.seconds(passed)}
 
     def _fields(self, event: Event) -> dict[str, Any]:
         if isinstance(event, ProgressEvent):
@@ -60,6 +84,7 @@ class EventLines:
             return {"event": "arrived", "task": task}
         assert isinstance(event, Outcome)  # noqa: S101 - there is no other event
         problem = asdict(event.problem) if event.problem else None
+        also = [asdict(one) for one in event.also]
         return {
             "event": "outcome",
             "task": task,
@@ -67,6 +92,7 @@ class EventLines:
             "seconds": event.seconds,
             "note": event.note,
             "problem": problem,
+            "also": also,
         }
 
     def _write(self, fields: Mapping[str, Any]) -> None:

@@ -19,8 +19,20 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from imagegen.errors import ImagegenError
+from imagegen.project import JobPlan, Project
 from imagegen.report.progress import EVENTS
 from imagegen.report.run_events import SEPARATOR
+from imagegen.review.progress import RunProgress
+from imagegen.review.undo import (
+    ProjectState,
+    Undo,
+    explain_change,
+    find_remarks_undo,
+    find_undo,
+    read_remarks_state,
+    read_state,
+)
 
 __all__ = ["Action", "Actions"]
 
@@ -32,30 +44,38 @@ _WAIT_S = 86400
 """Seconds that an action waits for a build in a terminal."""
 _LONGEST = 1 << 24
 """Bytes of one line of output."""
-_BESIDE = frozenset({"mark"})
-"""Commands that write nothing that a build reads: they run beside the others, which may take hours."""
+_NAMED_ONLY = frozenset({"accept", "pick", "reroll", "restore", "mark"})
+"""Commands that say nothing of what they write but by the names that they are given."""
 
 
 @dataclass
 class Action:
-    """A command, and what became of it.
+    """Commands that belong together, mostly one, and what became of them.
 
-    words: after `doit`. lines: what it said. run: the event with which its run began, and of each image in flight the
-    last ones, so that a page that is opened meanwhile shows it as any other. interrupts: how often it was cancelled.
+    Attributes:
+        commands: the words of each command line after `doit`.
+        undoes: the number of the action that it takes back.
+        lines: what it said.
+        interrupts: how often it was cancelled.
+        undo: how it is taken back, once it has ended.
+
     """
 
     number: int
-    words: Sequence[str]
+    commands: Sequence[Sequence[str]]
+    undoes: int | None = None
     state: Literal["waiting", "running", "done", "failed", "cancelled"] = "waiting"
     lines: deque[str] = field(default_factory=lambda: deque(maxlen=_LINES))
-    run: dict[str, Any] = field(default_factory=dict)
-    flights: dict[str, dict[str, Any]] = field(default_factory=dict)
+    progress: RunProgress = field(default_factory=RunProgress)
     interrupts: int = 0
+    undo: Undo = field(default_factory=Undo)
+    built: set[str] = field(default_factory=set)
+    """Tasks of the images that it wrote."""
 
     @property
     def command(self) -> str:
-        """As one types it."""
-        return shlex.join(["doit", *self.words])
+        """As one types it: a line for each command."""
+        return "\n".join(shlex.join(["doit", *words]) for words in self.commands)
 
     @property
     def is_over(self) -> bool:
@@ -63,32 +83,42 @@ class Action:
         return self.state not in ("waiting", "running")
 
     @property
+    def is_of_remarks(self) -> bool:
+        """Whether it writes nothing that a build reads: it runs beside the others, which may take hours."""
+        return all(words[:1] == ["mark"] for words in self.commands)
+
+    @property
+    def touched(self) -> set[str]:
+        """The images and jobs that it may have changed."""
+        return self.built.union(*(words[1:] for words in self.commands if words and words[0] in _NAMED_ONLY))
+
+    @property
+    def result(self) -> str:
+        """What became of it, in one line."""
+        last = next((line.strip() for line in reversed(self.lines) if line.strip()), "")
+        return self.progress.summary or last
+
+    @property
     def data(self) -> dict[str, Any]:
-        """As JSON values. events: those by which a page that has missed them catches up."""
-        events = [self.run, *(event for flight in self.flights.values() for event in flight.values())]
+        """As JSON values."""
         return {
             "number": self.number,
             "command": self.command,
             "state": self.state,
             "lines": list(self.lines),
-            "events": [event for event in events if event],
+            "progress": self.progress.data,
+            "interrupts": self.interrupts,
+            "result": self.result if self.is_over else "",
+            "undoes": self.undoes,
+            "undo": [shlex.join(["doit", *words]) for words in self.undo.commands],
+            "undo_problem": self.undo.problem,
         }
 
-    def note(self, event: Mapping[str, Any]) -> None:
-        """Remember an event of its run, as long as it is of use."""
-        name, task = event.get("event"), event.get("task")
-        if name == "run":
-            self.run = {**event, "ended": 0}
-        elif name == "started":
-            self.flights[str(task)] = {"started": dict(event)}
-        elif name == "steps" and task in self.flights:
-            self.flights[task]["steps"] = dict(event)
-        elif name in ("arrived", "outcome"):
-            self.flights.pop(str(task), None)
-            if name == "outcome" and self.run:
-                self.run["ended"] += 1
-        elif name == "end":
-            self.flights.clear()
+    def note(self, event: Mapping[str, Any]) -> dict[str, Any]:
+        """Take notice of an event of its run, and return what that changes for a page."""
+        if event.get("event") == "outcome" and event.get("state") in ("generated", "derived", "restored"):
+            self.built.add(str(event.get("task")))
+        return self.progress.take(event)
 
 
 class Actions:
@@ -98,14 +128,22 @@ class Actions:
         folder: to run `doit` in.
         leading: words before each command: options of `doit` that `doit review` itself was given.
         tell: takes each event, as JSON values.
+        open_project: returns the project and its plans as they are now.
 
     Attributes:
         all: every action, by its number.
 
     """
 
-    def __init__(self, folder: Path, leading: Sequence[str], tell: Callable[[dict[str, Any]], None]) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        leading: Sequence[str],
+        tell: Callable[[dict[str, Any]], None],
+        open_project: Callable[[], tuple[Project, Sequence[JobPlan]]],
+    ) -> None:
         self._folder = folder
+        self._open_project = open_project
         self._leading = leading
         self._tell = tell
         self._queue: asyncio.Queue[Action] = asyncio.Queue()
@@ -128,17 +166,23 @@ class Actions:
         """The processes of those that are running."""
         return {process.pid for process in self._processes.values()}
 
-    def add(self, words: Sequence[str]) -> Action:
-        """Have a command run once all before it have ended.
+    def add(self, commands: Sequence[Sequence[str]], rounds: int = 1, undoes: int | None = None) -> Action:
+        """Have commands run once all before them have ended.
 
-        If the last one is the same and has not ended, it stays at that: somebody clicked twice.
+        If the last action is the same and has not ended, it stays at that: somebody clicked twice.
+
+        Args:
+            commands: the words of each after `doit`.
+            rounds: runs over the same images that there will be.
+            undoes: the action that they take back.
+
         """
         last = self.all.get(len(self.all))
-        if last and not last.is_over and list(last.words) == list(words):
+        if last and not last.is_over and list(map(list, last.commands)) == list(map(list, commands)):
             return last
-        action = Action(len(self.all) + 1, words)
+        action = Action(len(self.all) + 1, commands, undoes, progress=RunProgress(rounds))
         self.all[action.number] = action
-        (self._beside if words[0] in _BESIDE else self._queue).put_nowait(action)
+        (self._beside if action.is_of_remarks else self._queue).put_nowait(action)
         self._say(action)
         return action
 
@@ -163,6 +207,7 @@ class Actions:
     def interrupt(self, action: Action) -> str:
         """Do to a running action what Ctrl-C does; the third time it is killed. Return what that means for it."""
         action.interrupts += 1
+        self._say(action)
         process = self._processes.get(action.number)
         if process and process.returncode is None:
             with contextlib.suppress(ProcessLookupError):
@@ -197,9 +242,26 @@ class Actions:
     async def _run(self, action: Action) -> None:
         action.state = "running"
         self._say(action)
+        if action.undoes and (problem := await asyncio.to_thread(self._explain_change, self.all[action.undoes])):
+            self._take(action, f"nothing is undone: {problem}")
+            self._end(action, "failed")
+            return
+        before = await asyncio.to_thread(self._read_state, action)
+        code = 0
+        for words in action.commands:
+            code = await self._run_command(action, words)
+            if code or action.interrupts:
+                break
+        if before is not None:
+            action.undo = await asyncio.to_thread(self._find_undo, action, before)
+        is_cancelled = action.interrupts or code in (130, -signal.SIGINT)
+        self._end(action, "done" if code == 0 else "cancelled" if is_cancelled else "failed")
+
+    async def _run_command(self, action: Action, words: Sequence[str]) -> int:
+        """Run one command of an action, and return its exit code."""
         waits = [] if any(word.startswith("wait=") for word in self._leading) else [f"wait={_WAIT_S}"]
         process = await asyncio.create_subprocess_exec(
-            *[sys.executable, "-m", "doit", *self._leading, *waits, *action.words],
+            *[sys.executable, "-m", "doit", *self._leading, *waits, *words],
             cwd=self._folder,
             env=os.environ | {EVENTS: "1"},
             stdin=asyncio.subprocess.DEVNULL,
@@ -220,23 +282,40 @@ class Actions:
             del self._processes[action.number]
         if code < 0 and -code != signal.SIGINT:
             self._take(action, f"its process was ended by {signal.Signals(-code).name}")
-        is_cancelled = action.interrupts or code in (130, -signal.SIGINT)
-        self._end(action, "done" if code == 0 else "cancelled" if is_cancelled else "failed")
+        return code
+
+    def _read_state(self, action: Action) -> ProjectState | None:
+        """Return how the project is before an action; None if it cannot be read."""
+        with contextlib.suppress(ImagegenError, OSError):
+            return (read_remarks_state if action.is_of_remarks else read_state)(*self._open_project())
+        return None
+
+    def _find_undo(self, action: Action, before: ProjectState) -> Undo:
+        try:
+            find = find_remarks_undo if action.is_of_remarks else find_undo
+            return find(before, *self._open_project(), action.touched)
+        except (ImagegenError, OSError) as error:
+            return Undo(problem=f"it cannot be undone: {error}")
+
+    def _explain_change(self, action: Action) -> str:
+        try:
+            return explain_change(action.undo, *self._open_project())
+        except (ImagegenError, OSError) as error:
+            return str(error)
 
     def _take(self, action: Action, line: str) -> None:
         """Take a line of its output: an event, or words."""
         if line.startswith(SEPARATOR):
             with contextlib.suppress(ValueError, TypeError):  # half a line, if it was killed
                 event = json.loads(line[1:])
-                action.note(event)
-                self._tell({"action": action.number, **event})
+                self._tell({"action": action.number, **event, "progress": action.note(event)})
             return
         action.lines.append(line)
         self._tell({"event": "line", "action": action.number, "line": line})
 
     def _end(self, action: Action, state: Literal["done", "failed", "cancelled"]) -> None:
         action.state = state
-        action.flights.clear()
+        action.progress.take({"event": "end"})
         self._say(action)
 
     def _say(self, action: Action) -> None:

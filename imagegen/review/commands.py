@@ -3,59 +3,131 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping
+import shlex
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from imagegen.plan.remark import LONGEST_NOTE, MARKS
 
-__all__ = ["read_command"]
+__all__ = ["MOST_PICTURES", "read_command"]
 
-_OPTIONS: Mapping[str, Mapping[str, type | re.Pattern[str]]] = {
-    "build": {},
-    "pick": {"variant": int},
-    "reroll": {},
-    "accept": {},
-    "mark": {
-        "as": re.compile("|".join([*MARKS, "none"])),
-        "note": re.compile(rf"[^\x00-\x08\x0b-\x1f\x7f\ud800-\udfff]{{0,{LONGEST_NOTE}}}"),
-    },
-    "restore": {"to": re.compile(r"[0-9a-f]{8,64}|[1-9]\d{0,5}", re.ASCII)},
+MOST_PICTURES = 32
+"""Of one image that a reroll may be asked for."""
+_LONGEST = 24_000
+"""Characters of one command line: Windows takes 32,767, with the path of Python and the options of doit."""
+_UNUSUAL = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
+
+
+@dataclass(frozen=True)
+class _Command:
+    """A command that a page may ask for.
+
+    Attributes:
+        options: each is a type, a range of numbers, or what a text matches.
+        is_for_one: whether it takes one image at a time.
+        may_be_all: whether it is for everything without a name.
+
+    """
+
+    options: Mapping[str, type | range | re.Pattern[str]]
+    is_for_one: bool = False
+    may_be_all: bool = False
+
+
+_COMMANDS: Mapping[str, _Command] = {
+    "build": _Command({"always": bool}, may_be_all=True),
+    "pick": _Command({"variant": range(1_000_000)}, is_for_one=True),
+    "reroll": _Command({"count": range(1, MOST_PICTURES + 1), "yes": bool}),
+    "accept": _Command({"undo": bool}),
+    "mark": _Command(
+        {
+            "as": re.compile("|".join([*MARKS, "none"])),
+            "note": re.compile(rf"[^\x00-\x08\x0b-\x1f\x7f\ud800-\udfff]{{0,{LONGEST_NOTE}}}"),
+        }
+    ),
+    "restore": _Command({"to": re.compile(r"[0-9a-f]{8,64}|[1-9]\d{0,5}", re.ASCII)}, is_for_one=True),
 }
-"""The commands, each with its options: a type, or what a text matches."""
 
 
-def read_command(body: Mapping[str, Any], known: Collection[str]) -> list[str] | str:
-    """Return the words after `doit`, or why there are none.
+def read_command(body: Mapping[str, Any], known: Collection[str]) -> list[list[str]] | str:
+    """Return the words after `doit` of each command line that this takes, or why there are none.
+
+    There are several if one would be longer than a system takes.
 
     Args:
         body: `{"command": "pick", "images": ["portraits:mallsing"], "variant": 3}`.
         known: names of images and jobs.
 
     """
-    command, images = body.get("command"), body.get("images")
-    if not isinstance(command, str) or command not in _OPTIONS:
-        return f"there is no command {command!r}"
-    if (
-        not isinstance(images, list)
-        or not images
-        or not all(isinstance(name, str) and name in known for name in images)
-    ):
+    name, images = body.get("command"), body.get("images")
+    command = _COMMANDS.get(name) if isinstance(name, str) else None
+    if command is None:
+        return f"there is no command {name!r}"
+    problem = _check_images(images, command, known)
+    options = problem or _read_options(body, command)
+    if isinstance(options, str):
+        return options
+    if name == "build":
+        head, options = ["-a"] if body.get("always") else [], []
+    else:
+        head = [str(name)]
+    assert isinstance(images, list)  # noqa: S101 - it has been checked
+    return _split(head, list(dict.fromkeys(images)), options)
+
+
+def _check_images(images: object, command: _Command, known: Collection[str]) -> str:
+    """Return what is wrong with the names; empty if nothing is."""
+    if not isinstance(images, list) or not all(isinstance(name, str) for name in images):
         return "it names no images"
-    options = []
-    for name, kind in _OPTIONS[command].items():
+    if not images and not command.may_be_all:
+        return "it names no images"
+    if len(images) > 1 and command.is_for_one:
+        return f"it names {len(images)} images, and the command takes one"
+    for name in images:
+        if name not in known:
+            return f"there is no image or job {name!r} any more"
+        if name.startswith("-") or "=" in name or _UNUSUAL.search(name):
+            return f"{name!r} cannot be written on a command line: rename it"
+    return ""
+
+
+def _read_options(body: Mapping[str, Any], command: _Command) -> list[str] | str:
+    """Return the options as words, or what is wrong with them."""
+    if others := sorted(body.keys() - command.options.keys() - {"command", "images"}):
+        return f"it has no option {others[0]!r}"
+    options: list[str] = []
+    for name, kind in command.options.items():
         value = body.get(name)
-        if value is not None:
-            if not _is_valid(value, kind):
-                return f"{name} is not valid"
+        if value is None:
+            continue
+        if not _is_valid(value, kind):
+            return f"{name} is not valid: {value!r}"
+        if kind is bool:
+            options += [f"--{name}"] if value else []
+        else:
             # doit takes a word of its own that has = in it for a variable
             options += [f"--{name}={value}"] if name == "note" else [f"--{name}", str(value)]
-    if command == "build":
-        return [*images]
-    confirmed = ["--yes"] if command == "reroll" and len(images) > 1 else []
-    return [command, *images, *options, *confirmed]
+    return options
 
 
-def _is_valid(value: object, kind: type | re.Pattern[str]) -> bool:
+def _is_valid(value: object, kind: type | range | re.Pattern[str]) -> bool:
     if isinstance(kind, type):
         return type(value) is kind
+    if isinstance(kind, range):
+        return type(value) is int and value in kind
     return isinstance(value, str) and kind.fullmatch(value) is not None
+
+
+def _split(head: Sequence[str], images: Sequence[str], options: Sequence[str]) -> list[list[str]]:
+    """Return as many command lines as the names take."""
+    lines: list[list[str]] = [[]]
+    room = left = _LONGEST - len(shlex.join([*head, *options]))
+    for image in images:
+        size = len(shlex.quote(image)) + 1
+        if size > left and lines[-1]:
+            lines.append([])
+            left = room
+        lines[-1].append(image)
+        left -= size
+    return [[*head, *line, *options] for line in lines]

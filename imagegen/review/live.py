@@ -54,9 +54,10 @@ class LiveGallery:
 
     @property
     def tasks(self) -> frozenset[str]:
-        """The names that a command can be given: of images, of items with variants, and of jobs."""
+        """The names that a command can be given: of images, derived files, items with variants, and jobs."""
         pictures = self.pictures
         items = {picture["item"] for picture in pictures.values() if picture["item"]}
+        items |= {f"{task}:{one['name']}" for task, picture in pictures.items() for one in picture["derived"]}
         return frozenset(pictures) | items | {group["name"] for group in self.data["groups"]}
 
     def refresh(self) -> Changes:
@@ -74,6 +75,11 @@ class LiveGallery:
             changed = [picture for task, picture in after.items() if before.get(task) != picture]
             now = [(group["name"], group["problems"]) for group in self.data["groups"]]
             return Changes(changed, list(before) != list(after) or order != now)
+
+    def opened(self) -> tuple[Project, list[JobPlan]]:
+        """Return the project as it is now; it is planned again only if something has changed."""
+        with self._lock:
+            return self.open_project() if self.has_changed() else (self._project, self._plans)
 
     def has_changed(self) -> bool:
         """Return whether any file that this follows from is another one now."""

@@ -27,6 +27,7 @@ from imagegen.review.actions import Action, Actions
 from imagegen.review.address import Address
 from imagegen.review.commands import read_command
 from imagegen.review.editing import Editor
+from imagegen.review.forecast import forecast_action
 from imagegen.review.live import LiveGallery
 from imagegen.review.streams import EventStreams
 from imagegen.state.mutex import Holder, read_holder
@@ -74,7 +75,7 @@ class ReviewServer:
     ) -> None:
         self.gallery, self.editor = gallery, editor
         self.error: BaseException | None = None
-        self.actions = Actions(folder, leading, self.tell)
+        self.actions = Actions(folder, leading, self.tell, gallery.opened)
         self._say, self._on_end, self._state = say, on_end, state
         self._streams = EventStreams(self._hello)
         self._version = 0
@@ -142,6 +143,8 @@ class ReviewServer:
             Route("/run", self._run, methods=["POST"]),
             Route("/cancel", self._cancel, methods=["POST"]),
             *(Route(f"/edit/{what}", self._edit, methods=["POST"]) for what in ("read", "preview", "write", "undo")),
+            Route("/undo", self._undo, methods=["POST"]),
+            Route("/forecast", self._forecast, methods=["POST"]),
         ]
         return Starlette(routes=routes, lifespan=self._live, exception_handlers={HTTPException: explain})
 
@@ -241,15 +244,35 @@ class ReviewServer:
         return JSONResponse(versions)
 
     async def _run(self, request: Request) -> Response:
-        words = read_command(await read_body(request), self.gallery.tasks)
-        if isinstance(words, str):
-            raise HTTPException(400, words)
-        return JSONResponse(self._add(words).data)
+        body = await read_body(request)
+        commands = self._read_command(body)
+        return JSONResponse(self._add(commands, rounds=body.get("count") or 1).data)
 
-    def _add(self, words: Sequence[str]) -> Action:
+    def _read_command(self, body: Mapping[str, Any]) -> Sequence[Sequence[str]]:
+        commands = read_command(body, self.gallery.tasks)
+        if isinstance(commands, str):
+            raise HTTPException(400, commands)
+        return commands
+
+    def _add(self, commands: Sequence[Sequence[str]], rounds: int = 1, undoes: int | None = None) -> Action:
         if self._ending:
             raise HTTPException(503, "doit review is ending")
-        return self.actions.add(words)
+        return self.actions.add(commands, rounds, undoes)
+
+    async def _undo(self, request: Request) -> Response:
+        action = self.actions.all.get((await read_body(request)).get("number", 0))
+        if action is None or not action.undo.commands:
+            raise HTTPException(404, "there is nothing to undo")
+        return JSONResponse(self._add(action.undo.commands, undoes=action.number).data)
+
+    async def _forecast(self, request: Request) -> Response:
+        body = await read_body(request)
+        self._read_command(body)
+        try:
+            found = await asyncio.to_thread(forecast_action, *self.gallery.opened(), body)
+        except (ImagegenError, OSError) as error:
+            raise HTTPException(409, str(error)) from None
+        return JSONResponse(found)
 
     async def _cancel(self, request: Request) -> Response:
         number = (await read_body(request)).get("number")

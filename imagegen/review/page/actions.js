@@ -1,15 +1,7 @@
 
-// ---- actions: selecting, doing, undoing, and what is going on
+// ---- actions: selecting
 (() => {
   const { element, cards, pictures, at, dialog } = gallery;
-  const plural = (number, noun) => `${number} ${noun}${number === 1 ? "" : "s"}`;
-  const button = (label, run, attributes = {}) => {
-    const made = element("button", { type: "button", class: "plain", ...attributes }, label);
-    made.addEventListener("click", run);
-    return made;
-  };
-
-  // ---- selecting
 
   let last = null; // the task that a range begins at
   const choose = (task, isOn, isRange) => {
@@ -19,19 +11,17 @@
     last = task;
   };
   const boxOf = (card) => card.querySelector(".choose input");
-  const prepare = (card) => {
-    if (boxOf(card)) return;
-    const box = element("input", { type: "checkbox" });
-    const label = element("label", { class: "choose" }, box);
-    label.addEventListener("click", (event) => {
-      if (event.target !== box) return; // the label's own click comes as another one on the box
-      choose(pictures[cards.indexOf(card)].task, box.checked, event.shiftKey);
-    });
-    card.append(label);
-    name(card);
-  };
-  const name = (card) => {
-    const picture = pictures[cards.indexOf(card)];
+  const taskOf = (card) => pictures[cards.indexOf(card)].task;
+  const prepare = (card, index) => {
+    if (!boxOf(card)) {
+      const box = element("input", { type: "checkbox" });
+      const label = element("label", { class: "choose" }, box);
+      label.addEventListener("click", (event) => {
+        if (event.target === box) choose(taskOf(card), box.checked, event.shiftKey); // the label's own click comes as one on the box
+      });
+      card.append(label);
+    }
+    const picture = pictures[index];
     boxOf(card).setAttribute("aria-label", `Select ${[picture.name, picture.part].filter(Boolean).join(" ")}`);
     boxOf(card).checked = review.selected.has(picture.task);
   };
@@ -39,33 +29,34 @@
   const bar = element("div", { id: "selection", role: "group", "aria-label": "Selected images", hidden: "" });
   review.foot.append(bar);
   const showSelection = () => {
-    const tasks = review.targets();
+    const tasks = review.shownTasks().filter((task) => review.selected.has(task));
     const hidden = review.selected.size - tasks.length;
-    const isShown = review.selected.size > 0 && !dialog.open;
     document.body.classList.toggle("selecting", review.selected.size > 0);
-    for (const card of cards) {
-      const task = pictures[cards.indexOf(card)].task;
-      const isOn = review.selected.has(task);
-      if (card.classList.contains("selected") !== isOn) card.classList.toggle("selected", isOn);
-      if (boxOf(card)) boxOf(card).checked = isOn;
-    }
-    bar.hidden = !isShown;
-    if (!isShown) return;
+    cards.forEach((card, index) => {
+      const isOn = review.selected.has(pictures[index].task);
+      if (card.classList.contains("selected") === isOn) return;
+      card.classList.toggle("selected", isOn);
+      boxOf(card).checked = isOn;
+    });
+    bar.hidden = !review.selected.size || dialog.open;
+    if (bar.hidden) return;
+    const focus = bar.contains(document.activeElement) ? document.activeElement.textContent : null;
+    const offered = tasks.length ? review.bulk.filter((one) => !one.when || one.when(tasks)) : [];
     bar.replaceChildren(
       element("b", {}, `${tasks.length} selected`),
       hidden ? element("span", { class: "quiet" }, `and ${hidden} that the filters hide: nothing is done to ${hidden === 1 ? "it" : "them"}`) : "",
       element("span", { class: "buttons" },
-        ...review.bulk.filter((one) => tasks.length && (!one.when || one.when(tasks))).map((one) =>
-          button(one.label, () => one.run(review.targets()), one.key ? { "aria-keyshortcuts": one.key } : {})),
-        button("Select all shown", () => review.select(review.shownTasks())),
-        button("Clear", clear, { "aria-keyshortcuts": "Escape" })));
+        ...offered.map((one) => review.button(one.label, () => one.run(review.targets()), one.key ? { "aria-keyshortcuts": one.key } : {})),
+        review.button("Select all shown", () => review.select(review.shownTasks())),
+        review.button("Clear", clear, { "aria-keyshortcuts": "Escape" })));
+    if (focus) ([...bar.querySelectorAll("button")].find((one) => one.textContent === focus) || bar.querySelector("button")).focus();
   };
   const clear = () => {
     const focus = bar.contains(document.activeElement) ? [...review.selected][0] : null;
     review.selected.clear();
     review.emit({ event: "selection" });
     review.announce("Nothing is selected");
-    if (focus) gallery.links[at.get(focus)].focus();
+    if (focus && at.has(focus)) gallery.links[at.get(focus)].focus();
   };
   review.on("selection", showSelection);
   gallery.filtered.push(showSelection);
@@ -80,38 +71,410 @@
       clear();
     }
   });
-
-  // ---- doing: {purpose, command, images, options}
-
-  review.perform = ({ command, images, options }) => review.run(command, images, options);
-  const perform = (command, images, options = {}) => review.perform({ command, images, options });
-  const all = (tasks, matches) => tasks.every((task) => matches(review.pictureOf(task)));
-  const some = (tasks, matches) => tasks.some((task) => matches(review.pictureOf(task)));
-  review.bulk.push(
-    { label: "Build", key: "b", when: (tasks) => some(tasks, (one) => one.states.some((state) => ["stale", "missing", "failed"].includes(state))), run: (tasks) => perform("build", tasks) },
-    { label: "Reroll", key: "r", when: (tasks) => all(tasks, (one) => one.rerolls && one.state !== "edited"), run: (tasks) => perform("reroll", tasks) },
-    { label: "Accept", key: "a", when: (tasks) => some(tasks, (one) => ["edited", "stale"].includes(one.state)), run: (tasks) => perform("accept", tasks) },
-  );
-
-  // ---- what is going on
-
-  const activity = element("div", { id: "activity", role: "group", "aria-label": "What is going on", hidden: "" });
-  review.foot.prepend(activity);
-  review.on("action", (event) => {
-    activity.hidden = false;
-    activity.replaceChildren(element("b", {}, event.state), element("code", {}, event.command));
-  });
-
-  // ---- keys
-
-  const usual = (key, label, take) => ({
-    key, label, when: () => review.targets().length > 0 && take.when(review.targets()), run: () => take.run(review.targets()),
-  });
-  const [build, reroll, accept] = review.bulk;
-  review.keys.push(usual("b", "Build", build), usual("r", "Reroll", reroll), usual("a", "Accept", accept));
-
+  new MutationObserver(showSelection).observe(dialog, { attributes: true, attributeFilter: ["open"] });
   review.prepareCards = () => cards.forEach(prepare);
   review.prepareCards();
-  review.on("pictures", (event) => event.pictures.forEach((picture) => name(cards[at.get(picture.task)])));
-  new MutationObserver(showSelection).observe(dialog, { attributes: true, attributeFilter: ["open"] });
+  review.on("pictures", review.prepareCards);
+
+  const inGrid = () => !document.querySelector("dialog[open]");
+  const move = (by) => {
+    if (dialog.open) return gallery.step(by);
+    const shown = gallery.shown();
+    const card = document.activeElement && document.activeElement.closest(".card");
+    const place = card ? shown.indexOf(cards.indexOf(card)) + by : by > 0 ? 0 : shown.length - 1;
+    if (shown[place] !== undefined) gallery.links[shown[place]].focus();
+    return undefined;
+  };
+  review.keys.push(
+    { key: "j", label: "Next image", place: "Everywhere", when: () => inGrid() || dialog.open, run: () => move(1) },
+    { key: "k", label: "Previous image", place: "Everywhere", when: () => inGrid() || dialog.open, run: () => move(-1) },
+    { key: "s", label: "Select the image, or not", place: "Among the images", when: () => inGrid() && review.focused(),
+      run: () => choose(review.focused(), !review.selected.has(review.focused()), false) },
+  );
+})();
+
+// ---- actions: doing
+(() => {
+  const { element, pictures } = gallery;
+  const is = (...states) => (one) => one.states.some((state) => states.includes(state));
+  const of = (tasks) => tasks.map(review.pictureOf).filter(Boolean);
+
+  // a question, as a dialog; resolves to what its form says, or null
+  const ask = (title, text, content, yes) => new Promise((resolve) => {
+    const focus = document.activeElement;
+    const no = review.button("Cancel", () => box.close());
+    const go = element("button", { type: "submit", class: "plain run" }, yes);
+    const form = element("form", {}, element("h2", { id: "question" }, title), ...text.map((line) => element("p", {}, line)), ...content,
+      element("p", { class: "buttons" }, no, go));
+    const box = element("dialog", { class: "question small-dialog", "aria-labelledby": "question" }, form);
+    let answer = null;
+    form.addEventListener("submit", (event) => {
+      event.preventDefault();
+      answer = Object.fromEntries(new FormData(form));
+      box.close();
+    });
+    box.addEventListener("close", () => {
+      box.remove();
+      if (focus && focus.isConnected) focus.focus();
+      resolve(answer);
+    });
+    document.body.append(box);
+    box.showModal();
+    (form.querySelector("input") || go).focus();
+  });
+  review.askFirst = ask;
+
+  // a whole job goes by its name; a derived file that is not fresh is built with its image
+  const named = (tasks, command) => {
+    const wanted = new Set(tasks);
+    const names = [];
+    for (const job of new Set(of(tasks).map((one) => one.job))) {
+      const all = pictures.filter((one) => one.job === job);
+      if (command !== "accept" && all.length > 1 && all.every((one) => wanted.has(one.task))) names.push(job);
+      else {
+        for (const one of all.filter((each) => wanted.has(each.task))) {
+          if (command !== "build" || one.state !== "fresh") names.push(one.task);
+          if (command === "build") names.push(...one.derived.filter((each) => each.state !== "fresh").map((each) => `${one.task}:${each.name}`));
+        }
+      }
+    }
+    return names;
+  };
+  const isJob = (name) => !name.includes(":");
+
+  // does what `whatToDo` says, or the like; asks first if it takes long or costs something
+  const perform = async (action) => {
+    const options = { ...action.options };
+    const { command, images } = action;
+    if (command === "build" || command === "reroll") {
+      const cost = await review.ask("forecast", { command, images, ...options }).catch((error) => { review.say(error.message); return null; });
+      if (!cost) return null;
+      const isMany = command === "reroll" && images.length > 1;
+      if (cost.needs_question || isMany || images.some(isJob) || (command === "reroll" && !action.isCounted && options.count > 1)) {
+        if (command === "reroll" && images.some(isJob)) options.yes = true;
+        const words = { build: "Build", reroll: "Reroll" }[command];
+        const line = element("code", { class: "line" }, gallery.commandText({ ...action, options }));
+        if (!await ask(`${words}?`, [`${cost.text}.`], [line], words)) return null;
+      }
+    }
+    const done = await review.run(command, images, options);
+    if (done) review.announce(`${done.state === "waiting" ? "Begins once what is going on has ended" : "Begun"}: ${done.command}`);
+    return done;
+  };
+  review.perform = perform;
+  const act = (command, tasks, options = {}) => perform({ purpose: "", command, images: named(tasks, command), options });
+
+  const rerollCounted = async (tasks) => {
+    const images = named(tasks, "reroll");
+    const field = element("input", { type: "number", name: "count", min: "1", max: "32", value: "4", required: "", inputmode: "numeric" });
+    const line = element("code", { class: "line" });
+    const cost = element("p", { class: "quiet", role: "status" });
+    let asked = 0;
+    const update = async () => {
+      const options = { count: Number(field.value) || 1, ...(images.some(isJob) ? { yes: true } : {}) };
+      line.textContent = gallery.commandText({ command: "reroll", images, options });
+      const number = ++asked;
+      const found = await review.ask("forecast", { command: "reroll", images, ...options }).catch(() => null);
+      if (number === asked) cost.textContent = found ? `${found.text}.` : "";
+    };
+    field.addEventListener("input", update);
+    update();
+    const answer = await ask("Reroll", ["One after another, each with a seed of its own. All stay in the store; the last one is the image."],
+      [element("label", {}, "Pictures of each image ", field), cost, line], "Reroll");
+    if (!answer) return;
+    const options = { count: Number(answer.count), ...(images.some(isJob) ? { yes: true } : {}) };
+    const done = await review.run("reroll", images, options);
+    if (done) review.announce(`Begun: ${done.command}`);
+  };
+
+  const rerolls = (tasks) => of(tasks).length > 0 && of(tasks).every((one) => one.rerolls && one.state !== "edited");
+  const build = { label: "Build", key: "b", when: (tasks) => of(tasks).some(is("stale", "missing", "failed")), run: (tasks) => act("build", tasks) };
+  const reroll = { label: "Reroll", key: "r", when: rerolls, run: (tasks) => act("reroll", tasks) };
+  const counted = { label: "Reroll …", key: "R", when: rerolls, run: rerollCounted };
+  const accept = { label: "Accept", key: "a", when: (tasks) => of(tasks).some(is("edited", "stale")), run: (tasks) => act("accept", tasks.filter((task) => is("edited", "stale")(review.pictureOf(task)))) };
+  review.bulk.push(build, reroll, counted, accept);
+  // beside what the view of one image says there is to do
+  gallery.buttons.push((action) => {
+    if (action.command !== "reroll") return null;
+    return review.button("Several …", () => rerollCounted(action.images), { class: "plain" });
+  });
+
+  const stale = () => pictures.filter(is("stale", "missing", "failed")).length;
+  const buildAll = review.button("Build all", async () => perform({ purpose: "", command: "build", images: [], options: {} }), { id: "build-all" });
+  const showStale = () => {
+    buildAll.hidden = !stale();
+    buildAll.textContent = `Build ${stale()} stale`;
+    buildAll.title = "Build everything that is stale or missing: doit";
+  };
+  document.querySelector(".filters").append(buildAll);
+  showStale();
+  review.on("pictures", showStale);
+
+  // 1 to 9: a variant of the image that is open or has the focus
+  const pick = (number) => {
+    const [task] = review.targets();
+    const { item } = review.pictureOf(task);
+    perform({ purpose: "", command: "pick", images: [item], options: { variant: number } });
+  };
+  const hasVariants = () => review.targets().length === 1 && of(review.targets()).every((one) => one.item);
+  const usual = (one) => ({
+    key: one.key, label: one.label, place: "For the open image, the selected ones, or the one with the focus",
+    when: () => review.targets().length > 0 && (!one.when || one.when(review.targets())), run: () => one.run(review.targets()),
+  });
+  review.keys.push(
+    ...[build, reroll, { ...counted, label: "Reroll, several pictures of each" }, accept].map(usual),
+    ...[1, 2, 3, 4, 5, 6, 7, 8, 9].map((number) => ({
+      key: String(number), label: `Pick variant ${number}`, place: "Variants", when: hasVariants, run: () => pick(number), isOneOf: "1–9",
+    })),
+    { key: "0", label: "Have all variants as images again", place: "Variants", when: () => hasVariants() && review.targets().every((task) => review.pictureOf(task).item === task), run: () => pick(0) },
+  );
+})();
+
+// ---- actions: what is going on, and undoing it
+(() => {
+  const { element, at, cards, dialog, $ } = gallery;
+  const actions = new Map(); // by number, as the server says
+  const seen = new Map(); // by number, when its progress was said: milliseconds, by this page's clock
+  const offers = []; // {label, commands, run}: what the key u takes back, the last one first
+  review.offerUndo = (offer) => { offers.push(offer); show(); };
+
+  const clock = (seconds) => {
+    const whole = Math.max(0, Math.round(seconds));
+    const parts = [Math.floor(whole / 60) % 60, whole % 60].map((part) => String(part).padStart(2, "0"));
+    return whole >= 3600 ? `${Math.floor(whole / 3600)}:${parts.join(":")}` : `${Math.floor(whole / 60)}:${parts[1]}`;
+  };
+  const passed = (number) => (performance.now() - (seen.get(number) || performance.now())) / 1000;
+  const running = () => [...actions.values()].filter((one) => one.state === "running");
+  const waiting = () => [...actions.values()].filter((one) => one.state === "waiting");
+  const ended = () => [...actions.values()].filter((one) => !["running", "waiting"].includes(one.state));
+  let dismissed = 0; // the number of the last action whose result is not shown any more
+  let openLog = 0; // the action whose log is open
+
+  // ---- progress over a card and over the open image
+
+  const bar = (done, total, label) => element("progress", { max: String(total || 1), value: String(done), "aria-label": label });
+  const flightText = (flight, since) => {
+    if (flight.waits) return flight.waits;
+    if (flight.is_arrived) return "to be put in place";
+    const [done, total] = flight.steps;
+    const steps = total ? `step ${done} of ${total}` : "generating";
+    const spent = flight.passed_s + since;
+    if (flight.expected_s === null || spent > flight.expected_s) return `${steps}, ${clock(spent)}`;
+    return `${steps}, ${clock(flight.expected_s - spent)} left`;
+  };
+  const flightBar = (flight, since) => {
+    const [done, total] = flight.steps;
+    if (total) return [done, total];
+    return flight.expected_s ? [Math.min(flight.passed_s + since, flight.expected_s), flight.expected_s] : [0, 1];
+  };
+  const overlayOf = (parent) => {
+    let over = parent.querySelector(":scope > .flight");
+    if (!over) parent.append(over = element("span", { class: "flight" }, element("span", {}), bar(0, 1, "Progress")));
+    return over;
+  };
+  const paint = (parent, flight, since) => {
+    const over = overlayOf(parent);
+    const [done, total] = flightBar(flight, since);
+    over.firstElementChild.textContent = flightText(flight, since);
+    over.lastElementChild.max = total;
+    over.lastElementChild.value = done;
+  };
+  const flights = () => {
+    const found = new Map();
+    for (const one of running()) for (const [task, flight] of Object.entries(one.progress.flights)) found.set(task, [flight, passed(one.number)]);
+    return found;
+  };
+  const showFlights = () => {
+    const now = flights();
+    for (const over of document.querySelectorAll(".card .flight")) {
+      const card = over.closest(".card");
+      if (!now.has(gallery.pictures[cards.indexOf(card)].task)) over.remove();
+    }
+    for (const [task, [flight, since]] of now) if (at.has(task)) paint(cards[at.get(task)].querySelector(".frame"), flight, since);
+    const open = dialog.open && gallery.current() ? now.get(gallery.current().task) : null;
+    if (open) paint($("now"), ...open);
+    else for (const over of document.querySelectorAll("#now > .flight")) over.remove();
+  };
+
+  // ---- the bar: a line for what runs, one for each that waits, one for the last result
+
+  const area = element("div", { id: "activity", role: "group", "aria-label": "What is going on", hidden: "" });
+  const log = element("pre", { id: "log", tabindex: "0", "aria-label": "What the command says", hidden: "" });
+  review.foot.prepend(area);
+  const cancel = (action) => review.ask("cancel", { number: action.number }).catch((error) => review.say(error.message));
+  const cancelText = (action) => (action.state === "waiting" || !action.interrupts ? "Cancel" : action.interrupts === 1 ? "Cancel now" : "Kill");
+  const logButton = (action) => review.button("Log", () => {
+    openLog = openLog === action.number ? 0 : action.number;
+    show();
+  }, { "aria-expanded": String(openLog === action.number), "aria-controls": "log" });
+  const commands = (action) => element("code", { title: action.command }, action.command.split("\n").join(" && "));
+
+  const runningLine = (action) => {
+    const { done, total, left_s: left, states } = action.progress;
+    const jobs = Object.entries(action.progress.flights).filter(([task]) => !at.has(task)).map(([task, flight]) => `${task}: ${flight.waits || "at work"}`);
+    const text = [
+      total ? `${done} of ${total}` : "working",
+      left !== null && total ? `${clock(left - passed(action.number))} left` : "",
+      states.failed ? `${states.failed} failed` : "", ...jobs,
+      action.interrupts === 1 ? "ends once the images that have begun are done" : action.interrupts ? "is being cancelled" : "",
+    ].filter(Boolean).join(" · ");
+    return element("div", { class: "doing" }, commands(action), total ? bar(done, total, "Images done") : "",
+      element("span", { class: "quiet" }, text),
+      element("span", { class: "buttons" }, logButton(action), review.button(cancelText(action), () => cancel(action))));
+  };
+  const waitingLine = (action) => element("div", { class: "doing" }, commands(action), element("span", { class: "quiet" }, "waits"),
+    element("span", { class: "buttons" }, review.button("Cancel", () => cancel(action))));
+  const undoOf = (action) => ({ label: action.command, commands: action.undo, run: () => review.ask("undo", { number: action.number }) });
+  const isUndone = (action) => [...actions.values()].some((one) => one.undoes === action.number && one.state !== "failed");
+  const undo = async (offer) => {
+    try {
+      await offer.run();
+    } catch (error) {
+      review.say(error.message);
+    }
+  };
+  const resultLine = (action) => {
+    const says = { done: "Done", failed: "Failed", cancelled: "Cancelled" };
+    const buttons = [logButton(action)];
+    if (action.undo.length && !isUndone(action)) {
+      buttons.unshift(review.button(action.undoes ? "Do it again" : "Undo", () => undo(undoOf(action)),
+        { title: action.undo.join("\n"), ...(action.undoes ? {} : { "aria-keyshortcuts": "u" }) }));
+    }
+    buttons.push(review.button("Dismiss", () => { dismissed = action.number; openLog = 0; show(); }));
+    const words = element("span", { class: "result" }, action.result, action.undo.length ? element("span", { class: "quiet" }, ` · undo: ${action.undo[0]}${action.undo.length > 1 ? ` and ${action.undo.length - 1} more` : ""}`) : "",
+      action.undo_problem ? element("span", { class: "quiet" }, ` · ${action.undo_problem}`) : "");
+    return element("div", { class: `doing ${action.state}` }, element("b", {}, action.undoes ? `${says[action.state]}: undo` : says[action.state]), commands(action), words,
+      element("span", { class: "buttons" }, ...buttons));
+  };
+
+  const show = () => {
+    const last = ended().filter((one) => one.number > dismissed).pop();
+    const lines = [
+      ...(last ? [resultLine(last)] : []),
+      ...running().map(runningLine),
+      ...waiting().map(waitingLine),
+    ];
+    const focus = area.contains(document.activeElement) ? document.activeElement : null;
+    const name = focus && focus.textContent;
+    const row = focus && [...area.children].indexOf(focus.closest(".doing"));
+    area.hidden = !lines.length;
+    area.replaceChildren(...lines, log);
+    showLog();
+    if (focus && focus !== log) {
+      const rows = [...area.querySelectorAll(".doing")];
+      const near = (rows[row] || rows[rows.length - 1] || area).querySelectorAll("button");
+      const same = [...near].find((one) => one.textContent === name) || near[0];
+      if (same) same.focus();
+    } else if (focus) log.focus();
+    showFlights();
+  };
+  const showLog = () => {
+    const action = actions.get(openLog);
+    log.hidden = !action;
+    if (!action) return;
+    const isAtEnd = log.scrollTop + log.clientHeight >= log.scrollHeight - 4;
+    const copy = gallery.copyButton(action.lines.join("\n"), "Copy what the command says");
+    log.replaceChildren(copy, action.lines.join("\n") || "It has said nothing yet.");
+    if (isAtEnd) log.scrollTop = log.scrollHeight;
+  };
+  let isDue = false;
+  const showSoon = () => {
+    if (isDue) return;
+    isDue = true;
+    requestAnimationFrame(() => { isDue = false; show(); });
+  };
+
+  // ---- what the server says
+
+  const take = (action) => {
+    const before = actions.get(action.number);
+    actions.set(action.number, action);
+    seen.set(action.number, performance.now());
+    const isOver = !["running", "waiting"].includes(action.state);
+    if (before && isOver && before.state !== action.state) {
+      const says = { done: "Done", failed: "Failed", cancelled: "Cancelled" }[action.state];
+      review.announce(`${says}: ${action.command}. ${action.result}`);
+      if (action.undo.length && !action.undoes) offers.push({ ...undoOf(action), number: action.number });
+      if (action.state === "failed" && !openLog) openLog = action.number;
+    }
+    showSoon();
+  };
+  review.on("action", (event) => take(event));
+  review.on("line", (event) => {
+    const action = actions.get(event.action);
+    if (!action) return;
+    action.lines.push(event.line);
+    if (action.lines.length > 200) action.lines.shift();
+    if (openLog === event.action) showLog();
+  });
+  review.on("*", (event) => {
+    const action = actions.get(event.action);
+    if (!action || !event.progress) return;
+    const { task, flight, ...overall } = event.progress;
+    Object.assign(action.progress, overall);
+    if (flight) action.progress.flights[task] = flight;
+    else delete action.progress.flights[task];
+    // the others' seconds count from another moment than this one's
+    const since = passed(action.number);
+    for (const [name, other] of Object.entries(action.progress.flights)) if (name !== task) other.passed_s += since;
+    seen.set(action.number, performance.now());
+    if (event.event === "outcome" && event.problem) action.progress.failures[task] = event.problem;
+    showSoon();
+  });
+  setInterval(() => { if (running().length) showSoon(); }, 1000);
+
+  // why it failed, where it failed: until it is built
+  const failureOf = (task) => [...actions.values()].reverse().map((one) => one.progress.failures[task]).find(Boolean);
+  gallery.additions.push((picture) => {
+    const failure = picture.state === "fresh" || picture.failure.length ? null : failureOf(picture.task);
+    return failure ? [gallery.section("Failed", element("p", { class: "failure" }, failure.what), failure.hint ? element("p", { class: "quiet" }, failure.hint) : null)] : [];
+  });
+
+  review.keys.push({
+    key: "u", label: "Undo the last action", place: "Everywhere", when: () => offers.length > 0,
+    run: () => {
+      let offer = offers.pop();
+      while (offer && offer.number && isUndone(actions.get(offer.number))) offer = offers.pop();
+      if (offer) undo(offer);
+    },
+  });
+  for (const action of review.live.actions) {
+    take(action);
+    if (action.undo.length && !action.undoes && !review.live.actions.some((one) => one.undoes === action.number)) offers.push({ ...undoOf(action), number: action.number });
+  }
+  dismissed = Math.max(0, ...ended().slice(0, -1).map((one) => one.number));
+  new MutationObserver(showSoon).observe(dialog, { attributes: true, attributeFilter: ["open"] });
+  gallery.filtered.push(showFlights);
+})();
+
+// ---- actions: the keys
+(() => {
+  const { element } = gallery;
+  const help = () => {
+    const places = new Map();
+    const add = (place, key, label) => places.set(place, [...(places.get(place) || []), [key, label]]);
+    add("Everywhere", "/", "Search");
+    add("Everywhere", "Escape", "Close, or select nothing");
+    add("Among the images", "Ctrl A", "Select all that are shown");
+    add("Among the images", "Shift click", "Select a range");
+    for (const one of review.keys) {
+      if (one.isOneOf && one.key !== "1") continue;
+      add(one.place || "Everywhere", one.isOneOf || one.key, one.isOneOf ? "Pick that variant" : one.label);
+    }
+    const close = review.button("Close", () => box.close());
+    const box = element("dialog", { class: "question small-dialog", "aria-labelledby": "keys" }, element("h2", { id: "keys" }, "Keys"),
+      ...[...places].flatMap(([place, rows]) => [element("h3", {}, place),
+        element("dl", {}, ...rows.flatMap(([key, label]) => [element("dt", {}, element("kbd", {}, key)), element("dd", {}, label)]))]),
+      element("p", { class: "buttons" }, close));
+    const focus = document.activeElement;
+    box.addEventListener("close", () => {
+      box.remove();
+      if (focus && focus.isConnected) focus.focus();
+    });
+    document.body.append(box);
+    box.showModal();
+  };
+  review.keys.push({ key: "?", label: "Show the keys", place: "Everywhere", when: () => !document.querySelector(".question[open]"), run: help });
+  const open = review.button("Keys", help, { id: "help", "aria-keyshortcuts": "?" });
+  document.querySelector(".filters").append(open);
 })();

@@ -24,8 +24,7 @@
     showHolder(event.holder);
     showTrouble(event.trouble);
     for (const action of event.actions) {
-      if (known.get(action.number) !== same(action)) review.emit({ event: "action", ...action });
-      for (const one of action.events) review.emit({ action: action.number, ...one });
+      if (action.state === "running" || known.get(action.number) !== same(action)) review.emit({ event: "action", ...action });
     }
     return undefined;
   });

@@ -9,6 +9,12 @@ const review = (() => {
     for (const listener of [...(listeners.get(event.event) || []), ...(listeners.get("*") || [])]) listener(event);
   };
 
+  const button = (label, act, attributes = {}) => {
+    const made = element("button", { type: "button", class: "plain", ...attributes }, label);
+    made.addEventListener("click", act);
+    return made;
+  };
+
   // ---- the server
 
   const ask = async (address, body) => {
@@ -44,12 +50,13 @@ const review = (() => {
   };
   const pictureOf = (task) => pictures[at.get(task)];
 
-  // ---- keys: {key, label, when() or none, run(event)}; `?` lists them
+  // ---- keys: {key, label, place, when() or none, run(event)}; `?` lists them by place
 
   const keys = [];
   const isTyping = (target) => target.closest("input:not([type=checkbox]), select, textarea, [contenteditable]");
   document.addEventListener("keydown", (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey || event.defaultPrevented || isTyping(event.target)) return;
+    if (document.querySelector(".question[open]")) return;
     const key = keys.find((one) => one.key === event.key && (!one.when || one.when()));
     if (!key) return;
     event.preventDefault();
@@ -80,15 +87,12 @@ const review = (() => {
     problem.hidden = !text;
     problem.replaceChildren(element("span", {}, text));
     if (!text) return;
-    const close = element("button", { type: "button", class: "text" }, "Dismiss");
-    close.addEventListener("click", () => say(""));
-    problem.append(close);
+    problem.append(button("Dismiss", () => say(""), { class: "text" }));
   };
 
   gallery.buttons.push((action) => {
-    const button = element("button", { type: "button", class: "plain run", "aria-label": `Do it: ${action.purpose}` }, "Do it");
-    button.addEventListener("click", () => review.perform(action));
-    return button;
+    const attributes = { class: "plain run", "aria-label": `Do it: ${action.purpose}` };
+    return button("Do it", () => review.perform(action), attributes);
   });
 
   // ---- events
@@ -98,5 +102,5 @@ const review = (() => {
 
   const live = JSON.parse(gallery.$("live").textContent);
   // bulk: {label, key or none, when(tasks) or none, run(tasks)}: the buttons for what is selected
-  return { ask, run, say, announce, on, emit, keys, bulk: [], selected, select, targets, pictureOf, foot, live, shownTasks };
+  return { ask, run, say, announce, on, emit, keys, bulk: [], selected, select, targets, focused, pictureOf, foot, live, shownTasks, button };
 })();

@@ -213,7 +213,7 @@ const gallery = (() => {
   ].map(quote).join(" ");
   const buttons = []; // each makes a button to stand beside an action's command, or null
   const commandLine = (action) => element("div", { class: "command" }, element("code", {}, commandText(action)),
-    ...buttons.map((button) => button(action)), copyButton(commandText(action), "Copy the command"));
+    ...buttons.map((button) => button(action)).filter(Boolean), copyButton(commandText(action), "Copy the command"));
   const additions = []; // each makes sections of the view of a picture, above all others
   const standing = (picture) => {
     const says = { fresh: "Fresh", stale: "Stale", missing: "Missing", edited: "Edited", failed: "Failed" };
