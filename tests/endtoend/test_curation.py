@@ -67,11 +67,11 @@ def test_a_reroll_generates_right_away_and_going_back_lists_what_there_is(projec
 
 def test_a_reroll_of_a_whole_job_asks_first(project: ProjectFolder) -> None:
     project.build_job()
-    for words in (["portraits"], ["portraits:m*", "portraits:o*"]):
+    for words, number in ((["portraits"], 3), (["portraits:m*", "portraits:o*"], 2)):
         run = project.doit("reroll", *words)
         assert run.code == 1
         assert f"doit reroll {shlex.join(words)} --yes" in run.out
-    assert "3 images get a new seed and are generated again (under 1 s)\n" in project.doit("reroll", "portraits").out
+        assert f"{number} images get a new seed and are generated again (under 1 s)\n" in run.out
     if sys.platform != "win32":
         assert answered(project, "n", "reroll", "portraits") == 1
     assert len(project.calls()) == 3
@@ -242,10 +242,6 @@ def test_every_verb_is_for_every_kind_of_output(project: ProjectFolder) -> None:
     for task, file, data in originals:  # each after what it is made from
         assert project.doit("restore", task).code == 0
         assert file.read_bytes() == data
-    assert project.doit().code == 0
-    assert [file.read_bytes() for file in files] == made
-    assert project.doit("clean", *tasks).code == 0
-    assert not any(file.exists() for file in files)
     assert project.doit().code == 0
     assert [file.read_bytes() for file in files] == made
     for verb in (["reroll"], ["pick", "--variant=1"]):

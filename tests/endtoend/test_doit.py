@@ -11,6 +11,7 @@ import time
 
 import pytest
 
+from tests.marks import long
 from tests.project_folder import DODO, ProjectFolder
 
 ALL = ["portraits:mallsing", "portraits:okka", "portraits:yrr"]
@@ -65,19 +66,21 @@ def test_list_status_marks_what_is_stale_and_its_job_and_no_command(project: Pro
 
 
 @pytest.mark.parametrize(
-    ("selection", "expected"),
+    ("reporter", "selection", "expected"),
     [
-        (["portraits:mallsing"], ["portraits:mallsing"]),
-        (["portraits:m*"], ["portraits:mallsing"]),
-        (["portraits:*"], ALL),
-        (["portraits"], ALL),
-        (["assets/portraits/okka.png"], ["portraits:okka"]),
-        (["portraits:yrr", "portraits:okka"], ["portraits:okka", "portraits:yrr"]),
+        ([], ["portraits:m*"], ["portraits:mallsing"]),
+        ([], ["portraits"], ALL),
+        ([], ["assets/portraits/okka.png"], ["portraits:okka"]),
+        ([], ["portraits:yrr", "portraits:okka"], ["portraits:okka", "portraits:yrr"]),
+        (["-r", "json"], ["portraits:mallsing"], ["portraits:mallsing"]),
+        long([], ["portraits:mallsing"], ["portraits:mallsing"]),
+        long([], ["portraits:*"], ALL),
+        long(["-r", "json"], ["portraits:*"], ALL),
+        long(["-r", "json"], ["assets/portraits/okka.png"], ["portraits:okka"]),
     ],
 )
-@pytest.mark.parametrize("reporter", [[], ["-r", "json"]], ids=["ours", "json"])
 def test_only_what_is_selected_is_made(
-    project: ProjectFolder, selection: list[str], expected: list[str], reporter: list[str]
+    project: ProjectFolder, reporter: list[str], selection: list[str], expected: list[str]
 ) -> None:
     project.job()
     assert project.doit("run", *reporter, *selection).code == 0

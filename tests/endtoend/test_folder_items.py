@@ -84,38 +84,39 @@ def test_a_sheet_shows_the_files_in_the_order_in_which_people_count(scans: Proje
     assert "scans:b-2 left out" in scans.doit("why").out
 
 
-@pytest.mark.parametrize(
-    ("folder", "values", "said"),
-    [
-        ("art/scan/*.png", {"derive": THUMB}, "there is no folder 'art/scan'; did you mean 'scans'?"),
-        ("art/*.png", {"derive": THUMB}, "'art/*.png' matches no file"),
-        ("notes/", {"derive": THUMB}, "'notes/' matches no image, but notes/a.txt"),
-        (
-            "art/**",
-            {"derive": THUMB, "output": {"dir": "art/out"}},
-            "also matches what this job writes, such as art/out/",
-        ),
-        ("art/scans/", {}, "nothing is made from these files"),
-        ("art/scans/", {"derive": THUMB, "variants": 2}, "variants: has no effect"),
-        ("art/scans/", {"derive": THUMB, "backend": "scripted"}, "backend: has no effect"),
-        ("art/scans/", {"derive": THUMB, "source": "a.csv"}, "source: cannot be combined with items.folder"),
-        ("art/a**/", {"derive": THUMB}, "** stands for folders"),
-        ("art\\scans\\*.png", {"derive": THUMB}, "use / between folders"),
-        ("../*.png", {"derive": THUMB}, "is outside the project"),
-        ("", {"derive": THUMB}, "items.folder: is empty"),
-        (".imagegen/store/**", {"derive": THUMB}, "this folder is not for images"),
-    ],
-)
-def test_what_is_wrong_is_located_and_nothing_is_built(
-    scans: ProjectFolder, folder: str, values: dict[str, Any], said: str
-) -> None:
+WRONG: list[tuple[str, dict[str, Any], str]] = [
+    ("art/scan/*.png", {"derive": THUMB}, "there is no folder 'art/scan'; did you mean 'scans'?"),
+    ("art/*.png", {"derive": THUMB}, "'art/*.png' matches no file"),
+    ("notes/", {"derive": THUMB}, "'notes/' matches no image, but notes/a.txt"),
+    (
+        "art/**",
+        {"derive": THUMB, "output": {"dir": "art/out"}},
+        "also matches what this job writes, such as art/out/",
+    ),
+    ("art/scans/", {}, "nothing is made from these files"),
+    ("art/scans/", {"derive": THUMB, "variants": 2}, "variants: has no effect"),
+    ("art/scans/", {"derive": THUMB, "backend": "scripted"}, "backend: has no effect"),
+    ("art/scans/", {"derive": THUMB, "source": "a.csv"}, "source: cannot be combined with items.folder"),
+    ("art/a**/", {"derive": THUMB}, "** stands for folders"),
+    ("art\\scans\\*.png", {"derive": THUMB}, "use / between folders"),
+    ("../*.png", {"derive": THUMB}, "is outside the project"),
+    ("", {"derive": THUMB}, "items.folder: is empty"),
+    (".imagegen/store/**", {"derive": THUMB}, "this folder is not for images"),
+]
+
+
+def test_what_is_wrong_is_located_and_nothing_is_built(scans: ProjectFolder) -> None:
+    """Each in a job of its own: all of it is said at once."""
     scans.write("notes/a.txt", "no image")
     scans.write("a.csv", "name,prompt\na,b\n")
-    job(scans, folder, **values)
+    (scans.root / "jobs/scans.json").unlink()
+    for number, (folder, values, _) in enumerate(WRONG):
+        job(scans, folder, f"wrong-{number}", **values)
     run = scans.doit()
     assert run.code != 0
-    assert said in run.out, run.out
-    assert "jobs/scans.json:1:" in run.out
+    said = [line for line in run.out.splitlines() if line.startswith("jobs/wrong-")]
+    for number, (*_, words) in enumerate(WRONG):
+        assert any(line.startswith(f"jobs/wrong-{number}.json:1:") and words in line for line in said), (words, run.out)
     assert not (scans.root / "assets").exists()
 
 

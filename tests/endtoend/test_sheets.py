@@ -140,15 +140,23 @@ def test_a_package_that_an_upgrade_did_not_install_is_named(project: ProjectFold
     assert "-m pip install " in run.out + run.err
 
 
-def test_the_files_of_a_sheet_are_cleaned_together(project: ProjectFolder) -> None:
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["portraits:sheet", "portraits:sheet:css"],
+        pytest.param(["portraits:sheet"], marks=pytest.mark.long),
+        pytest.param(["portraits:sheet*"], marks=pytest.mark.long),
+        pytest.param(["portraits"], marks=pytest.mark.long),
+    ],
+)
+def test_the_files_of_a_sheet_are_cleaned_together(project: ProjectFolder, words: list[str]) -> None:
     project.build_job(sheet={"layout": "packed", "pages": 2, "max_size": 130, "index": "css"})
     there = sorted(path.name for path in project.image("sheet").parent.glob("sheet*"))
-    for words in (["portraits:sheet"], ["portraits:sheet", "portraits:sheet:css"], ["portraits:sheet*"], ["portraits"]):
-        assert "remove assets/portraits/sheet.css" in project.doit("clean", "-n", *words).out
-        run = project.doit("clean", *words)
-        assert (run.out.count("remove assets/portraits/sheet"), run.code) == (len(there), 0)
-        assert not [*project.image("sheet").parent.glob("sheet*")]
-        assert len(project.doit().tasks("restored")) == (len(there) if words != ["portraits"] else len(there) + 3)
+    assert "remove assets/portraits/sheet.css" in project.doit("clean", "-n", *words).out
+    run = project.doit("clean", *words)
+    assert (run.out.count("remove assets/portraits/sheet"), run.code) == (len(there), 0)
+    assert not [*project.image("sheet").parent.glob("sheet*")]
+    assert len(project.doit().tasks("restored")) == (len(there) if words != ["portraits"] else len(there) + 3)
     project.doit("clean", "portraits:sheet:css")
     assert sorted(path.name for path in project.image("sheet").parent.glob("sheet*")) == [
         name for name in there if name != "sheet.css"

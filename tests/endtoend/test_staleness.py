@@ -373,6 +373,7 @@ def test_doit_a_generates_though_fresh_and_stored(
     assert len(project.calls()) == calls + len(expected)
 
 
+@pytest.mark.long
 def test_two_builds_at_once_make_each_image_once(project: ProjectFolder) -> None:
     project.script(acts={"*": [{"delay_s": 2}]})
     project.job()
