@@ -51,6 +51,7 @@ def test_a_reroll_generates_right_away_and_going_back_lists_what_there_is(projec
     run = project.doit("reroll", "portraits:yrr")
     assert (run.code, run.tasks("generated")) == (0, ["portraits:yrr"])
     assert "  seed " in run.out
+    rerolled = project.image("yrr").read_bytes()
     listed = project.doit("restore", "portraits:yrr", "--list").out.splitlines()
     assert listed.pop(0).split() == ["no.", "generated", "(UTC)", "seed", "backend", "prompt"]
     assert [line.split()[:2] for line in listed] == [["→", "1"], ["2", listed[1].split()[1]]]
@@ -62,6 +63,11 @@ def test_a_reroll_generates_right_away_and_going_back_lists_what_there_is(projec
     assert "3 fresh" in project.doit().closing
     assert "there is no earlier version" in project.doit("restore", "portraits:yrr").out
     assert "there is no version 9" in project.doit("restore", "portraits:yrr", "--to", "9").out
+    by_sha256 = hashlib.sha256(rerolled).hexdigest()[:12]
+    assert project.doit("restore", "portraits:yrr", "--to", by_sha256).code == 0
+    assert project.image("yrr").read_bytes() == rerolled
+    for unknown in ("f" * 12, by_sha256[:7], "-1"):
+        assert f"there is no version: {unknown}" in project.doit("restore", "portraits:yrr", f"--to={unknown}").out
     assert len(project.calls()) == 4
 
 

@@ -44,6 +44,7 @@ const review = (() => {
     return card ? pictures[cards.indexOf(card)].task : null;
   };
   const targets = () => {
+    if (review.table && review.table.isOpen()) return review.table.targets();
     if (dialog.open) return gallery.current() ? [gallery.current().task] : [];
     if (selected.size) return shownTasks().filter((task) => selected.has(task));
     return focused() ? [focused()] : [];

@@ -1,3 +1,4 @@
 
 // ---- start: all parts are there
 gallery.refresh();
+review.reopen();

@@ -284,6 +284,7 @@ const gallery = (() => {
     button.addEventListener("click", () => compare(picture, button, version));
     return element("li", {}, button);
   }));
+  const offered = { versions }; // what another script can have done in another way
 
   const show = (index) => {
     const picture = pictures[index];
@@ -321,7 +322,7 @@ const gallery = (() => {
         ["size", picture.size ? bytes(picture.size) : ""],
         ["sha256", picture.sha256, "code"],
       ])),
-      picture.earlier.length ? section("Earlier versions", versions(picture)) : null,
+      picture.earlier.length ? section("Earlier versions", offered.versions(picture)) : null,
     ].filter(Boolean));
     compare(picture, null, null);
     const order = sequence();
@@ -476,7 +477,7 @@ const gallery = (() => {
   follow();
   return {
     $, element, section, list, words, copyButton, commandLine, commandText, when, took, difference,
-    pictures, at, cards, links, matchers, filtered, additions, buttons, remarks, about,
+    pictures, at, cards, links, matchers, filtered, additions, buttons, offered, remarks, about,
     filter, show, step, update, dialog, refresh: follow,
     current: () => pictures[current],
     shown: () => shown,

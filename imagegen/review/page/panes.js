@@ -1,0 +1,161 @@
+
+// ---- panes: pictures that are zoomed and panned, many at one place
+const panes = (() => {
+  const { element } = gallery;
+  const LEVELS = [1 / 16, 1 / 8, 1 / 4, 1 / 3, 1 / 2, 2 / 3, 1, 1.5, 2, 3, 4, 6, 8, 12, 16, 24, 32]; // device pixels for one of the picture
+  const between = (value, low, high) => Math.min(Math.max(value, low), high);
+  const ratio = () => window.devicePixelRatio || 1;
+
+  // where one looks: zoom is 1 where the whole picture fits; x and y, 0 to 1, are what is in the middle of the pane.
+  // They are relative to each picture, so that those of another size show the same part.
+  const newPlace = () => ({ zoom: 1, x: 0.5, y: 0.5 });
+
+  // One pane. layers: the images that lie over each other in it, all at the same place.
+  const makePane = (layers, place) => {
+    const node = element("div", { class: "view" }, ...layers.map((layer) => element("div", { class: "layer" }, layer.image)));
+    const pane = { node, layers, place, width: 1, height: 1, moved: () => {}, chosen: () => {} };
+    for (const layer of layers) {
+      layer.image.draggable = false;
+      const measure = () => {
+        if (layer.image.naturalWidth) [layer.width, layer.height] = [layer.image.naturalWidth, layer.image.naturalHeight];
+        draw(pane);
+      };
+      layer.image.addEventListener("load", measure);
+      if (layer.image.complete) measure();
+    }
+    listen(pane);
+    return pane;
+  };
+  const fit = (pane, layer) => Math.min(pane.width / layer.width, pane.height / layer.height);
+  // device pixels for one of the picture
+  const scale = (pane) => fit(pane, pane.layers[0]) * pane.place.zoom * ratio();
+
+  // the middle, if it was kept within the picture: half is the part of the picture from there to the pane's side
+  const middle = (at, half) => (half >= 0.5 ? 0.5 : between(at, half, 1 - half));
+  const draw = (pane) => {
+    const { width, height, place } = pane;
+    const round = (value) => Math.round(value * ratio()) / ratio();
+    for (const layer of pane.layers) {
+      const size = fit(pane, layer) * place.zoom;
+      // whole pixels of the screen: an edge between two of them would be blurred, and a difference to itself
+      const [wide, high] = [round(layer.width * size), round(layer.height * size)];
+      const left = round(width / 2 - middle(place.x, width / 2 / wide) * wide);
+      const top = round(height / 2 - middle(place.y, height / 2 / high) * high);
+      const { style } = layer.image;
+      if (layer.size !== size) {
+        style.width = `${layer.width}px`;
+        style.height = `${layer.height}px`;
+        style.setProperty("--tile", `${1 / size}rem`); // as large whatever the zoom
+        style.imageRendering = size * ratio() >= 2 ? "pixelated" : "";
+        layer.size = size;
+      }
+      style.transform = `translate(${left}px, ${top}px) scale(${wide / layer.width}, ${high / layer.height})`;
+    }
+  };
+
+  // all that changes within a frame is drawn once
+  const waiting = new Set();
+  const drawSoon = (some) => {
+    if (!waiting.size) {
+      requestAnimationFrame(() => {
+        const all = [...waiting];
+        waiting.clear();
+        all.forEach(draw);
+      });
+    }
+    some.forEach((pane) => waiting.add(pane));
+  };
+
+  const keep = (pane) => {
+    const { place, layers: [layer] } = pane;
+    const size = fit(pane, layer) * place.zoom;
+    for (const [axis, side, whole] of [["x", pane.width, layer.width], ["y", pane.height, layer.height]]) {
+      const half = side / 2 / (whole * size);
+      place[axis] = half >= 0.5 ? between(place[axis], 0, 1) : between(place[axis], half, 1 - half);
+    }
+  };
+  const panBy = (pane, dx, dy) => {
+    const { place, layers: [layer] } = pane;
+    const size = fit(pane, layer) * place.zoom;
+    place.x -= dx / (layer.width * size);
+    place.y -= dy / (layer.height * size);
+    keep(pane);
+    pane.moved();
+  };
+  // at: a point of the pane that stays where it is, in pixels from its top left
+  const zoomTo = (pane, zoom, at = { x: pane.width / 2, y: pane.height / 2 }) => {
+    const { place, layers: [layer] } = pane;
+    const fitting = fit(pane, layer);
+    const one = 1 / (fitting * ratio()); // the zoom at which one pixel is one of the screen
+    const target = between(zoom, Math.min(1, one), Math.max(1, 32 * one));
+    for (const [axis, side, whole] of [["x", pane.width, layer.width], ["y", pane.height, layer.height]]) {
+      const from = (at[axis] - side / 2) / (whole * fitting);
+      const seen = middle(place[axis], side / 2 / (whole * fitting * place.zoom));
+      place[axis] = seen + from / place.zoom - from / target;
+    }
+    place.zoom = target;
+    keep(pane);
+    pane.moved();
+  };
+  const actualSize = (pane, at) => zoomTo(pane, pane.place.zoom / scale(pane), at);
+  const isActual = (pane) => Math.abs(scale(pane) - 1) < 0.001;
+  const step = (pane, by) => {
+    const now = scale(pane);
+    const next = by > 0 ? LEVELS.find((level) => level > now * 1.01) : LEVELS.findLast((level) => level < now * 0.99);
+    if (next) zoomTo(pane, (pane.place.zoom * next) / now);
+  };
+
+  // ---- the wheel, the mouse, fingers
+
+  const listen = (pane) => {
+    const { node } = pane;
+    const pointers = new Map();
+    let hasMoved = false;
+    const point = (event) => {
+      const box = node.getBoundingClientRect();
+      return { x: event.clientX - box.left, y: event.clientY - box.top };
+    };
+    node.addEventListener("wheel", (event) => {
+      event.preventDefault();
+      const speed = event.deltaMode === 1 ? 0.05 : event.ctrlKey ? 0.01 : 0.002; // ctrlKey: two fingers on a touchpad
+      zoomTo(pane, pane.place.zoom * Math.exp(-event.deltaY * speed), point(event));
+    }, { passive: false });
+    node.addEventListener("pointerdown", (event) => {
+      if (event.button) return;
+      node.setPointerCapture(event.pointerId);
+      if (!pointers.size) hasMoved = false;
+      pointers.set(event.pointerId, point(event));
+    });
+    node.addEventListener("pointermove", (event) => {
+      const before = pointers.get(event.pointerId);
+      if (!before) return;
+      const now = point(event);
+      if (!hasMoved && Math.hypot(now.x - before.x, now.y - before.y) < 4) return; // a click with an unsteady hand
+      hasMoved = true;
+      node.classList.add("moving");
+      pointers.set(event.pointerId, now);
+      const other = [...pointers].find(([id]) => id !== event.pointerId);
+      if (other) {
+        const apart = (from) => Math.hypot(from.x - other[1].x, from.y - other[1].y);
+        const centre = (from) => ({ x: (from.x + other[1].x) / 2, y: (from.y + other[1].y) / 2 });
+        zoomTo(pane, (pane.place.zoom * apart(now)) / Math.max(apart(before), 1), centre(before));
+      }
+      const share = other ? 0.5 : 1; // of two fingers, each moves the middle between them by half
+      panBy(pane, (now.x - before.x) * share, (now.y - before.y) * share);
+    });
+    const lift = (event) => {
+      pointers.delete(event.pointerId);
+      if (pointers.size) return;
+      node.classList.remove("moving");
+      if (event.type === "pointerup" && !hasMoved) pane.chosen();
+    };
+    node.addEventListener("pointerup", lift);
+    node.addEventListener("pointercancel", lift);
+    node.addEventListener("dblclick", (event) => {
+      if (isActual(pane)) zoomTo(pane, 1);
+      else actualSize(pane, point(event));
+    });
+  };
+
+  return { newPlace, makePane, draw, drawSoon, panBy, zoomTo, actualSize, isActual, scale, step };
+})();

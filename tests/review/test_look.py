@@ -1,0 +1,124 @@
+"""The light table in a real browser: pictures beside and over each other, and what is decided there."""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+import pytest
+from PIL import Image
+from selenium.webdriver.common.action_chains import ActionChains
+from selenium.webdriver.common.keys import Keys
+
+from tests.project_folder import ProjectFolder
+from tests.report.gallery.browser import Browser
+from tests.review.served import wait_until
+
+pytestmark = pytest.mark.xdist_group("browser")
+
+TITLES = "[...document.querySelectorAll('#panes figcaption b')].map(b => b.textContent).join()"
+PICKED = "[...document.querySelectorAll('#panes figure')].filter(f => f.querySelector('.picked')?.textContent === 'Picked').map(f => f.querySelector('kbd').textContent).join()"
+LOADED = "[...document.querySelectorAll('#panes .view img')].filter(i => i.naturalWidth && i.style.transform).length"
+
+
+def transforms(browser: Browser) -> list[str]:
+    """Where each picture is drawn in its pane, once all that changed is drawn."""
+    script = "requestAnimationFrame(() => requestAnimationFrame(() => arguments[0]()))"
+    browser.driver.execute_async_script(script)
+    found: list[str] = browser.run(
+        "return [...document.querySelectorAll('#panes .view img')].map(i => i.style.transform)"
+    )
+    return found
+
+
+def colours(browser: Browser) -> set[Any]:
+    """The colours that the pane shows, without its rounded corners."""
+    picture = Image.open(io.BytesIO(browser.one("#panes .view").screenshot_as_png)).convert("RGB")
+    inside = picture.crop((12, 12, picture.width - 12, picture.height - 12))
+    return {colour for _, colour in inside.getcolors(1 << 24) or ()}
+
+
+def test_variants_are_compared_at_one_place_and_picked_by_number(folder: ProjectFolder, browser: Browser) -> None:
+    files = {number: (folder.root / f"assets/portraits/mallsing-v{number}.png").read_bytes() for number in (1, 2, 3)}
+    browser.run("document.querySelector('a[href=\"#portraits:mallsing-v1\"]').focus()")
+    browser.press("v")
+    browser.until(TITLES, "Mallsing v1,Mallsing v2,Mallsing v3")
+    browser.until(LOADED, 3)
+    assert browser.run("return document.activeElement.closest('dialog').id") == "table"
+    fitting = transforms(browser)
+    assert len(set(fitting)) == 1
+
+    browser.press("+", "+", Keys.ARROW_RIGHT)
+    zoomed = transforms(browser)
+    assert len(set(zoomed)) == 1
+    assert zoomed != fitting
+    browser.run(
+        "document.querySelectorAll('#panes .view')[1].dispatchEvent(new WheelEvent('wheel', {deltaY: -300, clientX: 700, clientY: 300}))"
+    )
+    assert len(set(transforms(browser))) == 1
+    assert transforms(browser) != zoomed
+    browser.press("u")
+    ActionChains(browser.driver).drag_and_drop_by_offset(browser.all("#panes .view")[2], -40, -30).perform()
+    first, second, third = transforms(browser)
+    assert first == second != third
+    browser.press("u", "f")
+    assert transforms(browser) == fitting
+
+    browser.press("2")
+    browser.until(PICKED, "2")
+    assert (folder.root / "assets/portraits/mallsing.png").read_bytes() == files[2]
+    assert (folder.root / ".imagegen/candidates/portraits/mallsing-v3.png").read_bytes() == files[3]
+    browser.until(TITLES, "Mallsing v1,Mallsing,Mallsing v3")
+    browser.until(LOADED, 3)
+    browser.press("3")
+    browser.until(PICKED, "3")
+    assert (folder.root / "assets/portraits/mallsing.png").read_bytes() == files[3]
+    browser.press("j")
+    browser.until(TITLES, "Yrr v1,Yrr v2,Yrr v3")
+    browser.press(Keys.ESCAPE)
+    browser.until("document.querySelector('dialog[open]') === null")
+    browser.until("document.activeElement.closest('.card') !== null")
+
+
+def test_the_difference_of_two_pictures_is_black_where_they_are_alike(browser: Browser) -> None:
+    browser.run("review.compare(['places:gate', 'places:gate'])")
+    browser.until(TITLES, "gate,gate")
+    browser.press("d")
+    browser.until(LOADED, 2)
+    assert colours(browser) == {(0, 0, 0)}
+    browser.press(Keys.ESCAPE)
+    browser.run("review.compare(['places:gate', 'places:harbour'])")
+    browser.until(LOADED, 2)
+    assert browser.one("#panes li + li .differs del").text == "gate"
+    browser.press("d")
+    browser.until(LOADED, 2)
+    assert len(colours(browser)) > 2
+    browser.press(" ")
+    browser.until("document.getElementById('table-which').textContent", "Showing harbour")
+    browser.press(" ")
+    browser.until("document.getElementById('table-which').textContent", "Showing gate")
+    browser.press(Keys.ESCAPE)
+
+
+def test_an_earlier_version_is_compared_with_now_and_restored(folder: ProjectFolder, browser: Browser) -> None:
+    image = folder.root / "assets/places/marsh.png"
+    first = image.read_bytes()
+    for words in ("a wide marsh", "a wide marsh at dusk"):
+        items = [
+            {"name": name, "prompt": words if name == "marsh" else f"a {name}"} for name in ("harbour", "gate", "marsh")
+        ]
+        folder.job("places", items=items)
+        folder.build()
+    now = image.read_bytes()
+    browser.until("gallery.pictures[gallery.at.get('places:marsh')].earlier.length", 2)
+    browser.run("location.hash = 'places:marsh'")
+    browser.until("document.querySelectorAll('.versions .version').length", 2)
+    assert browser.one(".versions li + li del").text == "wide"
+    browser.all(".versions .version")[1].click()
+    browser.until(TITLES, "Now,Version 3")
+    browser.until(LOADED, 2)
+    folder.doit("reroll", "places:marsh")  # meanwhile: what was number 3 is number 4 from now on
+    browser.until(TITLES, "Now,Version 4")
+    browser.one("#panes li + li .does button").click()
+    wait_until(lambda: image.read_bytes() == first)
+    assert now != first
