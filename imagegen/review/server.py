@@ -260,7 +260,8 @@ class ReviewServer:
         return self.actions.add(commands, rounds, undoes)
 
     async def _undo(self, request: Request) -> Response:
-        action = self.actions.all.get((await read_body(request)).get("number", 0))
+        number = (await read_body(request)).get("number")
+        action = self.actions.all.get(number) if type(number) is int else None
         if action is None or not action.undo.commands:
             raise HTTPException(404, "there is nothing to undo")
         return JSONResponse(self._add(action.undo.commands, undoes=action.number).data)
@@ -269,7 +270,7 @@ class ReviewServer:
         body = await read_body(request)
         self._read_command(body)
         try:
-            found = await asyncio.to_thread(forecast_action, *self.gallery.opened(), body)
+            found = await asyncio.to_thread(lambda: forecast_action(*self.gallery.opened(), body))
         except (ImagegenError, OSError) as error:
             raise HTTPException(409, str(error)) from None
         return JSONResponse(found)

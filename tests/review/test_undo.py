@@ -1,0 +1,157 @@
+"""What takes an action back, and that everything is as it was before it then."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from imagegen.review.undo import (
+    Undo,
+    explain_change,
+    find_remarks_undo,
+    find_undo,
+    read_remarks_state,
+    read_state,
+)
+from tests.project_folder import SMALL_JOB, ProjectFolder
+
+__all__ = []
+
+YRR, MALLSING = "portraits:yrr", "portraits:mallsing"
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> ProjectFolder:
+    folder = ProjectFolder(tmp_path / "project", SMALL_JOB)
+    folder.job()
+    folder.build()
+    return folder
+
+
+def undo_of(folder: ProjectFolder, act: Callable[[], object], *touched: str) -> Undo:
+    project = folder.project()
+    before = read_state(project, project.plans())
+    act()
+    project = folder.project()
+    return find_undo(before, project, project.plans(), touched)
+
+
+def take_back(folder: ProjectFolder, undo: Undo) -> None:
+    project = folder.project()
+    assert explain_change(undo, project, project.plans()) == ""
+    for words in undo.commands:
+        run = folder.doit(*words)
+        assert run.code == 0, run.out
+
+
+def standing(folder: ProjectFolder) -> tuple[dict[str, bytes], dict[str, str]]:
+    return folder.files(), folder.states()
+
+
+def reroll_and_build(folder: ProjectFolder) -> None:
+    folder.reroll(YRR)
+    folder.build(YRR)
+
+
+def test_a_reroll_goes_back_to_the_image_that_was_there(folder: ProjectFolder) -> None:
+    before = standing(folder)
+    undo = undo_of(folder, lambda: reroll_and_build(folder), YRR)
+    assert [words[:3] for words in undo.commands] == [["restore", YRR, "--to"]]
+    take_back(folder, undo)
+    assert standing(folder) == before
+    assert folder.build() == {}
+
+
+def test_a_build_of_stale_images_leaves_them_stale_again(folder: ProjectFolder) -> None:
+    folder.job(prompt={"suffix": "at dusk"})
+    before = standing(folder)
+    undo = undo_of(folder, folder.build, "portraits")
+    assert [words[0] for words in undo.commands] == ["restore", "accept"] * 2
+    take_back(folder, undo)
+    assert standing(folder) == before
+    assert set(folder.build().values()) == {"restored"}, "nothing is generated twice"
+
+
+def test_what_was_not_there_before_cannot_be_gone_back_to(folder: ProjectFolder) -> None:
+    folder.image("yrr").unlink()
+    undo = undo_of(folder, folder.build, YRR)
+    assert (undo.commands, undo.problem) == ((), f"{YRR}: there was no image before, so there is none to go back to")
+
+
+def test_an_accepted_file_counts_as_edited_again(folder: ProjectFolder) -> None:
+    folder.touch_up("yrr")
+    before = standing(folder)
+    undo = undo_of(folder, lambda: folder.accept(YRR), YRR)
+    assert undo.commands == (["accept", YRR, "--undo"],)
+    take_back(folder, undo)
+    assert standing(folder) == before
+    assert folder.build() == {YRR: "kept"}
+
+
+def test_an_accepted_edit_comes_back_accepted(folder: ProjectFolder) -> None:
+    folder.touch_up("yrr")
+    folder.accept(YRR)
+    before = standing(folder)
+    undo = undo_of(folder, lambda: folder.restore(YRR, 2), YRR)
+    take_back(folder, undo)
+    assert standing(folder) == before
+    assert folder.build() == {}
+
+
+def test_a_pick_goes_back_to_the_variant_that_was_picked(folder: ProjectFolder) -> None:
+    for file in folder.root.glob("assets/portraits/*"):
+        file.unlink()
+    folder.job(variants=3)
+    folder.build()
+    for before_number, number in ((0, 2), (2, 3)):
+        before = standing(folder)
+        undo = undo_of(folder, lambda number=number: folder.pick("yrr", number), YRR)  # type: ignore[misc]
+        assert undo.commands == (["pick", YRR, "--variant", str(before_number)],)
+        take_back(folder, undo)
+        assert standing(folder) == before
+        folder.pick("yrr", 2)
+
+
+def test_derived_files_follow_their_image_back(folder: ProjectFolder) -> None:
+    folder.job(derive={"small": {"width": 16}})
+    folder.build()
+    before = standing(folder)
+
+    def reroll_all() -> None:
+        folder.reroll(YRR)
+        folder.build()
+
+    undo = undo_of(folder, reroll_all, "portraits")
+    assert undo.commands[1:] == ([f"{YRR}:small"],)
+    take_back(folder, undo)
+    assert standing(folder) == before
+
+
+def test_it_is_for_what_the_action_touched_and_for_nothing_that_has_changed_since(folder: ProjectFolder) -> None:
+    undo = undo_of(folder, lambda: reroll_and_build(folder), MALLSING)
+    assert undo.commands == (), "somebody else rerolled it meanwhile"
+    undo = undo_of(folder, lambda: reroll_and_build(folder), YRR)
+    reroll_and_build(folder)
+    project = folder.project()
+    assert explain_change(undo, project, project.plans()) == f"{YRR} has another image by now"
+
+
+def test_marks_and_notes_are_as_before(folder: ProjectFolder) -> None:
+    folder.doit("mark", YRR, "--as", "later", "--note=the hands")
+    project = folder.project()
+    before = read_remarks_state(project, project.plans())
+    folder.doit("mark", YRR, MALLSING, "--as", "keep")
+    folder.doit("mark", YRR, "--note=fine now = good")
+    project = folder.project()
+    undo = find_remarks_undo(before, project, project.plans(), [YRR, MALLSING])
+    assert undo.commands == (
+        ["mark", MALLSING, "--as", "none"],
+        ["mark", YRR, "--as", "later"],
+        ["mark", YRR, "--note=the hands"],
+    )
+    take_back(folder, undo)
+    project = folder.project()
+    assert read_remarks_state(project, project.plans()) == before
+    assert explain_change(undo, project, project.plans()) == f"{MALLSING} has another mark by now"
