@@ -1,56 +1,96 @@
-"""What the page shows, kept up to date: read again whenever something in the project has changed."""
+"""What the page shows, kept up to date: of what has changed in the project, only that is collected again."""
 
 from __future__ import annotations
 
-import os
-import threading
+import contextlib
+import gc
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from itertools import chain
 from pathlib import PurePosixPath
+from threading import Lock
 from typing import Any
 
 from imagegen.config.paths import check_path
-from imagegen.images.formats import BadImage
+from imagegen.errors import ImagegenError
+from imagegen.execute.pick import CANDIDATES
 from imagegen.project import JobPlan, Project
 from imagegen.report.gallery.contents import collect_groups
-from imagegen.report.gallery.folder import Thumbnail, shrink
-from imagegen.report.gallery.page import EARLIER, ORIGINALS, Files, page_data
-from imagegen.report.gallery.picture import Group
+from imagegen.report.gallery.earlier import EarlierVersions
+from imagegen.report.gallery.folder import Thumbnail
+from imagegen.report.gallery.page import EARLIER, ORIGINALS, Files, picture_data
+from imagegen.report.gallery.picture import Group, Picture
+from imagegen.review.affected import Affected
+from imagegen.review.thumbnails import Thumbnails
+from imagegen.review.watch import Watch
 
 __all__ = ["Changes", "LiveGallery"]
-
-_THUMB_BOX = (640, 420)
 
 
 @dataclass(frozen=True)
 class Changes:
-    """What differs from what was shown before. is_other: other images or another order, so the page is loaded again."""
+    """What differs from what was shown before.
 
-    pictures: Sequence[Mapping[str, Any]] = ()
-    is_other: bool = False
+    Attributes:
+        version: of the data, which grows with each change.
+        pictures: those that are new or differ.
+        groups: as in `LiveGallery.outline`; None if they are as before.
 
-
-@dataclass
-class LiveGallery:
-    """The project as it was when it was last read.
-
-    open_project: reads it again. data: of `page_data`.
     """
 
-    open_project: Callable[[], tuple[Project, list[JobPlan]]]
-    data: dict[str, Any] = field(default_factory=lambda: {"groups": []})
+    version: int
+    pictures: Sequence[Mapping[str, Any]]
+    groups: Sequence[Mapping[str, Any]] | None
 
-    def __post_init__(self) -> None:
-        self._lock = threading.Lock()
+    @property
+    def event(self) -> dict[str, Any]:
+        """As JSON values."""
+        return {"event": "pictures", **vars(self)}
+
+
+class LiveGallery:
+    """The project as it was when it could last be read.
+
+    Attributes:
+        data: of `page_data`.
+        version: of the data.
+
+    """
+
+    def __init__(self, open_project: Callable[[], tuple[Project, list[JobPlan]]]) -> None:
+        """Read it. open_project: opens and plans it. Raises ImagegenError or OSError."""
+        self._open_project = open_project
+        self._lock = Lock()
+        self.data: dict[str, Any] = {"groups": []}
+        self.version = 0
+        self._project, self._plans = open_project()
+        self._affected = Affected(self._project)
+        self._earlier = EarlierVersions(self._project.store)
+        self._watch = Watch(self._project.root)
+        self._thumbs = Thumbnails(self._project.root, self._project.state)
         self._paths: dict[str, str] = {}
-        self._stamps: dict[str, object] = {}
-        self._thumbs: dict[str, bytes] = {}
-        self.refresh()
+        self._known: dict[str, Picture] = {}
+        self._data: dict[str, tuple[Picture, dict[str, Any]]] = {}
+        """Of each picture, what its data was made from, and the data."""
+        self._wrong: frozenset[str] = frozenset()
+        self._needs_plan = False
+        self._take(self._project, self._plans)
+        self._earlier.update()
+        self._collect()
+        with contextlib.suppress(OSError):  # it only saves the next run some reading
+            self._project.hashes.save(self._project.state / "review")
+        self._thumbs.sweep(self._images())
+        gc.freeze()  # what is here now mostly stays: it need not be looked at again and again
 
     @property
     def pictures(self) -> dict[str, dict[str, Any]]:
         """Each picture's data by its task."""
         return {picture["task"]: picture for group in self.data["groups"] for picture in group["pictures"]}
+
+    @property
+    def outline(self) -> list[dict[str, Any]]:
+        """The groups, with the tasks of their pictures in place of these."""
+        return _outline(self.data["groups"])
 
     @property
     def tasks(self) -> frozenset[str]:
@@ -60,30 +100,113 @@ class LiveGallery:
         items |= {f"{task}:{one['name']}" for task, picture in pictures.items() for one in picture["derived"]}
         return frozenset(pictures) | items | {group["name"] for group in self.data["groups"]}
 
-    def refresh(self) -> Changes:
-        """Read the project again, and return what changed."""
-        with self._lock:
-            project, plans = self.open_project()
-            groups = collect_groups(project, plans)
-            before = self.pictures
-            order = [(group["name"], group["problems"]) for group in self.data["groups"]]
-            self._project, self._plans = project, plans
-            self._paths = dict(_files(groups))
-            self.data = page_data(groups, self._addresses(groups), ".")
-            self._stamps = self._look(project, groups)
-            after = self.pictures
-            changed = [picture for task, picture in after.items() if before.get(task) != picture]
-            now = [(group["name"], group["problems"]) for group in self.data["groups"]]
-            return Changes(changed, list(before) != list(after) or order != now)
-
     def opened(self) -> tuple[Project, list[JobPlan]]:
         """Return the project as it is now; it is planned again only if something has changed."""
         with self._lock:
-            return self.open_project() if self.has_changed() else (self._project, self._plans)
+            is_same = self._affected.is_planned and not self._needs_plan and self._watch.is_unchanged()
+            return (self._project, self._plans) if is_same else self._open_project()
 
     def has_changed(self) -> bool:
-        """Return whether any file that this follows from is another one now."""
-        return any(_stamp(path) != stamp for path, stamp in self._stamps.items())
+        """Return whether something that this follows from has changed. It is asked often, and looks seldom."""
+        return self._needs_plan or self._thumbs.wrong.keys() != self._wrong or self._watch.has_changed()
+
+    def refresh(self) -> Changes | None:
+        """Read what has changed; return what differs then, if anything does.
+
+        Raises ImagegenError or OSError if something cannot be read. Then all is kept, and read again the next time.
+        """
+        with self._lock:
+            before, outline = self._data, self.outline
+            try:
+                self._update()
+            except (ImagegenError, OSError):
+                self._needs_plan = True
+                raise
+            pictures = [
+                data for task, (_, data) in self._data.items() if task not in before or before[task][1] is not data
+            ]
+            groups = self.outline
+            if not pictures and groups == outline:
+                return None
+            self.version += 1
+            return Changes(self.version, pictures, None if groups == outline else groups)
+
+    def everything(self) -> dict[str, Any]:
+        """Return all pictures, as an event of changes has them."""
+        with self._lock:
+            return Changes(self.version, list(self.pictures.values()), self.outline).event
+
+    def _update(self) -> None:
+        """Bring the data up to date."""
+        changed = self._watch.find_changed()
+        names, images = self._earlier.update()
+        if names:
+            self._project.store.forget()
+        self._affected.add_stored(names, images, self._known)
+        self._affected.add_files(changed)
+        if self._needs_plan or self._affected.reload(changed):
+            self._needs_plan = True
+            project, plans = self._open_project()
+            project.hashes.take_over(self._project.hashes)
+            self._take(project, plans)
+            self._needs_plan = False
+        self._collect()
+
+    def _take(self, project: Project, plans: list[JobPlan]) -> None:
+        self._project, self._plans = project, plans
+        self._affected.take(project, plans)
+        recorded = [path for plan in plans if plan.problems for path in _recorded(project, plan.name)]
+        paths = [*self._affected.paths, *recorded]
+        locks = {f"jobs/{plan.name}.lock" for plan in plans}
+        few = {"jobs", "pyproject.toml", *locks, *(f"jobs/{plan.name}.review" for plan in plans)}
+        many = [*paths, *(f".imagegen/store/blobs/{number:02x}" for number in range(256))]
+        few |= {path.relative_to(project.root).as_posix() for path in (project.failures, project.written_files.path)}
+        few |= {path.rpartition("/")[0] or "." for path in paths} | {f"{CANDIDATES}/{plan.name}" for plan in plans}
+        noted = {path: key for path, key in project.inputs.stats.items() if path not in locks}
+        self._watch.follow(noted, few, many)
+        project.hashes.expect(paths)
+
+    def _collect(self) -> None:
+        """Collect the pictures that something has changed for."""
+        affected = self._affected
+        known = {task: picture for task, picture in self._known.items() if task not in affected.tasks}
+        groups = collect_groups(self._project, self._plans, self._earlier, known)
+        self._known = {task: picture for task, picture in known.items() if task in affected.pictures}
+        affected.collected(self._known)
+        self._paths = dict(_files(groups))
+        failed = frozenset(self._thumbs.wrong) - self._wrong
+        pictures = chain.from_iterable(group.pictures for group in groups)
+        self._data = {picture.task: self._picture_data(picture, failed) for picture in pictures}
+        self._wrong = frozenset(self._thumbs.wrong)
+        shown = [
+            {**vars(group), "pictures": [self._data[picture.task][1] for picture in group.pictures]} for group in groups
+        ]
+        self.data = {"groups": shown}
+
+    def _picture_data(self, picture: Picture, failed: frozenset[str]) -> tuple[Picture, dict[str, Any]]:
+        known = self._data.get(picture.task)
+        is_same = known is not None and (known[0] is picture or known[0] == picture)
+        if known and is_same and not (failed and failed & _images_of(picture)):
+            return known
+        return picture, picture_data(picture, self._addresses(picture), ".")
+
+    def _addresses(self, picture: Picture) -> Files:
+        """Return the names under which the server has each file of a picture: its content's."""
+        thumbs = {}
+        if picture.sha256 and (size := self._thumbs.size(picture.sha256, self._project.root / picture.path)):
+            thumbs[picture.sha256] = Thumbnail(f"{picture.sha256}.webp", *size)
+        for one in picture.derived:
+            if one.sha256 and one.sha256 not in self._thumbs.wrong:
+                thumbs.setdefault(one.sha256, Thumbnail(f"{one.sha256}.webp", 1, 1))
+        ending = _ending(picture.path)
+        earlier = {one.sha256: Thumbnail(f"{one.sha256}{ending}", 1, 1) for one in picture.earlier}
+        files = [(picture.path, picture.sha256), *((one.path, one.sha256) for one in picture.derived)]
+        originals = {path: f"{sha256}{_ending(path)}" for path, sha256 in files if sha256}
+        candidates = {
+            one.sha256: f"{ORIGINALS if one.path else EARLIER}/{one.sha256}{_ending(one.path or picture.path)}"
+            for one in picture.candidates
+        }
+        return Files(thumbs, earlier, originals, candidates, self._thumbs.wrong)
 
     def original(self, sha256: str) -> bytes | None:
         """Return the file of an output with this content; none through a symlink to where no job may read."""
@@ -111,37 +234,23 @@ class LiveGallery:
 
     def thumbnail(self, sha256: str) -> bytes | None:
         """Return a thumbnail of an output or an earlier version with this content."""
-        if sha256 not in self._thumbs:
-            data = self.original(sha256) or self.earlier(sha256)
-            if data is None:
-                return None
-            try:
-                self._thumbs[sha256] = shrink(data, _THUMB_BOX)[0]
-            except BadImage:
-                return None
-        return self._thumbs[sha256]
+        return self._thumbs.get(sha256, lambda sha256: self.original(sha256) or self.earlier(sha256))
 
-    def _addresses(self, groups: Sequence[Group]) -> Files:
-        """Return the names under which the server has each file: its content's."""
-        pictures = [picture for group in groups for picture in group.pictures]
-        thumbs = {pic.sha256: Thumbnail(f"{pic.sha256}.webp", pic.width, pic.height) for pic in pictures if pic.sha256}
-        thumbs |= {one.sha256: Thumbnail(f"{one.sha256}.webp", 1, 1) for pic in pictures for one in pic.derived}
-        earlier = {
-            one.sha256: Thumbnail(f"{one.sha256}{_ending(pic.path)}", 1, 1) for pic in pictures for one in pic.earlier
-        }
-        originals = {path: f"{sha256}{_ending(path)}" for sha256, path in self._paths.items()}
-        candidates = {
-            one.sha256: f"{ORIGINALS if one.path else EARLIER}/{one.sha256}{_ending(one.path or pic.path)}"
-            for pic in pictures
-            for one in pic.candidates
-        }
-        return Files(thumbs, earlier, originals, candidates)
+    def _images(self) -> set[str]:
+        """Return the sha256 of all images that the page shows."""
+        return set().union(*(_images_of(picture) for picture, _ in self._data.values()))
 
-    def _look(self, project: Project, groups: Sequence[Group]) -> dict[str, object]:
-        named = [*project.inputs.stats, "jobs", "pyproject.toml"]
-        named += [f"jobs/{group.name}.{kind}" for group in groups for kind in ("lock", "review")]
-        named += [picture.path for group in groups for picture in group.pictures]
-        return {str(project.root / name): _stamp(str(project.root / name)) for name in named}
+
+def _outline(groups: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    return [{**group, "pictures": [picture["task"] for picture in group["pictures"]]} for group in groups]
+
+
+def _recorded(project: Project, job: str) -> list[str]:
+    """Return the outputs that a job's lock file records; none if it cannot be read."""
+    try:
+        return list(project.lock(job).lines)
+    except ImagegenError:
+        return []
 
 
 def _files(groups: Sequence[Group]) -> Iterator[tuple[str, str]]:
@@ -153,13 +262,10 @@ def _files(groups: Sequence[Group]) -> Iterator[tuple[str, str]]:
             yield from ((one.sha256, one.path) for one in picture.candidates if one.path)
 
 
+def _images_of(picture: Picture) -> set[str]:
+    derived, candidates = (one.sha256 for one in picture.derived), (one.sha256 for one in picture.candidates)
+    return {picture.sha256, *derived, *candidates, *(one.sha256 for one in picture.earlier)}
+
+
 def _ending(path: str) -> str:
     return PurePosixPath(path).suffix
-
-
-def _stamp(path: str) -> object:
-    try:
-        found = os.stat(path)  # noqa: PTH116 - thousands a second: a Path for each would cost more
-    except OSError:
-        return None
-    return found.st_mtime_ns, found.st_size, found.st_ino

@@ -78,7 +78,6 @@ class ReviewServer:
         self.actions = Actions(folder, leading, self.tell, gallery.opened)
         self._say, self._on_end, self._state = say, on_end, state
         self._streams = EventStreams(self._hello)
-        self._version = 0
         self._holder: Holder | None = None
         self._problem = ""
         secret = secrets.token_urlsafe(24)
@@ -139,6 +138,7 @@ class ReviewServer:
             Route("/thumbs/{name}", self._file),
             Route("/earlier/{name}", self._file),
             Route("/originals/{name}", self._file),
+            Route("/data", self._data),
             Route("/versions", self._versions),
             Route("/run", self._run, methods=["POST"]),
             Route("/cancel", self._cancel, methods=["POST"]),
@@ -187,19 +187,15 @@ class ReviewServer:
             if not self._problem:
                 traceback.print_exc()
             return f"the page cannot be brought up to date ({type(error).__name__}: {error})"
-        if changes.is_other or changes.pictures:
-            self._version += 1
-        if changes.is_other:
-            self.tell({"event": "reload", "version": self._version})
-        elif changes.pictures:
-            self.tell({"event": "pictures", "pictures": changes.pictures, "version": self._version})
+        if changes:
+            self.tell(changes.event)
         return ""
 
     def _hello(self) -> dict[str, Any]:
-        """Return all that a page must know that has missed everything; of another version, it loads itself again."""
+        """Return all that a page must know that has missed everything; of another version, it asks for the data."""
         return {
             "event": "hello",
-            "version": self._version,
+            "version": self.gallery.version,
             "actions": [one.data for one in self.actions.recent],
             "holder": vars(self._holder) if self._holder else None,
             "trouble": self._problem,
@@ -217,6 +213,9 @@ class ReviewServer:
         page = await asyncio.to_thread(render, self.gallery.data, "", live)
         headers = {"Content-Security-Policy": f"{page.policy}; frame-ancestors 'none'"}
         return Response(page.html, media_type="text/html", headers=headers)
+
+    async def _data(self, _request: Request) -> Response:
+        return JSONResponse(await asyncio.to_thread(self.gallery.everything))
 
     async def _events(self, _request: Request) -> Response:
         if self._streams.is_full:

@@ -113,6 +113,11 @@ class Hashes:
         """Note which files will be asked for: if one of them must be read, all that must be are, on all cores."""
         self._expected = paths
 
+    def take_over(self, other: Hashes) -> None:
+        """Know what the other one has learned since the memory was written."""
+        with self._mutex:
+            self._fresh = {**other._fresh, **self._fresh}
+
     def state(self, path: str) -> FileState | None:
         """Return what is at the path now; None if there is nothing. Raises OSError if it cannot be read."""
         try:

@@ -47,6 +47,7 @@ class WrittenFiles:
     """
 
     def __init__(self, root: Path, memory: Path, temporary: Path) -> None:
+        self.path = memory
         self._root, self._temporary = root, temporary
         self._journal = Journal(memory, _parse, _dump, is_durable=False)
         self._mutex = threading.Lock()
@@ -79,6 +80,11 @@ class WrittenFiles:
             self._is_changed = True
             self._journal.append(*files.items())
             self._written_now.update((path, one.mtime_ns) for path, one in files.items())
+
+    def lines(self) -> Mapping[bytes, bytes]:
+        """Return the last line about each path, to be compared with what it was at another time."""
+        with self._mutex:
+            return self._read()
 
     def forget(self) -> None:
         """Read the file again when it is needed: another build may have written since."""

@@ -349,6 +349,15 @@ class Walk:
                 (self.root / name).unlink()
         return f"{share}"
 
+    def undo(self) -> None:
+        """Write all files again that the images follow from, as they were at first."""
+        for name, data in self.kept[0].items():
+            if not name.endswith(".lock") and not name.startswith("assets"):
+                self.write(name, data)
+        for file in [*(self.root / "jobs/wildcards").rglob("*.txt"), *(self.root / "art").rglob("*.*")]:
+            if file.relative_to(self.root).as_posix() not in self.kept[0]:
+                file.unlink()
+
     def contents(self) -> dict[str, bytes]:
         """Everything that git has."""
         files = (path for folder in ("jobs", "texts", "assets", "art") for path in (self.root / folder).rglob("*"))
@@ -415,12 +424,7 @@ def walk(root: Path, seed: int, steps: int) -> Walk:
             raise AssertionError(f"seed {seed}: {'; '.join(trail)}") from error
         if any(plan.problems for plan in Build(root, Invocation()).plans):  # nothing is partial while a job is broken
             trail.append("undo")
-            for name, data in found.kept[0].items():
-                if not name.endswith(".lock") and not name.startswith("assets"):
-                    found.write(name, data)
-            for file in [*(root / "jobs/wildcards").rglob("*.txt"), *(root / "art").rglob("*.*")]:
-                if file.relative_to(root).as_posix() not in found.kept[0]:
-                    file.unlink()
+            found.undo()
     return found
 
 

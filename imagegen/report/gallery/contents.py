@@ -46,7 +46,7 @@ def collect_groups(
     project: Project,
     plans: Sequence[JobPlan],
     earlier: EarlierVersions | None = None,
-    keep: Callable[[str], Picture | None] = lambda _task: None,
+    known: dict[str, Picture] | None = None,
 ) -> tuple[Group, ...]:
     """Return each job's pictures, in its own order.
 
@@ -54,7 +54,7 @@ def collect_groups(
         project: whose pictures they are.
         plans: of its jobs.
         earlier: the earlier versions, if they are known already.
-        keep: returns the picture of this task if it is known, and still the same.
+        known: pictures that are still the same, by task; those that are collected are added.
 
     Raises:
         OSError: something cannot be read.
@@ -65,7 +65,8 @@ def collect_groups(
     if earlier is None:
         earlier = EarlierVersions(project.store)
         earlier.update()
-    return tuple(add_remarks(project, _group(project, plan, failures, earlier, keep)) for plan in plans)
+    known = {} if known is None else known
+    return tuple(add_remarks(project, _group(project, plan, failures, earlier, known)) for plan in plans)
 
 
 @dataclass(frozen=True)
@@ -119,7 +120,7 @@ def _group(
     plan: JobPlan,
     failures: Mapping[str, Failure],
     earlier: EarlierVersions,
-    keep: Callable[[str], Picture | None],
+    known: dict[str, Picture],
 ) -> Group:
     if not plan.problems:
         candidates = Candidates(project, plan)
@@ -136,8 +137,9 @@ def _group(
             found = candidates.of(output)
             return replace(picture, candidates=found) if found else picture
 
-        pictures = tuple(keep(planned.task) or collect(planned) for planned in list_pictures(plan))
-        return Group(plan.name, plan.doc, plan.file, pictures)
+        found = [known.get(planned.task) or collect(planned) for planned in list_pictures(plan)]
+        known.update((picture.task, picture) for picture in found)
+        return Group(plan.name, plan.doc, plan.file, tuple(found))
     try:
         lines = project.lock(plan.name).lines
     except ImagegenError:

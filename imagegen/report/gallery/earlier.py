@@ -47,11 +47,6 @@ class EarlierVersions:
             images.update(entry.sha256 for entry in self._files.pop(path)[1])
         return names, images
 
-    def have_blobs_changed(self) -> bool:
-        """Return whether images were added to the store or removed from it."""
-        known = {folder: key for folder, (key, _) in self._blobs.items()}
-        return dict(self._blob_folders()) != known
-
     def of(self, name: str, line: OutputLine | None) -> tuple[Version, ...]:
         """Return the versions, newest first, without the one that `line` records, and each image once."""
         entries = sorted(self._of_output.get(name, ()), key=lambda entry: (entry.time, entry.sha256), reverse=True)

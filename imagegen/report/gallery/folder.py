@@ -32,10 +32,12 @@ from imagegen.state.mutex import hold
 __all__ = [
     "FOLDER",
     "PAGE",
+    "THUMB_BOX",
     "Thumbnail",
     "Written",
     "create_thumbnails",
     "find_thumbnails",
+    "name_thumbnail",
     "shrink",
     "write_gallery",
 ]
@@ -43,7 +45,7 @@ __all__ = [
 
 FOLDER = GALLERY
 PAGE = f"{FOLDER}/index.html"
-_THUMB_BOX = (640, 420)
+THUMB_BOX = (640, 420)
 """Pixels: a row of the grid is 210 high, and screens have two pixels for one."""
 _EARLIER_BOX = (1024, 1024)
 _OURS = re.compile(r"[0-9a-f]{20}[-.]")
@@ -97,10 +99,10 @@ def _write(
     files: list[Picture | DerivedFile] = [*pictures, *(one for picture in pictures for one in picture.derived)]
     shown = {file.sha256: _reader(project.root / file.path) for file in files if file.sha256}
     stored = {version.sha256: _blob(project, version.sha256) for picture in pictures for version in picture.earlier}
-    thumbs, made, wrong = create_thumbnails(folder / THUMBS, _THUMB_BOX, shown, temporary, on_progress)
+    thumbs, made, wrong = create_thumbnails(folder / THUMBS, THUMB_BOX, shown, temporary, on_progress)
     earlier, more, _ = create_thumbnails(folder / EARLIER, _EARLIER_BOX, stored, temporary, on_progress)
     originals = _copy_from_outside(project, pictures, folder / ORIGINALS, temporary)
-    data = page_data(groups, Files(thumbs, earlier, originals), FOLDER)
+    data = page_data(groups, Files(thumbs, earlier, originals, wrong=wrong), FOLDER)
     now = digest(data)
     if now != before:
         replace_file(project.root / PAGE, render(data, now).html, temporary)
@@ -170,6 +172,11 @@ class Thumbnail:
     height: int
 
 
+def name_thumbnail(sha256: str, width: int, height: int) -> Thumbnail:
+    """Return the thumbnail of an image of this content and size."""
+    return Thumbnail(f"{sha256[:20]}-{width}x{height}.webp", width, height)
+
+
 def find_thumbnails(folder: Path) -> dict[str, Thumbnail]:
     """Return the thumbnails in the folder, by the first 20 digits of their images' sha256. Raises OSError."""
     names = os.listdir(folder) if folder.is_dir() else []  # noqa: PTH208 - a Path for each name costs more than the rest
@@ -218,7 +225,7 @@ def create_thumbnails(
             except BadImage as error:
                 wrong[sha256] = error.what
                 return
-        thumbnail = Thumbnail(f"{sha256[:20]}-{width}x{height}.webp", width, height)
+        thumbnail = name_thumbnail(sha256, width, height)
         replace_file(folder / thumbnail.name, small, temporary)
         found[sha256] = thumbnail
 

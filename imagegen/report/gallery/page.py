@@ -21,7 +21,19 @@ from imagegen.report.gallery.picture import STATES, Group, Picture
 if TYPE_CHECKING:
     from imagegen.report.gallery.folder import Thumbnail
 
-__all__ = ["EARLIER", "ORIGINALS", "THUMBS", "Files", "LivePage", "Page", "digest", "digest_of", "page_data", "render"]
+__all__ = [
+    "EARLIER",
+    "ORIGINALS",
+    "THUMBS",
+    "Files",
+    "LivePage",
+    "Page",
+    "digest",
+    "digest_of",
+    "page_data",
+    "picture_data",
+    "render",
+]
 
 THUMBS, EARLIER, ORIGINALS = "thumbs", "earlier", "originals"
 """The page's folders: thumbnails, earlier versions, and copies of images that lie outside of the project."""
@@ -52,13 +64,14 @@ class Page:
 class Files:
     """What lies beside the page: thumbnails and earlier versions by sha256, names of copies by the output's path.
 
-    candidates: their addresses by sha256; a page that is a file has none.
+    candidates: their addresses by sha256; a page that is a file has none. wrong: why images cannot be shown, by sha256.
     """
 
     thumbs: Mapping[str, Thumbnail]
     earlier: Mapping[str, Thumbnail]
     originals: Mapping[str, str]
     candidates: Mapping[str, str] = field(default_factory=dict)
+    wrong: Mapping[str, str] = field(default_factory=dict)
 
 
 def page_data(groups: Sequence[Group], files: Files, folder: str) -> dict[str, Any]:
@@ -68,7 +81,7 @@ def page_data(groups: Sequence[Group], files: Files, folder: str) -> dict[str, A
     """
     return {
         "groups": [
-            {**vars(group), "pictures": [_picture_data(picture, files, folder) for picture in group.pictures]}
+            {**vars(group), "pictures": [picture_data(picture, files, folder) for picture in group.pictures]}
             for group in groups
         ]
     }
@@ -157,13 +170,15 @@ def _policy(script: str, style: str, is_served: bool) -> str:
     return "; ".join(f"{name} {value}" for name, value in allowed.items())
 
 
-def _picture_data(picture: Picture, files: Files, folder: str) -> dict[str, Any]:
+def picture_data(picture: Picture, files: Files, folder: str) -> dict[str, Any]:
+    """Return all that the page shows of one picture: see `page_data`."""
     thumb = files.thumbs.get(picture.sha256)
     width, height = (thumb.width, thumb.height) if thumb else (picture.width, picture.height)
     fields = {name: value for name, value in vars(picture).items() if name != "provenance"}
     return {
         **fields,
         **vars(picture.provenance),
+        "why": [*picture.why, *_why_not_shown(picture, files)],
         "wanted": [vars(change) for change in picture.wanted],
         "job": picture.task.partition(":")[0],
         "alt": _alt(picture),
@@ -223,6 +238,11 @@ def _said(picture: Picture) -> str:
     mark, note = picture.mark, picture.note
     said = [f"marked {mark.value}" + ("" if mark.is_current else " in another version")] if mark else []
     return ", ".join([*said, *(["has a note"] if note else [])])
+
+
+def _why_not_shown(picture: Picture, files: Files) -> list[str]:
+    wrong = files.wrong.get(picture.sha256)
+    return [f"the image cannot be shown: {wrong}"] if wrong else []
 
 
 def _badge(picture: Picture) -> dict[str, str]:

@@ -99,7 +99,10 @@ const review = (() => {
   // ---- events
 
   on("reload", () => location.reload());
-  on("pictures", (event) => event.pictures.forEach(gallery.update));
+  on("pictures", (event) => {
+    if (event.groups) location.reload();
+    else event.pictures.forEach(gallery.update);
+  });
 
   const live = JSON.parse(gallery.$("live").textContent);
   // bulk: {label, key or none, when(tasks) or none, run(tasks)}: the buttons for what is selected
