@@ -190,7 +190,7 @@ def _list_fields(
             of_job = _show(job.sections.get(backend.name, {}).get(name))
             is_model = name == backend.model_option
             now = of_job or (output.request.model if is_model else "")
-            note = "what the job says" if of_job else "by the settings, or the only one there is" if is_model else ""
+            note = "from the job" if of_job else "from the settings, or the only one there is" if is_model else ""
             known = {one.request.model for one in others if one.request.model} if is_model else ()
             label = name.replace("_", " ").capitalize()
             yield _make_field(f"{backend.name}.{name}", label, rules, own, now, note, "", known)
@@ -224,9 +224,9 @@ def _find_other_source(project: Project, job: Job, output: Output, name: str, on
         rule = "chosen by doit reroll" if is_rerolled else f"by the job's rule, {job.seed.mode}"
         return ("" if output.has_own_seed else seed), rule
     if name in job.generate:
-        return _show(job.generate[name]), "what the job says"
+        return _show(job.generate[name]), "from the job"
     if name in only_if_given:
-        return "", "what the workflow or the model says"
+        return "", "from the workflow or the model"
     return _show(getattr(GenerateFields, name)), "the default"
 
 

@@ -86,7 +86,7 @@ def test_the_fields_are_those_that_the_backend_honours_each_with_where_its_value
     assert (fields["steps"]["value"], fields["steps"]["now"], fields["steps"]["note"]) == (
         "",
         "20",
-        "what the job says",
+        "from the job",
     )
     assert (fields["steps"]["least"], fields["steps"]["most"]) == (1, 10_000)
     assert (fields["cfg"]["now"], fields["cfg"]["note"]) == ("7", "the default")

@@ -288,6 +288,7 @@ const gallery = (() => {
 
   const show = (index) => {
     const picture = pictures[index];
+    const isOther = index !== current;
     current = index;
     $("detail-name").textContent = picture.name;
     $("detail-part").textContent = [picture.part, picture.job].filter(Boolean).join(" · ");
@@ -333,7 +334,7 @@ const gallery = (() => {
       dialog.showModal();
       dialog.focus(); // and not what is first in it, which would scroll the image away on a phone
     }
-    $("facts").scrollTop = dialog.scrollTop = 0;
+    if (isOther) $("facts").scrollTop = dialog.scrollTop = 0;
     document.title = `${picture.name} · ${title}`;
   };
   // an image whose file is not beside the gallery, for somebody who was given the folder only
