@@ -9,10 +9,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import math
 import os
 import shlex
 import signal
 import sys
+import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -44,6 +46,8 @@ _WAIT_S = 86400
 """Seconds that an action waits for a build in a terminal."""
 _LONGEST = 1 << 24
 """Bytes of one line of output."""
+_CLICK_S = 0.6
+"""Seconds within which a second click on Cancel is the same one: a double click is not Ctrl-C twice."""
 _NAMED_ONLY = frozenset({"accept", "pick", "reroll", "restore", "mark"})
 """Commands that say nothing of what they write but by the names that they are given."""
 
@@ -71,6 +75,8 @@ class Action:
     undo: Undo = field(default_factory=Undo)
     built: set[str] = field(default_factory=set)
     """Tasks of the images that it wrote."""
+    cancelled_s: float = -math.inf
+    """When a page last asked for its end, by a clock that never goes back."""
 
     @property
     def command(self) -> str:
@@ -192,7 +198,9 @@ class Actions:
         if action is None or action.is_over:
             return False
         if action.state == "running":
-            self.interrupt(action)
+            if time.monotonic() - action.cancelled_s > _CLICK_S:
+                action.cancelled_s = time.monotonic()
+                self.interrupt(action)
         else:
             self._end(action, "cancelled")
         return True

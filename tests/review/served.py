@@ -127,17 +127,17 @@ class Listener:
 class Served:
     """`doit review --no-open` on a project, until it is ended."""
 
-    def __init__(self, folder: ProjectFolder, *words: str, **environment: str) -> None:
-        """Start it, and wait for its address. words: options after `doit review --no-open`."""
+    def __init__(self, folder: ProjectFolder, *words: str, log: Path | None = None, **environment: str) -> None:
+        """Start it, and wait for its address. words: options after `doit review --no-open`. log: for its output."""
         self.folder = folder
-        self._log = folder.root.with_name(f"{folder.root.name}-review.log")
-        with self._log.open("wb") as log:
+        self._log = log or folder.root.with_name(f"{folder.root.name}-review.log")
+        with self._log.open("wb") as output:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "doit", "review", "--no-open", *words],
                 cwd=folder.root,
                 env=folder.process_environment(**environment),
                 stdin=subprocess.DEVNULL,
-                stdout=log,
+                stdout=output,
                 stderr=subprocess.STDOUT,
             )
         wait_until(lambda: "http://" in self.output or self.process.poll() is not None)
