@@ -19,7 +19,7 @@ from imagegen.config.schema import ITEM_SCHEMA
 from imagegen.errors import ImagegenError, Problem
 from imagegen.prompts import MAX_ITEMS, SourceItem
 
-__all__ = ["read_csv"]
+__all__ = ["find_dialect", "match_field", "read_csv"]
 
 _DELIMITERS = ",;\t"
 _MAX_COLUMNS = 100
@@ -28,7 +28,7 @@ _REQUIRED = [field for field, rules in ITEM_SCHEMA.items() if rules.get("require
 _NUMBERS = frozenset(field for field, rules in ITEM_SCHEMA.items() if rules["type"] in ("whole", "number"))
 
 
-_SEPARATOR = re.compile(r'"?sep=(?:([,;\t|])|\\t)"?[,;\t]*(?:\n|\Z)', re.IGNORECASE)
+_SEPARATOR = re.compile(r'"?sep=(?:([,;\t|])|\\t)"?[,;\t]*(?:\r?\n|\Z)', re.IGNORECASE)
 """The first line, which tells Excel what separates the cells."""
 _FAILED_FORMULA = re.compile(r"#(?:REF|VALUE|DIV/0|NULL|NUM|ERROR|SPILL|CALC)!|#(?:N/A|NAME\?)|Err:\d{3}")
 _INVISIBLE = re.compile("[\u200b-\u200d\u2060\ufeff]")
@@ -70,17 +70,14 @@ def read_csv(name: str, data: bytes) -> list[SourceItem]:
 
 
 def _read_rows(name: str, text: str, problems: list[Problem]) -> list[_Row]:
-    separator = _SEPARATOR.match(text)
-    skipped = separator.end() if separator else 0
-    first = next((line for line in io.StringIO(text[skipped:]) if line.strip(_DELIMITERS + " \n")), "")
-    delimiter = (separator[1] or "\t") if separator else _find_delimiter(first)
+    skipped, delimiter, first = find_dialect(text)
     if first.count(delimiter) >= _MAX_COLUMNS:
         what = f"has {first.count(delimiter) + 1} columns, and at most {_MAX_COLUMNS} are read"
         problems.append(Problem(f"{name}:1:1", what, f"the columns are {', '.join(ITEM_SCHEMA)}"))
         return []
     reader = csv.reader(io.StringIO(text[skipped:]), delimiter=delimiter, skipinitialspace=True, strict=True)
     rows = []
-    above = 1 if separator else 0
+    above = 1 if skipped else 0
     begin = above + 1
     try:
         for cells in reader:
@@ -98,10 +95,18 @@ def _read_rows(name: str, text: str, problems: list[Problem]) -> list[_Row]:
     return rows
 
 
+def find_dialect(text: str) -> tuple[int, str, str]:
+    """Return how many characters come before the first row, what separates the cells, and the row's first line."""
+    separator = _SEPARATOR.match(text)
+    skipped = separator.end() if separator else 0
+    first = next((line for line in io.StringIO(text[skipped:]) if line.strip(_DELIMITERS + " \r\n")), "")
+    return skipped, (separator[1] or "\t") if separator else _find_delimiter(first), first
+
+
 def _find_delimiter(first: str) -> str:
     """Return what separates the cells of the first row: what gives it our columns, else what it has most of."""
     for delimiter in _DELIMITERS:
-        names = {_match_field(cell.strip(' "')) for cell in first.rstrip("\n").split(delimiter)}
+        names = {match_field(cell.strip(' "')) for cell in first.rstrip("\r\n").split(delimiter)}
         if names.issuperset(_REQUIRED):
             return delimiter
     return max(_DELIMITERS, key=first.count)
@@ -116,9 +121,9 @@ def _trim(cells: Sequence[str]) -> list[str]:
 
 
 def _read_items(found: _Row, rows: Sequence[_Row], problems: list[Problem]) -> list[SourceItem]:
-    header = _Row(found.file, found.line, [_match_field(column) for column in found.cells])
+    header = _Row(found.file, found.line, [match_field(column) for column in found.cells])
     if not set(_REQUIRED) <= set(header.cells):
-        below = next((row for row in rows if {_match_field(cell) for cell in row.cells}.issuperset(_REQUIRED)), None)
+        below = next((row for row in rows if {match_field(cell) for cell in row.cells}.issuperset(_REQUIRED)), None)
         if below is not None:
             what = f"the column names are in line {below.line}; they must be in the first"
             problems.append(Problem(header.where(0), what, "delete the lines above them"))
@@ -159,7 +164,7 @@ def _check_columns(header: _Row, problems: list[Problem]) -> None:
             problems.append(Problem(header.where(0), f"there is no column '{column}'", fix))
 
 
-def _match_field(column: str) -> str:
+def match_field(column: str) -> str:
     """Return the field that a column's name means, in upper or lower case; else the name itself."""
     name = _INVISIBLE.sub("", column).casefold()
     return name if name in ITEM_SCHEMA else column

@@ -21,6 +21,7 @@ from imagegen.config.value_edits import edit_values
 from imagegen.errors import ImagegenError, Problem, not_written
 from imagegen.plan.output import Output
 from imagegen.project import JobPlan, Project
+from imagegen.prompts.edits import edit_source
 from imagegen.report.why import as_data
 from imagegen.review.consequences import Consequences, OpenProject, foresee
 from imagegen.review.item_fields import EditableItem, Field, find_item, find_spots
@@ -206,7 +207,8 @@ def _propose(project: Project, item: EditableItem, values: object) -> _Proposal:
         hint = f"edit it in {item.file}"
         return _Proposal(item, old, old, [("", Problem(item.where, str(error), hint))])
     except ImagegenError as error:
-        return _Proposal(item, old, old, [(_find_field(item, {}, problem), problem) for problem in error.problems])
+        spots = find_spots(project, item)
+        return _Proposal(item, old, old, [(_find_field(item, spots, problem), problem) for problem in error.problems])
 
 
 def _read_value(item: EditableItem, field: Field, text: str) -> Any:
@@ -225,8 +227,9 @@ def _read_value(item: EditableItem, field: Field, text: str) -> Any:
 def _edit(item: EditableItem, old: bytes, changes: Mapping[str, Any]) -> bytes:
     """Return the file with the changes. Raises ValueError and ImagegenError."""
     bom, text = split_bom(item.file, old)
-    if item.location is None:
-        raise ValueError("items of a prompt source are edited there")
+    if item.source is not None:
+        return bom + edit_source(item.file, text, item.source, changes).encode("utf-8")
+    assert item.location is not None  # noqa: S101 - it is in a job file
     at = {(*item.location, *key.split(".")): value for key, value in changes.items()}
     return bom + edit_values(item.file, text, at).encode("utf-8")
 

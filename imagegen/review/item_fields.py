@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from imagegen.config.checking import check_job
 from imagegen.config.document import Document, Location
 from imagegen.config.job import Item, Job
 from imagegen.config.schema import GENERATE_FIELDS, ITEM_SCHEMA, GenerateFields
+from imagegen.config.text_nodes import split_bom
 from imagegen.errors import ImagegenError, Problem
 from imagegen.plan.output import Output
 from imagegen.plan.record import REROLL
 from imagegen.project import JobPlan, Project
+from imagegen.prompts import SourceItem
+from imagegen.prompts.csv_edits import list_columns
 
 __all__ = ["EditableItem", "Field", "find_item", "find_spots"]
 
@@ -73,6 +76,7 @@ class EditableItem:
         raw: the item as the file has it.
         images: tasks of all images that are made from it.
         job: the file of its job.
+        source: the item as its prompt source has it; None if it is in a job file.
 
     """
 
@@ -84,6 +88,7 @@ class EditableItem:
     fields: Sequence[Field]
     images: Sequence[str]
     job: str
+    source: SourceItem | None = None
 
     def value(self, key: str) -> Any:
         """Return what the item says of a field; None if it says nothing."""
@@ -99,12 +104,24 @@ def find_item(project: Project, plans: Sequence[JobPlan], output: Output) -> Edi
     document = project.planner.document(plan.file, project.inputs.read(plan.file))
     job = check_job(plan.name, document, project.backends.sections())
     found = _find_in_job(project, plan, document, job, output.request.name)
-    item, file, location, where, raw = found or _find_in_source(project, document, output.request.name)
+    source = None
+    if found is None:
+        source = _find_in_source(project, document, output.request.name)
+        found = _read_source_item(document, source)
+    item, file, location, where, raw = found
     images = [one.task for one in plan.outputs if not one.is_derived and one.request.name == output.request.name]
     if job.folder:
         images = [one.task for one in plan.outputs if not one.is_derived]
     fields = list(_list_fields(project, plans, job, item, raw, output))
-    return EditableItem(file, location, item.name, where, raw, fields, images, plan.file)
+    if file.lower().endswith(".csv"):
+        fields = _lock_missing(fields, list_columns(split_bom(file, project.inputs.read(file))[1]), file)
+    return EditableItem(file, location, item.name, where, raw, fields, images, plan.file, source)
+
+
+def _lock_missing(fields: Sequence[Field], columns: Sequence[str], file: str) -> list[Field]:
+    """Lock the fields that a table has no column for."""
+    locked = f"{file} has no column for it"
+    return [field if field.key in columns else replace(field, locked=field.locked or locked) for field in fields]
 
 
 def find_spots(project: Project, item: EditableItem) -> dict[str, str]:
@@ -149,16 +166,20 @@ def _find_in_job(project: Project, plan: JobPlan, document: Document, job: Job, 
     return item, file, location, where, raw
 
 
-def _find_in_source(project: Project, document: Document, name: str) -> _Found:
-    for found in project.planner.read_source(document):
-        if found.name.strip() == name:
-            raw: dict[str, Any] = {**found.overrides, "name": found.name, "prompt": found.prompt}
-            raw |= {"negative": found.negative} if found.negative is not None else {}
-            overrides = {key: value for key, value in found.overrides.items() if key in ITEM_SCHEMA}
-            sections = {key: value for key, value in found.overrides.items() if key not in ITEM_SCHEMA}
-            item = Item(name, found.prompt, overrides, found.marks["name"], sections)
-            return item, document.values["source"], None, found.marks["name"], raw
-    raise ImagegenError(Problem(document.name, f"'{name}' is not among its items any more"))
+def _find_in_source(project: Project, document: Document, name: str) -> SourceItem:
+    found = next((one for one in project.planner.read_source(document) if one.name.strip() == name), None)
+    if found is None:
+        raise ImagegenError(Problem(document.name, f"'{name}' is not among its items any more"))
+    return found
+
+
+def _read_source_item(document: Document, found: SourceItem) -> _Found:
+    raw: dict[str, Any] = {**found.overrides, "name": found.name, "prompt": found.prompt}
+    raw |= {"negative": found.negative} if found.negative is not None else {}
+    overrides = {key: value for key, value in found.overrides.items() if key in ITEM_SCHEMA}
+    sections = {key: value for key, value in found.overrides.items() if key not in ITEM_SCHEMA}
+    item = Item(found.name, found.prompt, overrides, found.marks["name"], sections)
+    return item, document.values["source"], None, found.marks["name"], raw
 
 
 def _list_fields(

@@ -248,3 +248,35 @@ def test_the_item_of_a_base_is_edited_there_if_only_this_job_extends_it(desk: De
 
 def test_the_digest_is_that_of_the_file(desk: Desk) -> None:
     assert desk.ask("read")["sha256"] == hashlib.sha256(JOB.encode()).hexdigest()
+
+
+SOURCED = "backend: scripted\ngenerate: {width: 48, height: 64}\nsource: docs/people.%s\n"
+
+
+def test_an_item_of_a_markdown_page_is_edited_there(desk: Desk) -> None:
+    page = "# People\n\n## Mallsing\n\n```\na tall figure\n```\n\n## Yrr\n\n```\na small one\n```\n"
+    desk.write(page, "docs/people.md")
+    desk.write(SOURCED % "md")
+    desk.write(SOURCED % "md" + "output: {dir: assets/two}\n", "jobs/two.yaml")
+    assert desk.ask("read")["where"] == "docs/people.md:3:1"
+    said = desk.preview(prompt="a tall figure\nin red", steps="many")
+    assert [(problem["field"], problem["where"]) for problem in said["problems"]][:1] == [
+        ("steps", "docs/people.md:11:1")
+    ]
+    said = desk.save(prompt="a tall figure\nin red")
+    assert said["why"]["others"] == ["two:mallsing"]
+    assert desk.text("docs/people.md") == page.replace("figure\n", "figure\nin red\n")
+    assert desk.ask("undo")["undone"]["file"] == "docs/people.md"
+    assert desk.text("docs/people.md") == page
+
+
+def test_an_item_of_a_table_is_edited_there_as_far_as_it_has_columns(desk: Desk) -> None:
+    desk.write("name;prompt;steps\nMallsing;a tall figure;\nYrr;a small one;4\n", "docs/people.csv")
+    desk.write(SOURCED % "csv")
+    fields = desk.fields()
+    assert (fields["steps"]["locked"], fields["cfg"]["locked"]) == ("", "docs/people.csv has no column for it")
+    assert desk.preview(cfg="3")["problems"][0]["field"] == "cfg"
+    said = desk.preview(prompt="")
+    assert [(one["field"], one["what"]) for one in said["problems"]] == [("prompt", "this row has no prompt")]
+    desk.save(prompt="a tall; figure", steps="7")
+    assert desk.text("docs/people.csv") == 'name;prompt;steps\nMallsing;"a tall; figure";7\nYrr;a small one;4\n'
