@@ -32,8 +32,9 @@ _SHOWN = 72
         "doit mark": "lists all marks and notes",
     },
     [
-        option("as", str, None, "the mark; none takes it back", choices=[*MARKS, _NONE]),
+        option("as", str, None, "the mark; none takes it back", value="MARK", choices=[*MARKS, _NONE]),
         option("note", str, None, "the note; an empty one takes it back"),
+        option("seen", str, None, "mark nothing if a file's sha256 begins with none of these", value="SHA256,…"),
     ],
     words="IMAGE|JOB...",
 )
@@ -46,7 +47,8 @@ def mark(build: Build, words: list[str], **options: Any) -> None:
     if not words:
         raise ImagegenError(Problem("", "name what to mark, an image or a whole job", "doit mark JOB:IMAGE --as keep"))
     _check_note(note)
-    _record(build, words, given, note)
+    outputs = _find_images(build, words, needs_file=given not in (None, _NONE), seen=options["seen"])
+    _record(build, outputs, given, note)
 
 
 def _check_note(note: str | None) -> None:
@@ -61,11 +63,11 @@ def _check_note(note: str | None) -> None:
         raise ImagegenError(Problem("", "the note is not valid UTF-8", "type it again")) from None
 
 
-def _record(build: Build, words: list[str], given: str | None, note: str | None) -> None:
+def _record(build: Build, outputs: list[Output], given: str | None, note: str | None) -> None:
+    """Write the remarks on these images, and print what changed."""
     from imagegen.project.git import user_name
     from imagegen.project.remarks import record_remarks
 
-    outputs = _find_images(build, words, needs_file=given not in (None, _NONE))
     by = user_name(build.root)
     remarks: dict[str, list[Remark]] = {}
     without_file = 0
@@ -93,10 +95,17 @@ def _record(build: Build, words: list[str], given: str | None, note: str | None)
     print(", ".join(counts), end="\n" * bool(counts), flush=True)
 
 
-def _find_images(build: Build, words: list[str], *, needs_file: bool) -> list[Output]:
-    """Return the images and sheets that words name. Raises ImagegenError for what cannot be marked.
+def _find_images(build: Build, words: list[str], *, needs_file: bool, seen: str | None) -> list[Output]:
+    """Return the images and sheets that words name.
 
-    needs_file: whether it is a problem if an image that has a word of its own has no file.
+    Args:
+        build: this invocation.
+        words: names of images and jobs, or patterns.
+        needs_file: whether it is a problem if an image that has a word of its own has no file.
+        seen: beginnings of the sha256 of all files that were looked at; None if that is not known.
+
+    Raises:
+        ImagegenError: with everything that cannot be marked.
     """
     from imagegen.plan.sheets import SHEET
 
@@ -116,6 +125,8 @@ def _find_images(build: Build, words: list[str], *, needs_file: bool) -> list[Ou
         elif needs_file and is_named and state is None:
             hint = f"doit {output.task} generates it; a note can be written before: --note"
             problems.append(Problem(output.task, f"there is no image {output.path} to mark", hint))
+        elif seen and state is not None and not state.sha256.startswith(tuple(seen.split(","))):
+            problems.append(Problem(output.task, "its picture has changed since it was looked at", "look at it again"))
         outputs.append(output)
     if problems:
         raise ImagegenError(*problems)
