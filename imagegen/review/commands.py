@@ -44,6 +44,7 @@ _COMMANDS: Mapping[str, _Command] = {
         {
             "as": re.compile("|".join([*MARKS, "none"])),
             "note": re.compile(rf"[^\x00-\x08\x0b-\x1f\x7f\ud800-\udfff]{{0,{LONGEST_NOTE}}}"),
+            "seen": re.compile(r"[0-9a-f]{8,64}(,[0-9a-f]{8,64}){0,199}"),
         }
     ),
     "restore": _Command({"to": re.compile(r"[0-9a-f]{8,64}|[1-9]\d{0,5}", re.ASCII)}, is_for_one=True),

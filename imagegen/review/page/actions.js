@@ -120,7 +120,7 @@
     });
     document.body.append(box);
     box.showModal();
-    (form.querySelector("input") || go).focus();
+    (form.querySelector("input, textarea") || go).focus();
   });
   review.askFirst = ask;
 

@@ -18,8 +18,10 @@ const review = (() => {
   // ---- the server
 
   const ask = async (address, body) => {
+    const text = JSON.stringify(body);
     const answer = await fetch(address, {
-      method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body),
+      method: "POST", headers: { "Content-Type": "application/json" }, body: text,
+      keepalive: text.length < 3e4, // arrives although the page is closed meanwhile; browsers take no more than 64 KiB so
     });
     const said = await answer.json().catch(() => ({}));
     if (!answer.ok) throw new Error(said.problem || `The server refused it (${answer.status})`);

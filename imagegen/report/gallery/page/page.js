@@ -189,6 +189,7 @@ const gallery = (() => {
       ? difference(one.old, one.new)
       : [element("del", {}, one.old || "none"), " → ", element("ins", {}, one.new || "none")])));
 
+  const isServed = Boolean($("live")); // doit review has buttons and a field for marks and notes
   // what there is to do about a picture: {purpose, command, images, options}, from which the command line follows
   const whatToDo = ({ state, task, item, variant, rerolls, earlier, is_given: isGiven }) => {
     if (isGiven) return [];
@@ -203,7 +204,7 @@ const gallery = (() => {
     if (variant && task === item) actions.push(act("Have all its variants as images again", "pick", [item], { variant: 0 }));
     else if (variant) actions.push(act("Pick this variant as the image", "pick", [item], { variant }));
     if (earlier.length && state !== "edited") actions.push(act("Go back to the version before (--list shows all)", "restore"));
-    return [...actions, act("Mark it: keep, reject or later; --note writes a note", "mark", [task], { as: "keep" })];
+    return isServed ? actions : [...actions, act("Mark it: keep, reject or later; --note writes a note", "mark", [task], { as: "keep" })];
   };
   // as a shell takes it
   const quote = (word) => (/^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", `'"'"'`)}'`);
@@ -356,7 +357,11 @@ const gallery = (() => {
       picture.thumb ? element("img", { src: picture.thumb, alt: picture.alt, loading: "lazy", decoding: "async" })
         : element("span", { class: "empty" }, "no image"), badge, picture.said ? symbols(picture) : null].filter(Boolean));
     links[index].setAttribute("aria-label", picture.alt + (badge ? ` (${picture.badge.text})` : "") + (picture.said ? `, ${picture.said}` : ""));
-    if (current === index) show(index);
+    if (current === index) {
+      const tops = [$("facts").scrollTop, dialog.scrollTop];
+      show(index);
+      [$("facts").scrollTop, dialog.scrollTop] = tops;
+    }
   };
 
   const sequence = () => (shown.includes(current) ? shown : pictures.map((_, index) => index));
