@@ -42,6 +42,7 @@
   const name = element("h2", { id: "table-name", dir: "auto" });
   const part = element("p", { class: "quiet" });
   const list = element("ul", { id: "panes", tabindex: "-1", "aria-label": "Pictures" });
+  const bar = element("div", { id: "pane-bar", role: "group", "aria-label": "This picture" });
   const ways = new Map([["side", "Side by side"], ["flicker", "Flicker"], ["difference", "Difference"], ["swipe", "Swipe"]]
     .map(([key, label]) => [key, button(label, () => show(key), { class: "plain", "aria-pressed": "false" })]));
   ways.get("flicker").setAttribute("aria-keyshortcuts", "Space");
@@ -51,13 +52,13 @@
   const amplify = button("Amplify", () => amplified(!list.classList.contains("amplified")), { "aria-pressed": "false" });
   const slider = element("input", { type: "range", min: "0", max: "100", value: "50", "aria-label": "How much of the first picture is shown" });
   slider.addEventListener("input", () => list.style.setProperty("--swipe", `${slider.value}%`));
-  const percent = element("output", { "aria-label": "Size", title: "Pixels of the screen for one of the picture" });
+  const percent = element("span", { class: "percent", title: "Pixels of the screen for one of the picture" });
   const fitting = button("Fit", () => fit(), { "aria-keyshortcuts": "f" });
   const actual = button("1:1", () => oneToOne(), { "aria-keyshortcuts": "z", title: "One pixel of the picture is one of the screen" });
   const linked = button("Linked", () => link(!isLinked), { "aria-pressed": "true", "aria-keyshortcuts": "u", title: "All show the same place" });
   const previous = icon("Previous", "M10 3 5 8l5 5", () => go(-1), { "aria-keyshortcuts": "k" });
   const next = icon("Next", "m6 3 5 5-5 5", () => go(1), { "aria-keyshortcuts": "j" });
-  const table = element("dialog", { id: "table", "aria-labelledby": "table-name" },
+  const table = element("dialog", { id: "table", "aria-labelledby": "table-name", tabindex: "-1" },
     element("header", {},
       element("div", { class: "heading" }, name, part),
       element("div", { class: "tools" },
@@ -67,7 +68,7 @@
           icon("Larger", "M3 8h10M8 3v10", () => zoom(1), { "aria-keyshortcuts": "+" }), fitting, actual, linked)),
       element("div", { class: "buttons" }, previous, next,
         icon("Close", "m4 4 8 8M12 4l-8 8", () => table.close(), { "aria-keyshortcuts": "Escape" }))),
-    list);
+    list, bar);
   document.body.append(table);
 
   // ---- zoom and pan: of all panes, or of the active one
@@ -145,6 +146,12 @@
         element("span", { class: "does" }, ...doing(look))),
       element("p", { class: "differs" }, ...(changes.length ? changes : [element("span", { class: "quiet" }, reference || (shown.length > 1 ? "same words and settings" : ""))])));
   };
+  // where there is no room below each picture, what can be done with the active one is at the foot of the table
+  const renderBar = () => {
+    const look = shown[active];
+    bar.replaceChildren(...(look ? [element("kbd", { "aria-hidden": "true" }, String(numberOf(look, active))), element("b", { dir: "auto" }, look.title),
+      element("span", { class: "does" }, ...doing(look))] : []));
+  };
   const numberOf = (look, index) => (source.picks ? look.variant : index + 1);
 
   const sideBySide = () => shown.map((look, index) => {
@@ -168,7 +175,7 @@
     const pane = paneOf([a, b], way);
     made.push(pane);
     const choices = shown.slice(1).map((look, index) => {
-      const one = button(look.title, () => { choose(index + 1); render(); }, { class: "chip", "aria-pressed": String(look === b) });
+      const one = button(look.title, () => { choose(index + 1); render(); }, { class: "chip", "aria-label": `Compare with ${look.title}`, "aria-pressed": String(look === b) });
       return one;
     });
     const said = element("p", { class: "differs" }, ...looks.differences(a, b));
@@ -178,6 +185,7 @@
   };
 
   const render = () => {
+    const focus = document.activeElement;
     made = [];
     if (shown.filter((look) => look.href).length < 2) way = "side";
     active = Math.max(0, Math.min(active, shown.length - 1));
@@ -194,8 +202,12 @@
     slider.hidden = way !== "swipe";
     list.replaceChildren(...(way === "side" ? sideBySide() : overEachOther()));
     choose(active);
-    layout();
     tellFlicker();
+    layout();
+    if (table.contains(document.activeElement)) return;
+    const label = focus && focus.getAttribute("aria-label"); // of a button that was made again
+    const again = label && [...table.querySelectorAll("button")].find((one) => one.getAttribute("aria-label") === label && one.offsetWidth);
+    (again || list).focus();
   };
 
   // the columns with which the pictures are largest
@@ -215,6 +227,7 @@
       const side = Math.min(width, Math.max(height, 1) * ratio);
       if (!best || side > best.side) best = { columns, rows, width, side, caption: best ? best.caption : tallest() };
     }
+    table.classList.toggle("narrow", way !== "side" || best.width < 416);
     list.style.gridTemplateColumns = `repeat(${best.columns}, ${best.width}px)`;
     list.style.gridAutoRows = "auto";
     const caption = tallest(); // in these columns
@@ -235,6 +248,7 @@
       if (isActive) one.setAttribute("aria-current", "true");
       else one.removeAttribute("aria-current");
     });
+    renderBar();
     tellZoom();
   };
 
@@ -362,7 +376,7 @@
     open({
       state: ["variants", items[index]],
       picks: true,
-      looks: () => looks.variants(items[index]),
+      looks: () => looks.variants(items[index]).map((look) => ({ ...look, title: `Variant ${look.variant}` })),
       name: () => (shown[0] ? shown[0].name : ""),
       part: () => `${items[index].split(":")[0]} · ${plural(shown.length, "variant")}${items.length > 1 ? ` · ${index + 1} of ${items.length}` : ""}`,
       step: items.length > 1 ? (by) => {

@@ -42,7 +42,8 @@ const looks = (() => {
 
   // ---- in what two of them differ
 
-  const settings = (look) => new Map([...look.parameters, ["model", look.model], ["backend", look.backend]]);
+  const settings = (look) => new Map([...look.parameters.filter(([name]) => name !== "width" && name !== "height"),
+    ["model", look.model], ["backend", look.backend]]);
   const changedSettings = (from, to) => {
     const [old, fresh] = [settings(from), settings(to)];
     return [...new Set([...old.keys(), ...fresh.keys()])].map((name) => [name, old.get(name) || "none", fresh.get(name) || "none"])
@@ -57,11 +58,17 @@ const looks = (() => {
     const end = index < parts.length - 1 ? ` ${words.slice(-2).join(" ")} ` : "";
     return ` ${begin}…${end}`;
   });
+  const MOST_CHANGED = 0.7; // of a text: beyond that, a word that is the same is so by chance
+  const changed = (from, to) => {
+    const parts = difference(from, to);
+    const same = parts.filter((part) => typeof part === "string").join("").length;
+    return 1 - same / Math.max(from.length, to.length, 1) > MOST_CHANGED ? [to || "none"] : briefly(parts);
+  };
   // nodes that say it, none if they are alike: struck out is what only the first has, and marked as new what only the second has
   const differences = (from, to) => {
     const lines = [];
-    if (from.prompt !== to.prompt) lines.push(element("span", { dir: "auto" }, ...briefly(difference(from.prompt, to.prompt))));
-    if (from.negative !== to.negative) lines.push(element("span", { dir: "auto" }, "negative: ", ...briefly(difference(from.negative, to.negative))));
+    if (from.prompt !== to.prompt) lines.push(element("span", { dir: "auto" }, ...changed(from.prompt, to.prompt)));
+    if (from.negative !== to.negative) lines.push(element("span", { dir: "auto" }, "negative: ", ...changed(from.negative, to.negative)));
     for (const [name, before, after] of changedSettings(from, to)) {
       lines.push(element("span", {}, `${name} `, element("del", {}, before), " ", element("ins", {}, after)));
     }

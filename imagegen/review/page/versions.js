@@ -58,7 +58,7 @@
     }
   };
   gallery.offered.versions = (picture) => {
-    const body = element("ul", { class: "versions" }, element("li", { class: "quiet" }, "Loading…"));
+    const body = element("ul", { class: "history" }, element("li", { class: "quiet" }, "Loading…"));
     // who steps from one image to the next wants none of those between
     setTimeout(() => { if (body.isConnected && dialog.open) fill(picture, body); }, 120);
     return body;
