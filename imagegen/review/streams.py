@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from typing import Any
 
 __all__ = ["EventStreams"]
@@ -55,7 +55,7 @@ class EventStreams:
                 queue.get_nowait()
             queue.put_nowait(None)
 
-    async def stream(self) -> AsyncIterator[str]:
+    async def stream(self) -> AsyncGenerator[str, None]:
         """Yield what is sent to one page."""
         queue: asyncio.Queue[str | None] = asyncio.Queue(_MOST_WAITING)
         self._queues.add(queue)

@@ -90,7 +90,9 @@ class Listener:
         self._connection.request("GET", f"{parts.path}events")
         self._socket = self._connection.sock
         self._response = self._connection.getresponse()
-        assert self._response.status == 200
+        if self._response.status != 200:
+            self._connection.close()
+            raise ConnectionRefusedError(self._response.read())
         self.events: list[dict[str, Any]] = []
         self._thread = threading.Thread(target=self._read, daemon=True)
         self._thread.start()

@@ -287,3 +287,19 @@ def test_files_that_changed_disguised_themselves_or_lead_outside(tmp_path: Path)
         wait_until(lambda: review.ask("GET", f"originals/{gate}.png").status == 404)
     finally:
         review.end()
+
+
+def test_only_so_many_pages_are_open_at_a_time(review: Served) -> None:
+    heard = [review.listen() for _ in range(32)]
+    answer = review.ask("GET", "events")
+    assert (answer.status, "close some of its tabs" in answer.json["problem"]) == (503, True)
+    heard.pop().close()
+    wait_until(lambda: not is_full(review))
+
+
+def is_full(review: Served) -> bool:
+    try:
+        review.listen()
+    except ConnectionRefusedError:
+        return True
+    return False

@@ -1,25 +1,101 @@
-"""The page in a real browser, as `doit review` serves it: two tabs at once."""
+"""The page in a real browser while others are at work too: another tab, a terminal, and nobody any more."""
 
 from __future__ import annotations
 
+import signal
+from pathlib import Path
+
 import pytest
 
+from tests.project_folder import ProjectFolder, press_ctrl_c
 from tests.report.gallery.browser import Browser
-from tests.review.served import Served
+from tests.review.served import Served, wait_until
 
+# with `--dist loadgroup`, one worker has all of them, and so there is one browser
 pytestmark = pytest.mark.xdist_group("browser")
 
+BANNER = "document.getElementById('connection').innerText.trim()"
 
-def test_an_action_in_one_tab_shows_in_the_other(review: Served, browser: Browser) -> None:
-    first = browser.driver.current_window_handle
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> ProjectFolder:
+    """Mallsing takes until it is cancelled."""
+    folder = ProjectFolder(tmp_path_factory.mktemp("review") / "project")
+    folder.job(generate={"width": 48, "height": 64})
+    folder.script(acts={"Mallsing": [{"hang": True}]})
+    assert folder.doit("portraits:yrr", "portraits:okka").code == 0
+    return folder
+
+
+LEAVE = """
+window.away = true;
+const wait = window.setTimeout;
+window.setTimeout = (what) => what(); // a minute has gone by
+document.dispatchEvent(new Event("visibilitychange"));
+window.setTimeout = wait;
+"""
+
+
+def picture_of(task: str) -> str:
+    return f"gallery.pictures[gallery.at.get('{task}')].sha256"
+
+
+def test_an_action_in_one_tab_shows_in_the_other_and_a_double_click_is_one(
+    review: Served, browser: Browser, folder: ProjectFolder
+) -> None:
+    tabs = [browser.driver.current_window_handle]
     browser.driver.switch_to.new_window("tab")
+    tabs.append(browser.driver.current_window_handle)
     browser.driver.get(review.url)
-    second = browser.driver.current_window_handle
-    before = browser.run("return gallery.pictures[gallery.at.get('places:gate')].sha256")
-    browser.driver.switch_to.window(first)
-    browser.run("review.run('reroll', ['places:gate'])")
-    for tab in (first, second):
+    before, heard = browser.run(f"return {picture_of('portraits:yrr')}"), review.listen()
+    browser.driver.switch_to.window(tabs[0])
+    calls = len(folder.calls())
+    browser.run("review.run('reroll', ['portraits:yrr']); review.run('reroll', ['portraits:yrr'])")
+    for tab in tabs:
         browser.driver.switch_to.window(tab)
-        browser.until(f"gallery.pictures[gallery.at.get('places:gate')].sha256 !== '{before}'")
+        browser.until(f"{picture_of('portraits:yrr')} !== '{before}'")
+        browser.until("document.body.innerText.includes('doit reroll portraits:yrr')")
+    heard.wait_for("action", number=1, state="done")
+    assert folder.calls()[calls:] == ["Yrr"]
+    assert 2 not in {one.get("number") for one in heard.events}
     browser.driver.close()
-    browser.driver.switch_to.window(first)
+    browser.driver.switch_to.window(tabs[0])
+
+
+def test_a_doit_in_a_terminal_is_named_while_it_runs(browser: Browser, folder: ProjectFolder) -> None:
+    terminal = folder.start("portraits:mallsing")
+    browser.until(f"{BANNER}.includes('(doit portraits:mallsing, process {terminal.pid}, since ')")
+    browser.driver.refresh()
+    browser.until(f"{BANNER}.includes('What you do here waits for it.')")
+    press_ctrl_c(terminal)
+    terminal.send_signal(signal.SIGINT)
+    terminal.communicate(timeout=60)
+    browser.until(BANNER, "")
+
+
+def test_a_page_says_that_its_server_has_ended(folder: ProjectFolder, chromium: Browser, tmp_path: Path) -> None:
+    ends, is_killed = Served(folder, log=tmp_path / "1.log"), Served(folder, log=tmp_path / "2.log")
+    chromium.open(ends.url)
+    ends.press_ctrl_c()
+    assert ends.wait() == 0
+    chromium.until(f"{BANNER}.startsWith('The review has ended. Start doit review again')")
+    assert chromium.console() == []  # it has been told, and asks no more
+    chromium.open(is_killed.url)
+    chromium.until("review.live.actions.length", 0)
+    is_killed.process.kill()
+    is_killed.wait()
+    chromium.until(f"{BANNER}.startsWith('doit review does not answer')")
+    chromium.driver.get("about:blank")
+    wait_until(lambda: all("ERR_" in line for line in chromium.console()))  # what it asked for in vain
+
+
+def test_a_page_that_was_away_catches_up(review: Served, browser: Browser) -> None:
+    browser.run(f"Object.defineProperty(document, 'hidden', {{ get: () => window.away }}); {LEAVE}")
+    before = browser.run(f"return {picture_of('portraits:okka')}")
+    heard = review.listen()
+    number = review.run("reroll", "portraits:okka")
+    heard.wait_for("action", number=number, state="done")
+    wait_until(lambda: any(one["event"] in ("pictures", "reload") for one in heard.events))
+    assert browser.run(f"return {picture_of('portraits:okka')}") == before
+    browser.run("window.away = false; document.dispatchEvent(new Event('visibilitychange'))")
+    browser.until(f"typeof gallery !== 'undefined' && {picture_of('portraits:okka')} !== '{before}'")

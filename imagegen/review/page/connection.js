@@ -30,18 +30,33 @@
   });
 
   const ended = "The review has ended. Start doit review again, and open the address that it prints.";
-  const source = new EventSource("events");
-  source.addEventListener("message", (message) => review.emit(JSON.parse(message.data)));
-  source.addEventListener("open", () => show("server", ""));
-  source.addEventListener("error", () => {
-    // the browser tries again by itself, unless something else answers at this address
-    const isOver = source.readyState === EventSource.CLOSED;
-    show("server", isOver ? ended : "doit review does not answer. If it has ended, start it again, and open the address that it prints.", true);
-  });
+  let source = null;
+  let isOver = false;
+  const disconnect = () => { if (source) source.close(); };
+  review.connect = () => {
+    disconnect();
+    source = new EventSource("events");
+    source.addEventListener("message", (message) => review.emit(JSON.parse(message.data)));
+    source.addEventListener("open", () => show("server", ""));
+    source.addEventListener("error", () => {
+      // the browser tries again by itself, unless something else answers at this address
+      isOver = source.readyState === EventSource.CLOSED;
+      show("server", isOver ? ended : "doit review does not answer. If it has ended, start it again, and open the address that it prints.", true);
+    });
+  };
   review.on("bye", () => {
-    source.close();
+    isOver = true;
+    disconnect();
     show("server", ended, true);
   });
+  // a browser has six connections to a server at most: a tab that nobody looks at does not keep one, and catches up later
+  let hidden = 0;
+  document.addEventListener("visibilitychange", () => {
+    clearTimeout(hidden);
+    if (document.hidden) hidden = setTimeout(disconnect, 60000);
+    else if (!isOver && source.readyState === EventSource.CLOSED) review.connect();
+  });
+  review.connect();
   for (const action of review.live.actions) known.set(action.number, same(action));
   showHolder(review.live.holder);
   showTrouble(review.live.trouble);
