@@ -60,7 +60,7 @@ def review(build: Build, *, port: int, host: str, no_open: bool) -> int:
     signals: queue.SimpleQueue[int | None] = queue.SimpleQueue()
     server = ReviewServer(
         gallery,
-        Editor(lambda instead: _open_project(build, instead)),
+        Editor(build.root, lambda instead: _open_project(build, instead)),
         address,
         Path(initial_folder() or build.root),
         _leading_words(build),

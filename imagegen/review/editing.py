@@ -10,8 +10,9 @@ import hashlib
 import math
 import re
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 from imagegen.config.document import find_hidden_character, parse_number
@@ -26,6 +27,7 @@ from imagegen.report.why import as_data
 from imagegen.review.consequences import Consequences, OpenProject, foresee
 from imagegen.review.item_fields import EditableItem, Field, find_item, find_spots
 from imagegen.state.atomic import rewrite_file
+from imagegen.state.hashes import stat_key
 from imagegen.state.mutex import hold
 
 __all__ = ["Editor"]
@@ -59,14 +61,17 @@ class _Proposal:
 class Editor:
     """Edits items of one project.
 
-    open_project: see `OpenProject`.
+    root: its folder. open_project: see `OpenProject`.
     """
 
-    def __init__(self, open_project: OpenProject) -> None:
-        self._open = open_project
+    def __init__(self, root: Path, open_project: OpenProject) -> None:
+        self._root, self._open = root, open_project
         self._edits: list[_Edit] = []
         self._count = 0
         self._lock = threading.Lock()
+        self._reading = threading.Lock()
+        self._read: tuple[Project, list[JobPlan]] | None = None
+        self._stats: Mapping[str, object] = {}
 
     def answer(self, what: str, body: Mapping[str, Any]) -> tuple[int, dict[str, Any]]:
         """Return the status and the answer to what the page asks: `read`, `preview`, `write` or `undo`."""
@@ -78,17 +83,19 @@ class Editor:
 
     def read(self, body: Mapping[str, Any]) -> dict[str, Any]:
         """Return the fields of an image: `{"task": "portraits:mallsing"}`. Raises ImagegenError."""
-        project, plans = self._open({})
-        output = _find_output(plans, body.get("task"))
-        return self._describe(project, find_item(project, plans, output))
+        with self._reading:
+            project, plans = self._current()
+            output = _find_output(plans, body.get("task"))
+            return self._describe(project, find_item(project, plans, output))
 
     def preview(self, body: Mapping[str, Any]) -> dict[str, Any]:
         """Return what new values come to, and write nothing. Raises ImagegenError.
 
         body: `task`, `values` by key, and `sha256` of the file as it was read.
         """
-        project, plans = self._open({})
-        return self._preview(project, plans, body)[1]
+        with self._reading:
+            project, plans = self._current()
+            return self._preview(project, plans, body)[1]
 
     def write(self, body: Mapping[str, Any]) -> dict[str, Any]:
         """Write new values if the file is as the page last saw it, and all is valid. Raises ImagegenError.
@@ -128,6 +135,19 @@ class Editor:
     def last(self) -> dict[str, Any] | None:
         """The last edit, which can be undone."""
         return _as_data(self._edits[-1]) if self._edits else None
+
+    def _current(self) -> tuple[Project, list[JobPlan]]:
+        """Return the project as it is now: what was read last, if no file that it was planned from has changed."""
+        if self._read is None or self._look(self._read[0].inputs.stats) != self._stats:
+            before = self._look(())
+            self._read = self._open({})
+            self._stats = {**before, **self._read[0].inputs.stats}  # as they were before they were read
+        return self._read
+
+    def _look(self, names: Iterable[str]) -> dict[str, object]:
+        """Return how these files stand, the settings, and all that is beside the jobs."""
+        beside = (path.relative_to(self._root).as_posix() for path in (self._root / "jobs").glob("*"))
+        return {name: stat_key(self._root / name) for name in ("pyproject.toml", *beside, *names)}
 
     def _preview(
         self, project: Project, plans: list[JobPlan], body: Mapping[str, Any]

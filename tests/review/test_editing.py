@@ -38,7 +38,7 @@ class Desk:
     def __init__(self, root: Path) -> None:
         self.studio = Studio(root)
         self.root = root
-        self.editor = Editor(self.open)
+        self.editor = Editor(root, self.open)
         self.write(JOB)
 
     def open(self, instead: Mapping[str, bytes]) -> tuple[Project, list[JobPlan]]:

@@ -2,12 +2,8 @@
 // ---- edit: an item's prompt and settings, with the diff and what `doit why` says of it before it is written
 (() => {
   const { $, element, section, dialog, at, pictures } = gallery;
+  const { button } = review;
   const plural = (number, noun) => `${number} ${noun}${number === 1 ? "" : "s"}`;
-  const button = (label, act, attributes = {}) => {
-    const made = element("button", { type: "button", class: "plain", ...attributes }, label);
-    made.addEventListener("click", act);
-    return made;
-  };
 
   // what was typed and not saved, by task: it outlives the view of its image, and the page
   const drafts = {
@@ -25,6 +21,7 @@
   $("detail-body").before(form);
   let open = null; // {task, item, inputs by key, typed by key, diff, problems, isOther}
   let asked = 0; // the number of the latest preview: an answer to an earlier one is too late
+  let isAsking = false;
   let timer = 0;
 
   // ---- fields
@@ -161,12 +158,19 @@
   const preview = async () => {
     clearTimeout(timer);
     if (!open) return;
+    if (isAsking) { // one at a time: the server plans the project for each
+      timer = setTimeout(preview, 100);
+      return;
+    }
     const [number, { task }] = [++asked, open];
+    isAsking = true;
     try {
       const said = await review.ask("edit/preview", { task, values: open.typed, sha256: open.item.sha256 });
       if (number === asked && open && open.task === task) take(said);
     } catch (error) {
       if (number === asked && open && open.task === task) notice(error.message);
+    } finally {
+      isAsking = false;
     }
   };
   const previewSoon = () => {
@@ -262,9 +266,11 @@
     }
     drafts.keep(task, {});
     const build = said.why.build.filter((one) => at.has(one));
-    if (isBuilt && build.length) review.run("build", build);
+    review.offerUndo({ label: `the edit of ${said.written.file}`, commands: [], run: () => undo(said.written.number) });
+    if (isBuilt && build.length) perform(build);
     showSaved(said, isBuilt ? [] : build);
   };
+  const perform = (images) => review.perform({ command: "build", images });
   const undo = async (number) => {
     try {
       const { undone } = await review.ask("edit/undo", number ? { number } : {});
@@ -276,7 +282,7 @@
   };
   const showSaved = (said, build) => {
     open = null;
-    const first = build.length ? button(`Build ${build.length === 1 ? "this image" : `these ${build.length} images`}`, () => { review.run("build", build); end(); }, { class: "plain run" }) : null;
+    const first = build.length ? button(`Build ${build.length === 1 ? "this image" : `these ${build.length} images`}`, () => { perform(build); end(); }, { class: "plain run" }) : null;
     const close = button("Done", () => end());
     form.replaceChildren(
       element("p", { role: "status" }, element("b", {}, "Saved"), ` ${said.written.file}`),
@@ -318,7 +324,7 @@
       isDraft ? element("span", { class: "quiet" }, "What you typed is not saved yet") : null))];
   });
   review.keys.push({
-    key: "e", label: "Edit the prompt and the settings",
+    key: "e", label: "Edit the prompt and the settings", place: "For the open image, the selected ones, or the one with the focus",
     when: () => review.targets().length === 1 && isEditable(pictures[at.get(review.targets()[0])]),
     run: () => {
       const [task] = review.targets();
