@@ -265,7 +265,7 @@
       return;
     }
     drafts.keep(task, {});
-    const build = said.why.build.filter((one) => at.has(one));
+    const build = said.why.build.filter((one) => at.has(one) || at.has(one.split(":").slice(0, 2).join(":"))); // a derived file has no card
     review.offerUndo({ label: `the edit of ${said.written.file}`, commands: [], run: () => undo(said.written.number) });
     if (isBuilt && build.length) perform(build);
     showSaved(said, isBuilt ? [] : build);
@@ -282,7 +282,9 @@
   };
   const showSaved = (said, build) => {
     open = null;
-    const first = build.length ? button(`Build ${build.length === 1 ? "this image" : `these ${build.length} images`}`, () => { perform(build); end(); }, { class: "plain run" }) : null;
+    const isPlain = build.every((one) => at.has(one));
+    const what = build.length === 1 ? "this image" : `these ${build.length} ${isPlain ? "images" : "files"}`;
+    const first = build.length ? button(`Build ${what}`, () => { perform(build); end(); }, { class: "plain run" }) : null;
     const close = button("Done", () => end());
     form.replaceChildren(
       element("p", { role: "status" }, element("b", {}, "Saved"), ` ${said.written.file}`),
