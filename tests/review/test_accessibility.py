@@ -1,0 +1,20 @@
+"""The page by the rules of axe-core: each of its views, dark and light, wide and on a phone."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.axe import violations
+from tests.report.gallery.browser import Browser
+from tests.review.served import Served
+
+pytestmark = pytest.mark.xdist_group("browser")
+
+
+@pytest.mark.parametrize(("width", "dark"), [(1400, False), (390, True)])
+def test_every_view_follows_the_rules(browser: Browser, review: Served, width: int, dark: bool) -> None:
+    browser.open(review.url, width=width, dark=dark)
+    assert violations(browser) == []
+    browser.run("document.querySelector('.card a').click()")
+    browser.until("document.getElementById('detail').open")
+    assert violations(browser) == []
