@@ -36,6 +36,8 @@ def prepare_process() -> None:
             number = getattr(signal, name, None)  # Windows has no SIGHUP
             if number is not None and signal.getsignal(number) is signal.SIG_DFL:
                 signal.signal(number, _interrupt)
+        if hasattr(signal, "SIGBREAK"):  # Windows: Ctrl-Break, and all that another process can send to a group
+            signal.signal(signal.SIGBREAK, signal.default_int_handler)
 
 
 class _Escaping:

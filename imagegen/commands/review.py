@@ -101,6 +101,7 @@ def _leading_words(build: Build) -> list[str]:
 
 
 def _announce(server: ReviewServer, address: Address, *, is_opened: bool) -> None:
+    from imagegen.report.browser import open_in_browser
     from imagegen.report.progress import is_ci
 
     first, *others = server.urls
@@ -110,10 +111,8 @@ def _announce(server: ReviewServer, address: Address, *, is_opened: bool) -> Non
     if not address.is_loopback:
         print(f"{'':<10} other machines reach it too, unencrypted: whoever has the address can change the project")
     sys.stdout.flush()
-    if is_opened and not is_ci(os.environ):
-        import webbrowser
-
-        webbrowser.open(first)
+    if is_opened and not is_ci(os.environ) and (why := open_in_browser(first)):
+        print(Problem("", f"not opened: {why}", "open the address yourself; --no-open says nothing"), flush=True)
 
 
 def _wait(server: ReviewServer, signals: queue.SimpleQueue[int | None]) -> int | None:

@@ -31,7 +31,7 @@ class InterruptibleWorker:
 
     Ctrl-C sets `stop` the first time and `cancel` the second; the third is Python's own. SIGTERM and SIGHUP set both at
     once, however often they come: timeout(1) sends each twice, and a run that left at the second would leave its server
-    behind. A signal that this process was started to ignore stays ignored.
+    behind. A signal that this process was started to ignore stays ignored. Ctrl-Break on Windows is like Ctrl-C.
     """
 
     def __init__(self, on_event: Callable[[Event], None]) -> None:
@@ -80,12 +80,14 @@ class InterruptibleWorker:
         if threading.current_thread() is not threading.main_thread():
             yield  # only the main thread may set handlers
             return
-        numbers = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
+        numbers = [
+            getattr(signal, name) for name in ("SIGINT", "SIGBREAK", "SIGTERM", "SIGHUP") if hasattr(signal, name)
+        ]
         before = {number: signal.getsignal(number) for number in numbers}
 
         def handle(number: int, _frame: FrameType | None) -> None:
             # takes no lock that this thread may hold
-            if number != signal.SIGINT:
+            if number not in (signal.SIGINT, getattr(signal, "SIGBREAK", None)):
                 self.cancel.set()
                 self._ended_by = number
             elif self.stop.is_set():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import hashlib
+import os
 import secrets
 import threading
 import traceback
@@ -152,9 +153,17 @@ class ReviewServer:
     async def _live(self, _app: Starlette) -> AsyncIterator[None]:
         self._loop = asyncio.get_running_loop()
         working = [asyncio.create_task(self.actions.run()), asyncio.create_task(self._watch())]
+        for task in working:
+            task.add_done_callback(self._on_fault)
         yield
         for task in working:
             task.cancel()
+
+    def _on_fault(self, task: asyncio.Task[None]) -> None:
+        """End with the error by which what goes on for ever has ended."""
+        if not task.cancelled():
+            self.error = task.exception()
+            self._server.should_exit = True
 
     # what changes without being asked for
 
@@ -162,7 +171,7 @@ class ReviewServer:
         while True:
             await asyncio.sleep(_LOOK_S)
             holder = await asyncio.to_thread(read_holder, self._state)
-            if holder and holder.pid in self.actions.pids:
+            if holder and holder.pid in {*self.actions.pids, os.getpid()}:
                 holder = None
             if holder != self._holder:
                 self._holder = holder
