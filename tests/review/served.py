@@ -129,13 +129,22 @@ class Listener:
 class Served:
     """`doit review --no-open` on a project, until it is ended."""
 
-    def __init__(self, folder: ProjectFolder, *words: str, log: Path | None = None, **environment: str) -> None:
-        """Start it, and wait for its address. words: options after `doit review --no-open`. log: for its output."""
+    def __init__(
+        self, folder: ProjectFolder, *words: str, log: Path | None = None, opens: bool = False, **environment: str
+    ) -> None:
+        """Start it, and wait for its address.
+
+        Args:
+            words: options besides `--no-open`.
+            log: for its output.
+            opens: without `--no-open`.
+            environment: variables for it.
+        """
         self.folder = folder
         self._log = log or folder.root.with_name(f"{folder.root.name}-review.log")
         with self._log.open("wb") as output:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "doit", "review", "--no-open", *words],
+                [sys.executable, "-m", "doit", "review", *([] if opens else ["--no-open"]), *words],
                 cwd=folder.root,
                 env=folder.process_environment(**environment),
                 stdin=subprocess.DEVNULL,

@@ -13,7 +13,7 @@ import pytest
 from imagegen.errors import ImagegenError
 from imagegen.review.address import listen
 from tests.project_folder import ProjectFolder
-from tests.review.served import Served, ask
+from tests.review.served import Served, ask, wait_until
 
 IP = "198.51.100.7"
 
@@ -95,6 +95,22 @@ def test_where_it_listens_decides_which_names_it_has(
             assert served.ask("GET", "", headers={"Host": f"{name}:{port}"}).status == 403, name
         is_open = "whoever has the address can change the project" in served.output
         assert is_open == (host == "0.0.0.0")  # noqa: S104
+    finally:
+        served.end()
+
+
+def test_it_opens_the_browser_where_there_is_a_screen(folder: ProjectFolder, tmp_path: Path) -> None:
+    browser = folder.write("browser", '#!/bin/sh\necho "$1" > opened\n')
+    browser.chmod(0o755)
+    served = Served(folder, opens=True, DISPLAY=":9", BROWSER=f"{browser} %s")
+    try:
+        wait_until(lambda: (folder.root / "opened").exists() and (folder.root / "opened").read_text().endswith("\n"))
+        assert (folder.root / "opened").read_text().strip() == served.url
+    finally:
+        served.end()
+    served = Served(folder, opens=True, log=tmp_path / "log", DISPLAY="", WAYLAND_DISPLAY="")
+    try:
+        served.wait_until_it_says("not opened: there is no screen here")
     finally:
         served.end()
 
