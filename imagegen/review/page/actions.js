@@ -120,7 +120,9 @@
     });
     document.body.append(box);
     box.showModal();
-    (form.querySelector("input, textarea") || go).focus();
+    const field = form.querySelector("input, textarea");
+    (field || go).focus();
+    if (field) field.select();
   });
   review.askFirst = ask;
 
@@ -246,8 +248,8 @@
   const passed = (number) => (performance.now() - (seen.get(number) || performance.now())) / 1000;
   const running = () => [...actions.values()].filter((one) => one.state === "running");
   const waiting = () => [...actions.values()].filter((one) => one.state === "waiting");
-  const ended = () => [...actions.values()].filter((one) => !["running", "waiting"].includes(one.state));
-  let dismissed = 0; // the number of the last action whose result is not shown any more
+  const isOver = (action) => !["running", "waiting"].includes(action.state);
+  let latest = 0; // the number of the action that ended last, whose result is shown; 0: none is
   let openLog = 0; // the action whose log is open
 
   // ---- progress over a card and over the open image
@@ -318,11 +320,11 @@
       states.failed ? `${states.failed} failed` : "", ...jobs,
       action.interrupts === 1 ? "ends once the images that have begun are done" : action.interrupts ? "is being cancelled" : "",
     ].filter(Boolean).join(" · ");
-    return element("div", { class: "doing" }, commands(action), total ? bar(done, total, "Images done") : "",
+    return element("div", { class: "doing running" }, commands(action), total ? bar(done, total, "Images done") : "",
       element("span", { class: "quiet" }, text),
       element("span", { class: "buttons" }, logButton(action), review.button(cancelText(action), () => cancel(action))));
   };
-  const waitingLine = (action) => element("div", { class: "doing" }, commands(action), element("span", { class: "quiet" }, "waits"),
+  const waitingLine = (action) => element("div", { class: "doing waiting" }, commands(action), element("span", { class: "quiet" }, "waits"),
     element("span", { class: "buttons" }, review.button("Cancel", () => cancel(action))));
   const undoOf = (action) => ({ label: action.command, commands: action.undo, run: () => review.ask("undo", { number: action.number }) });
   const isUndone = (action) => [...actions.values()].some((one) => one.undoes === action.number && one.state !== "failed");
@@ -340,7 +342,7 @@
       buttons.unshift(review.button(action.undoes ? "Do it again" : "Undo", () => undo(undoOf(action)),
         { title: action.undo.join("\n"), ...(action.undoes ? {} : { "aria-keyshortcuts": "u" }) }));
     }
-    buttons.push(review.button("Dismiss", () => { dismissed = action.number; openLog = 0; show(); }));
+    buttons.push(review.button("Dismiss", () => { latest = openLog = 0; show(); }));
     const words = element("span", { class: "result" }, action.result, action.undo.length ? element("span", { class: "quiet" }, ` · undo: ${action.undo[0]}${action.undo.length > 1 ? ` and ${action.undo.length - 1} more` : ""}`) : "",
       action.undo_problem ? element("span", { class: "quiet" }, ` · ${action.undo_problem}`) : "");
     return element("div", { class: `doing ${action.state}` }, element("b", {}, action.undoes ? `${says[action.state]}: undo` : says[action.state]), commands(action), words,
@@ -348,7 +350,7 @@
   };
 
   const show = () => {
-    const last = ended().filter((one) => one.number > dismissed).pop();
+    const last = actions.get(latest);
     const lines = [
       ...(last ? [resultLine(last)] : []),
       ...running().map(runningLine),
@@ -390,9 +392,9 @@
     const before = actions.get(action.number);
     actions.set(action.number, action);
     seen.set(action.number, performance.now());
-    const isOver = !["running", "waiting"].includes(action.state);
-    if (before && isOver && before.state !== action.state) {
+    if (before && isOver(action) && before.state !== action.state) {
       const says = { done: "Done", failed: "Failed", cancelled: "Cancelled" }[action.state];
+      latest = action.number;
       review.announce(`${says}: ${action.command}. ${action.result}`);
       if (action.undo.length && !action.undoes) offers.push({ ...undoOf(action), number: action.number });
       if (action.state === "failed" && !openLog) openLog = action.number;
@@ -442,7 +444,7 @@
     take(action);
     if (action.undo.length && !action.undoes && !review.live.actions.some((one) => one.undoes === action.number)) offers.push({ ...undoOf(action), number: action.number });
   }
-  dismissed = Math.max(0, ...ended().slice(0, -1).map((one) => one.number));
+  latest = Math.max(0, ...[...actions.values()].filter(isOver).map((one) => one.number));
   new MutationObserver(showSoon).observe(dialog, { attributes: true, attributeFilter: ["open"] });
   gallery.filtered.push(showFlights);
 })();
