@@ -25,7 +25,7 @@ from imagegen.project import JobPlan, Project
 from imagegen.prompts.edits import edit_source
 from imagegen.report.why import as_data
 from imagegen.review.consequences import Consequences, OpenProject, foresee
-from imagegen.review.item_fields import EditableItem, Field, find_item, find_spots
+from imagegen.review.item_fields import JOB, EditableItem, Field, find_item, find_spots
 from imagegen.state.atomic import rewrite_file
 from imagegen.state.hashes import stat_key
 from imagegen.state.mutex import hold
@@ -80,6 +80,8 @@ class Editor:
             return 200, asked[what](body)
         except ImagegenError as error:
             return 409, {"problem": str(error), "problems": [asdict(problem) for problem in error.problems]}
+        except OSError as error:
+            return 409, {"problem": str(not_written(error, doing="read"))}
 
     def read(self, body: Mapping[str, Any]) -> dict[str, Any]:
         """Return the fields of an image: `{"task": "portraits:mallsing"}`. Raises ImagegenError."""
@@ -182,7 +184,7 @@ class Editor:
             "where": item.where,
             "item": item.name,
             "images": item.images,
-            "fields": [vars(field) for field in item.fields],
+            "fields": [field.data for field in item.fields],
             "sha256": _digest(project.inputs.read(item.file)),
         }
 
@@ -218,7 +220,7 @@ def _propose(project: Project, item: EditableItem, values: object) -> _Proposal:
             continue
         if why := fields[key].locked or find_hidden_character(text):
             problems.append((key, Problem(item.where, f"{key}: {why}")))
-        changes[key] = _read_value(item, fields[key], text)
+        changes[key] = _read_value(fields[key], text)
     if problems or not changes:
         return _Proposal(item, old, old, problems)
     try:
@@ -231,16 +233,15 @@ def _propose(project: Project, item: EditableItem, values: object) -> _Proposal:
         return _Proposal(item, old, old, [(_find_field(item, spots, problem), problem) for problem in error.problems])
 
 
-def _read_value(item: EditableItem, field: Field, text: str) -> Any:
+def _read_value(field: Field, text: str) -> Any:
     """Return the value that a text stands for; None to remove it. What is not valid is left for the checks."""
     if not text and field.key != "prompt":
         return None
     if field.kind != "text":
         number = parse_number(text.strip())
         return text if number is None or not math.isfinite(number) else number
-    before = item.value(field.key)
-    if field.is_long and isinstance(before, str) and text:  # a block of lines ends in a line end, and stays one
-        return text.rstrip("\n") + ("\n" if before.endswith("\n") else "")
+    if field.is_long and isinstance(field.raw, str) and text:  # a block of lines ends in a line end, and stays one
+        return text.rstrip("\n") + ("\n" if field.raw.endswith("\n") else "")
     return text
 
 
@@ -249,8 +250,7 @@ def _edit(item: EditableItem, old: bytes, changes: Mapping[str, Any]) -> bytes:
     bom, text = split_bom(item.file, old)
     if item.source is not None:
         return bom + edit_source(item.file, text, item.source, changes).encode("utf-8")
-    assert item.location is not None  # noqa: S101 - it is in a job file
-    at = {(*item.location, *key.split(".")): value for key, value in changes.items()}
+    at = {field.location: changes[field.key] for field in item.fields if field.key in changes}
     return bom + edit_values(item.file, text, at).encode("utf-8")
 
 
@@ -270,6 +270,8 @@ def _find_field(item: EditableItem, spots: Mapping[str, str], problem: Problem) 
     """Return the field that a problem is about; empty if it is about something else. spots: of `find_spots`."""
     keys = [field.key for field in item.fields]
     named = re.match(r"(?:items\[(\d+)\]\.)?([\w.]+)", problem.what)
+    if named and f"{JOB}{named[2]}" in keys:
+        return f"{JOB}{named[2]}"
     if named and named[2].rstrip(".") in keys:
         index = item.location[-1] if item.location else None
         if named[1] is not None and int(named[1]) == index:

@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from imagegen.config.checking import check_job
-from imagegen.config.document import Document, Location
+from imagegen.config.document import Document, Location, read_document
 from imagegen.config.job import Item, Job
-from imagegen.config.schema import GENERATE_FIELDS, ITEM_SCHEMA, GenerateFields
+from imagegen.config.schema import GENERATE_FIELDS, ITEM_SCHEMA, GenerateFields, job_schema
 from imagegen.config.text_nodes import split_bom
 from imagegen.errors import ImagegenError, Problem
 from imagegen.plan.output import Output
@@ -18,7 +18,7 @@ from imagegen.project import JobPlan, Project
 from imagegen.prompts import SourceItem
 from imagegen.prompts.csv_edits import list_columns
 
-__all__ = ["EditableItem", "Field", "find_item", "find_spots"]
+__all__ = ["JOB", "EditableItem", "Field", "find_item", "find_spots"]
 
 _LABELS = {
     "prompt": "Prompt",
@@ -32,6 +32,8 @@ _LABELS = {
     "clip_skip": "Clip skip",
     "seed": "Seed",
 }
+JOB = "job:"
+"""What the keys of the job's fields begin with."""
 _LONG_TEXTS = frozenset({"prompt", "negative"})
 
 
@@ -46,6 +48,9 @@ class Field:
         note: where that comes from, in words.
         locked: why it cannot be edited; empty if it can.
         known: values that the project's images have in this field.
+        scope: the job's fields are for all of its images.
+        location: of the value in the job file; empty if it is in a prompt source.
+        raw: the value as it is there.
 
     """
 
@@ -62,6 +67,14 @@ class Field:
     most: float | None = None
     allowed: Sequence[str] = ()
     known: Sequence[str] = ()
+    scope: Literal["item", "job"] = "item"
+    location: Location = ()
+    raw: Any = None
+
+    @property
+    def data(self) -> dict[str, Any]:
+        """What the page is told, as JSON values."""
+        return {name: value for name, value in vars(self).items() if name not in ("location", "raw")}
 
 
 @dataclass(frozen=True)
@@ -73,7 +86,6 @@ class EditableItem:
         location: of the item in a job file; None if it is from a prompt source.
         name: its own.
         where: `file:line:column`.
-        raw: the item as the file has it.
         images: tasks of all images that are made from it.
         job: the file of its job.
         source: the item as its prompt source has it; None if it is in a job file.
@@ -84,18 +96,10 @@ class EditableItem:
     location: Location | None
     name: str
     where: str
-    raw: Mapping[str, Any]
     fields: Sequence[Field]
     images: Sequence[str]
     job: str
     source: SourceItem | None = None
-
-    def value(self, key: str) -> Any:
-        """Return what the item says of a field; None if it says nothing."""
-        found: Any = self.raw
-        for part in key.split("."):
-            found = found.get(part) if isinstance(found, Mapping) else None
-        return found
 
 
 def find_item(project: Project, plans: Sequence[JobPlan], output: Output) -> EditableItem:
@@ -115,7 +119,54 @@ def find_item(project: Project, plans: Sequence[JobPlan], output: Output) -> Edi
     fields = list(_list_fields(project, plans, job, item, raw, output))
     if file.lower().endswith(".csv"):
         fields = _lock_missing(fields, list_columns(split_bom(file, project.inputs.read(file))[1]), file)
-    return EditableItem(file, location, item.name, where, raw, fields, images, plan.file, source)
+    fields = [replace(field, location=_locate(location, field.key), raw=_find_raw(raw, field.key)) for field in fields]
+    if file == plan.file:  # one file at a time
+        fields += _list_job_fields(project, document, job, fields)
+    return EditableItem(file, location, item.name, where, fields, images, plan.file, source)
+
+
+def _locate(item: Location | None, key: str) -> Location:
+    return () if item is None else (*item, *key.split("."))
+
+
+def _find_raw(said: Any, key: str) -> Any:
+    """Return the value of a field such as `comfyui.checkpoint`; None if there is none."""
+    for part in key.split("."):
+        said = said.get(part) if isinstance(said, Mapping) else None
+    return said
+
+
+def _list_job_fields(project: Project, document: Document, job: Job, fields: Sequence[Field]) -> Iterator[Field]:
+    """Yield what the job says of all its images: of what the item's fields are about, and around each prompt."""
+    own = read_document(document.name, project.inputs.read(document.name)).values
+    around = job_schema({})["prompt"]["schema"]
+    candidates = [
+        Field("prompt.prefix", "Before every prompt", "text", _describe(around["prefix"]), is_long=True),
+        Field("prompt.suffix", "After every prompt", "text", _describe(around["suffix"]), is_long=True),
+    ]
+    candidates += [
+        replace(field, key=f"generate.{field.key}", value="", now=_show(getattr(GenerateFields, field.key)))
+        for field in fields
+        if field.key in GENERATE_FIELDS and field.key != "seed" and not field.locked and not job.folder
+    ]
+    for field in candidates:
+        raw, inherited = _find_raw(own, field.key), _find_raw(document.values, field.key)
+        is_inherited = raw is None and inherited is not None
+        note = "from what the job extends" if is_inherited else "" if field.is_long else "the default"
+        yield replace(
+            field,
+            key=f"{JOB}{field.key}",
+            value=_strip_end(_show(raw)),
+            now=_strip_end(_show(inherited)) if is_inherited else field.now,
+            note=note,
+            scope="job",
+            location=tuple(field.key.split(".")),
+            raw=raw,
+        )
+
+
+def _describe(rules: Mapping[str, Any]) -> str:
+    return str(rules.get("meta", {}).get("description", ""))
 
 
 def _lock_missing(fields: Sequence[Field], columns: Sequence[str], file: str) -> list[Field]:
@@ -133,12 +184,7 @@ def find_spots(project: Project, item: EditableItem) -> dict[str, str]:
             return {where: key for key, where in found.marks.items() if key != "name"}
     except (ImagegenError, StopIteration):  # then all that is known is what the problems say
         return {}
-    begin = len(item.location)
-    return {
-        document.where(mark): ".".join(map(str, mark[begin:]))
-        for mark in document.marks
-        if len(mark) > begin and mark[:begin] == item.location
-    }
+    return {document.where(field.location): field.key for field in item.fields if field.location in document.marks}
 
 
 _Found = tuple[Item, str, "Location | None", str, Mapping[str, Any]]
@@ -186,10 +232,16 @@ def _list_fields(
     project: Project, plans: Sequence[JobPlan], job: Job, item: Item, raw: Mapping[str, Any], output: Output
 ) -> Iterator[Field]:
     backend = project.backends[output.request.backend]
-    rules = ITEM_SCHEMA["prompt"]
-    help_ = rules["meta"]["description"]
     value = _strip_end(_show(raw.get("prompt")))
-    yield Field("prompt", _LABELS["prompt"], "text", help_, value, note=_describe_around(job), is_long=True)
+    yield Field(
+        "prompt",
+        _LABELS["prompt"],
+        "text",
+        _describe(ITEM_SCHEMA["prompt"]),
+        value,
+        note=_describe_around(job),
+        is_long=True,
+    )
     if job.folder:
         return  # its items are files, which say nothing else
     try:
@@ -224,7 +276,7 @@ def _make_field(
         key=key,
         label=label,
         kind=rules["type"],
-        help=rules.get("meta", {}).get("description", ""),
+        help=_describe(rules),
         value=value,
         now=now,
         note=note,

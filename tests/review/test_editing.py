@@ -280,3 +280,17 @@ def test_an_item_of_a_table_is_edited_there_as_far_as_it_has_columns(desk: Desk)
     assert [(one["field"], one["what"]) for one in said["problems"]] == [("prompt", "this row has no prompt")]
     desk.save(prompt="a tall; figure", steps="7")
     assert desk.text("docs/people.csv") == 'name;prompt;steps\nMallsing;"a tall; figure";7\nYrr;a small one;4\n'
+
+
+def test_what_the_job_says_of_all_its_images_is_edited_too(desk: Desk) -> None:
+    fields = desk.fields()
+    assert fields["job:prompt.suffix"]["value"] == "oil on linen"
+    assert (fields["job:generate.steps"]["value"], fields["job:generate.cfg"]["now"]) == ("20", "7")
+    assert "location" not in fields["steps"]
+    said = desk.preview(**{"job:prompt.suffix": "ink", "job:generate.steps": "0"})
+    assert [problem["field"] for problem in said["problems"]] == ["job:generate.steps"]
+    said = desk.save(**{"job:prompt.suffix": "ink", "job:generate.cfg": "3.5", "job:prompt.prefix": "portrait:"})
+    assert said["why"]["others"] == ["portraits:yrr"]
+    assert desk.text() == JOB.replace("{suffix: oil on linen}", '{suffix: ink, prefix: "portrait:"}').replace(
+        "steps: 20}", "steps: 20, cfg: 3.5}"
+    )

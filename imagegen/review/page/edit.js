@@ -5,6 +5,8 @@
   const { button } = review;
   const plural = (number, noun) => `${number} ${noun}${number === 1 ? "" : "s"}`;
 
+  const MOST_LINES = 40; // of what `doit why` says
+
   // what was typed and not saved, by task: it outlives the view of its image, and the page
   const drafts = {
     all: () => { try { return JSON.parse(sessionStorage.getItem("imagegen-drafts")) || {}; } catch { return {}; } },
@@ -26,7 +28,7 @@
 
   // ---- fields
 
-  const idOf = (key) => `edit-${key.replaceAll(".", "-")}`;
+  const idOf = (key) => `edit-${key.replaceAll(/[.:]/g, "-")}`;
   const range = ({ kind, least, most }) => {
     if (kind === "text" || least === null || most === null) return "";
     return `${kind === "whole" ? "a whole number" : "a number"} from ${least} to ${most > 1e15 ? "2⁶⁴−1" : most.toLocaleString("en")}`;
@@ -35,9 +37,9 @@
     if (field.locked) return field.locked;
     if (field.key === "prompt") return field.note;
     const otherwise = [field.note, field.now && !field.is_long ? field.now : ""].filter(Boolean).join(": ");
-    if (value && !field.value) return `Added to the item. Now ${otherwise}`;
-    if (!value && field.value) return `Taken out of the item. Then ${otherwise}`;
-    return value ? "From the item" : field.note && `${field.note[0].toUpperCase()}${field.note.slice(1)}`;
+    if (value && !field.value) return `Added to the ${field.scope}.${otherwise ? ` Now ${otherwise}` : ""}`;
+    if (!value && field.value) return `Taken out of the ${field.scope}.${otherwise ? ` Then ${otherwise}` : ""}`;
+    return value ? `From the ${field.scope}` : field.note && `${field.note[0].toUpperCase()}${field.note.slice(1)}`;
   };
   const makeInput = (field, value) => {
     const shared = { id: idOf(field.key), name: field.key, autocomplete: "off", "aria-describedby": `${idOf(field.key)}-note ${idOf(field.key)}-error` };
@@ -108,19 +110,23 @@
     }
     return style ? element("b", {}, text.trim(), " ") : text;
   }));
+  const shorten = (lines) => (lines.length <= MOST_LINES ? lines
+    : [...lines.slice(0, MOST_LINES - 2), [[`and ${lines.length - MOST_LINES + 1} more lines, which doit why prints`, ""]], lines[lines.length - 1]]);
   const listed = (tasks) => `${tasks.slice(0, 6).join(", ")}${tasks.length > 6 ? ` and ${tasks.length - 6} more` : ""}`;
   const showPreview = (said) => {
     const { why } = said;
     $("edit-preview").replaceChildren(...[
       said.diff.length ? section(`Changes ${said.file}`, element("pre", { class: "diff", tabindex: "0", "aria-label": `Changes to ${said.file}` }, ...said.diff.map(line).filter(Boolean))) : null,
       said.diff.length && !said.problems.length ? section("What the next doit would then do",
-        why.lines.length ? element("ul", { class: "why" }, ...why.lines.map(sentence)) : element("p", {}, "No image changes."),
+        why.lines.length ? element("ul", { class: "why" }, ...shorten(why.lines).map(sentence)) : element("p", {}, "No image changes."),
         why.others.length ? element("p", { class: "warn" }, `It changes images of other items too: ${listed(why.others)}`) : null) : null,
     ].filter(Boolean));
   };
   const showProblems = (problems) => {
     for (const [key, input] of Object.entries(open.inputs)) {
       const own = problems.filter((problem) => problem.field === key);
+      const folded = input.closest("details");
+      if (own.length && folded) folded.open = true;
       const error = $(`${idOf(key)}-error`);
       input.setAttribute("aria-invalid", String(own.length > 0));
       error.hidden = !own.length;
@@ -194,11 +200,13 @@
     open = { task, item, inputs: {}, typed: drafts.of(task), diff: [], problems: [] };
     for (const key of Object.keys(open.typed)) if (!fieldOf(key)) delete open.typed[key];
     const others = item.images.filter((one) => one !== task);
+    const ofJob = item.fields.filter((field) => field.scope === "job");
     form.replaceChildren(
       element("div", { class: "over" }, element("h3", { id: "edit-title" }, `Edit ${item.item}`), element("code", { class: "quiet" }, item.where)),
       others.length ? element("p", { class: "quiet" }, `${plural(item.images.length, "image")} are made of this item, and change with it: ${listed(item.images)}`) : "",
       element("p", { class: "warn", id: "edit-notice", role: "alert", hidden: "" }),
-      element("div", { class: "fields" }, ...item.fields.map(makeField)),
+      element("div", { class: "fields" }, ...item.fields.filter((field) => field.scope === "item").map(makeField)),
+      ofJob.length ? element("details", { id: "edit-job" }, element("summary", {}, "For all images of the job"), element("div", { class: "fields" }, ...ofJob.map(makeField))) : "",
       element("ul", { class: "error", id: "edit-problems", hidden: "" }),
       element("div", { id: "edit-preview" }),
       element("p", { class: "hidden", id: "edit-said", role: "status" }),
@@ -208,6 +216,10 @@
         button("Cancel", cancel, { "aria-keyshortcuts": "Escape" })));
     form.hidden = false;
     $("detail-body").hidden = true;
+    if ($("edit-job")) {
+      $("edit-job").open = ofJob.some((field) => field.key in open.typed);
+      $("edit-job").addEventListener("toggle", () => Object.values(open.inputs).forEach(fit));
+    }
     Object.values(open.inputs).forEach(fit);
     open.inputs.prompt.focus({ preventScroll: true });
     form.scrollIntoView({ block: "start" });
