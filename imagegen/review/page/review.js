@@ -93,9 +93,10 @@ const review = (() => {
     problem.append(button("Dismiss", () => say(""), { class: "text" }));
   };
 
+  const verbs = { build: "Build", pick: "Pick", reroll: "Reroll", accept: "Accept", restore: "Restore" };
   gallery.buttons.push((action) => {
-    const attributes = { class: "plain run", "aria-label": `Do it: ${action.purpose}` };
-    return button("Do it", () => review.perform(action), attributes);
+    const verb = action.options.always ? "Generate again" : verbs[action.command];
+    return button(verb, () => review.perform(action), { class: "plain run", "aria-label": `${verb}: ${action.purpose}` });
   });
 
   // ---- events
