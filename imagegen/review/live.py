@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
@@ -25,6 +26,9 @@ from imagegen.review.thumbnails import Thumbnails
 from imagegen.review.watch import Watch
 
 __all__ = ["Changes", "LiveGallery"]
+
+_SHA256 = re.compile("[0-9a-f]{64}", re.ASCII)
+"""What names a file in the store, and no path."""
 
 
 @dataclass(frozen=True)
@@ -220,8 +224,7 @@ class LiveGallery:
 
     def earlier(self, sha256: str) -> bytes | None:
         """Return what the store has with this content."""
-        store = self._project.store
-        return store.get(sha256) if store.is_listed(sha256) else None
+        return self._project.store.peek(sha256) if _SHA256.fullmatch(sha256) else None
 
     def versions(self, task: str) -> list[dict[str, Any]] | None:
         """Return all versions of an image, as `doit restore --list` shows them; None if there is no such image."""

@@ -57,11 +57,11 @@ def test_variants_are_compared_at_one_place_and_picked_by_number(folder: Project
     )
     assert len(set(transforms(browser))) == 1
     assert transforms(browser) != zoomed
-    browser.press("u")
+    browser.press("i")
     ActionChains(browser.driver).drag_and_drop_by_offset(browser.all("#panes .view")[2], -40, -30).perform()
     first, second, third = transforms(browser)
     assert first == second != third
-    browser.press("u", "f")
+    browser.press("i", "f")
     assert transforms(browser) == fitting
 
     browser.press("2")

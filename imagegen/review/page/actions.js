@@ -460,8 +460,8 @@
     add("Among the images", "Ctrl A", "Select all that are shown");
     add("Among the images", "Shift click", "Select a range");
     for (const one of review.keys) {
-      if (one.isOneOf && one.key !== "1") continue;
-      add(one.place || "Everywhere", one.isOneOf || one.key, one.isOneOf ? "Pick that variant" : one.label);
+      if (one.isHidden || (one.isOneOf && one.key !== "1")) continue;
+      add(one.place || "Everywhere", one.shows || one.isOneOf || one.key, one.isOneOf ? "Pick that variant" : one.label);
     }
     const close = review.button("Close", () => box.close());
     const box = element("dialog", { class: "question small-dialog", "aria-labelledby": "keys" }, element("h2", { id: "keys" }, "Keys"),

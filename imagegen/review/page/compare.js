@@ -55,7 +55,7 @@
   const percent = element("span", { class: "percent", title: "Pixels of the screen for one of the picture" });
   const fitting = button("Fit", () => fit(), { "aria-keyshortcuts": "f" });
   const actual = button("1:1", () => oneToOne(), { "aria-keyshortcuts": "z", title: "One pixel of the picture is one of the screen" });
-  const linked = button("Linked", () => link(!isLinked), { "aria-pressed": "true", "aria-keyshortcuts": "u", title: "All show the same place" });
+  const linked = button("Linked", () => link(!isLinked), { "aria-pressed": "true", "aria-keyshortcuts": "i", title: "All show the same place" });
   const previous = icon("Previous", "M10 3 5 8l5 5", () => go(-1), { "aria-keyshortcuts": "k" });
   const next = icon("Next", "m6 3 5 5-5 5", () => go(1), { "aria-keyshortcuts": "j" });
   const table = element("dialog", { id: "table", "aria-labelledby": "table-name", tabindex: "-1" },
@@ -121,7 +121,7 @@
   const facts = (look) => [
     look.isImage ? "" : look.time && when(look.time), look.seed && `seed ${look.seed}`,
     look.width > 1 ? `${look.width} × ${look.height}` : "", look.state && look.state !== "fresh" ? look.state : "",
-    look.isImage && look.mark ? look.mark.value : "",
+    look.marked && look.marked !== "unmarked" ? `marked ${look.marked}` : "",
   ].filter(Boolean).join(" · ");
 
   const doing = (look) => {
@@ -460,7 +460,7 @@
     { key: "-", label: "Smaller", run: () => zoom(-1) },
     { key: "f", label: "Fit", run: () => fit() },
     { key: "z", label: "One pixel for one (1:1)", run: () => (panes.isActual(current()) ? fit() : oneToOne()) },
-    { key: "u", label: "Link or unlink the panes", run: () => link(!isLinked) },
+    { key: "i", label: "Move each picture by itself, or all together", run: () => link(!isLinked) },
     { key: " ", shows: "Space", label: "Flicker between two", run: () => { playing(false); flicker(); } },
     { key: "p", label: "Flicker by itself", run: () => { if (way !== "flicker") show("flicker"); if (way === "flicker") playing(!timer); } },
     { key: "d", label: "Difference of two", run: () => show(way === "difference" ? "side" : "difference") },
@@ -473,12 +473,16 @@
     if (target === slider && event.key.startsWith("Arrow")) return event.stopPropagation();
     if (event.key === " " && target.closest("button")) return;
     const key = own.find((one) => one.key === event.key);
-    if (!key) return;
+    if (!key) {
+      // what is done to an image is done to that of the active pane; all else is for the page below
+      if (!["?", "u", "0", ...review.bulk.map((one) => one.key)].includes(event.key)) event.stopPropagation();
+      return;
+    }
     event.preventDefault();
     event.stopPropagation(); // it is not for the page below
     key.run();
   });
-  review.keys.push(...own.map((one) => ({ ...one, group: "Light table", when: () => table.open })));
+  review.keys.push(...own.map((one) => ({ ...one, place: "Light table", when: () => table.open })));
 
   // ---- opening and closing
 
@@ -493,10 +497,11 @@
     const focus = document.activeElement;
     if ((!focus || focus === document.body || table.contains(focus)) && look && at.has(look.task) && !gallery.dialog.open) gallery.links[at.get(look.task)].focus();
   });
+  gallery.filtered.push(refresh); // they are other ones now
   review.on("pictures", refresh);
   review.bulk.push({ label: "Compare", key: "c", when: (tasks) => tasks.length > 0, run: (tasks) => review.compare(tasks) });
-  review.keys.push({ key: "c", label: "Compare what is selected", when: () => !table.open && review.targets().length > 0, run: () => review.compare(review.targets()) });
-  review.keys.push({ key: "v", label: "Choose among variants, item by item", when: () => !table.open && looks.items().length > 0, run: () => compareVariants(review.targets()[0] || "") });
+  review.keys.push({ key: "c", label: "Compare", place: "For the open image, the selected ones, or the one with the focus", when: () => !table.open && review.targets().length > 0, run: () => review.compare(review.targets()) });
+  review.keys.push({ key: "v", label: "Choose among the variants of each item", place: "Variants", when: () => !table.open && looks.items().length > 0, run: () => compareVariants(review.targets()[0] || "") });
 
   // a page that is loaded again shows the same table
   const STORED = "imagegen-review-table";
