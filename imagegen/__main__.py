@@ -26,7 +26,7 @@ Make the current folder ready for imagegen. Creates what is missing of
   dodo.py           gives doit the tasks of imagegen
   jobs/icons.yaml   a first job, if there is no job yet
   job.schema.json   lets an editor complete and check job files
-  .gitattributes    merges lock files without conflicts
+  .gitattributes    merges lock files and review files without conflicts
   .gitignore        keeps local files out of git
 
 Existing files are never overwritten. .gitattributes and .gitignore get the lines they lack.

@@ -18,6 +18,7 @@ from imagegen.errors import ImagegenError, Problem, not_written
 from imagegen.project.backends import schema_text
 from imagegen.state.atomic import replace_file
 from imagegen.state.lockfile import ATTRIBUTES
+from imagegen.state.review_file import REVIEW_ATTRIBUTES
 
 __all__ = [
     "ATTRIBUTE_LINES",
@@ -203,7 +204,7 @@ def _plan_schema(root: Path) -> Step:
 
 
 def _plan_attributes(root: Path) -> Step:
-    note = "merges lock files without conflicts"
+    note = "merges lock files and review files without conflicts"
     return _plan_completion(root, ".gitattributes", ATTRIBUTE_LINES, find_missing_attributes, note)
 
 
@@ -341,7 +342,7 @@ items:
     prompt: a lit brass lantern
 """
 """`name` is the job's own."""
-ATTRIBUTE_LINES = [ATTRIBUTES]
+ATTRIBUTE_LINES = [ATTRIBUTES, REVIEW_ATTRIBUTES]
 IGNORE_RULES = [
     ".imagegen/",
     ".doit.db*",

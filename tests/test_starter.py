@@ -20,6 +20,7 @@ from imagegen.starter import (
     plan_files,
     write_files,
 )
+from imagegen.state.lockfile import ATTRIBUTES
 
 __all__ = []
 
@@ -60,7 +61,9 @@ def test_files_that_git_reads_are_completed_as_they_are_written(tmp_path: Path) 
     assert (steps[".gitignore"].state, steps[".gitattributes"].state) == ("completed", "completed")
     added = b".doit.db*\r\n.venv/\r\n__pycache__/\r\nassets/gallery/\r\n"
     assert (tmp_path / ".gitignore").read_bytes() == b"*.log\r\n/.imagegen\r\ntools/\r\n" + added
-    assert (tmp_path / ".gitattributes").read_bytes() == b"*.png binary\njobs/*.lock merge=union text eol=lf\n"
+    assert (tmp_path / ".gitattributes").read_bytes() == (
+        b"*.png binary\njobs/*.lock merge=union text eol=lf\njobs/*.review merge=union text eol=lf\n"
+    )
     assert init(tmp_path)[".gitignore"].state == "already there"
 
 
@@ -286,7 +289,7 @@ def test_an_empty_file_lacks_all_and_a_completed_one_nothing() -> None:
     ],
 )
 def test_attributes_that_the_lock_files_have_already_are_not_missing(text: str) -> None:
-    assert find_missing_attributes(text, ATTRIBUTE_LINES) == []
+    assert find_missing_attributes(text, [ATTRIBUTES]) == []
 
 
 @pytest.mark.parametrize(
@@ -301,7 +304,7 @@ def test_attributes_that_the_lock_files_have_already_are_not_missing(text: str) 
     ],
 )
 def test_attributes_of_other_files_or_other_values_are_missing(text: str) -> None:
-    assert find_missing_attributes(text, ATTRIBUTE_LINES) == ATTRIBUTE_LINES
+    assert find_missing_attributes(text, [ATTRIBUTES]) == [ATTRIBUTES]
 
 
 @pytest.mark.parametrize(

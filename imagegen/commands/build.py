@@ -126,12 +126,14 @@ class Build:
         return self.snapshot.jobs if self.snapshot else ()
 
     def stray_files(self) -> list[Problem]:
-        """Return what is wrong with files in jobs/: those that look like jobs, and lock files of deleted jobs."""
+        """Return what is wrong with files in jobs/: those that look like jobs, and what deleted jobs left."""
         found = find_stray_files(self.root, self.project.inputs.named if self.plans else ())
         if self.snapshot is None:  # else all job files are still there
             from imagegen.execute.prune import find_deleted_jobs
+            from imagegen.project.remarks import find_jobless_reviews
 
             found += find_deleted_jobs(self.project, self.plans)
+            found += find_jobless_reviews(self.project, {plan.name for plan in self.plans})
         return found
 
     def needs_task(self, planned: PlannedImage) -> bool:

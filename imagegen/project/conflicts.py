@@ -77,6 +77,8 @@ class Conflicts:
             if before:
                 what = f"its images are recorded in jobs/{before}.lock, whose job is gone"
                 renamed = f"git mv jobs/{before}.lock jobs/{plan.name}.lock"
+                if (self._root / f"jobs/{before}.review").exists():
+                    renamed += f" && git mv jobs/{before}.review jobs/{plan.name}.review"
                 hint = f"if the job was renamed: {renamed}; if not: rm jobs/{before}.lock"
                 plan = add_problems(plan, Problem(plan.file, what, hint))
             found.append(plan)

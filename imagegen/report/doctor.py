@@ -39,6 +39,7 @@ from imagegen.plan.request import Request
 from imagegen.project import JobPlan, Project
 from imagegen.report.console import plural
 from imagegen.report.git import check_git, check_ignored, check_lfs
+from imagegen.report.reviews import check_reviews
 from imagegen.state.lockfile import LockFile
 from imagegen.state.shared_store import missing_package, open_shared
 
@@ -83,6 +84,7 @@ def examine(case: Case) -> list[Diagnosis]:
         *check_cutouts(case),
         *check_folders(case),
         *check_locks(case),
+        *check_reviews(case),
         *check_store(case),
         *shared_store.result(),
         *check_git(case),

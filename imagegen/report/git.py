@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from imagegen.backends.base import Diagnosis
@@ -13,6 +14,7 @@ from imagegen.project.git import IgnoreRule, git_attribute, git_top, ignore_rule
 from imagegen.project.job_parts import find_files
 from imagegen.report.console import plural
 from imagegen.state.lockfile import ATTRIBUTES
+from imagegen.state.review_file import REVIEW_ATTRIBUTES
 
 if TYPE_CHECKING:
     from imagegen.report.doctor import Case
@@ -25,23 +27,27 @@ __all__ = [
 
 
 def check_git(case: Case) -> Iterator[Diagnosis]:
-    """Yield a row on the merging of lock files, where the project is in a git repository."""
-    root = case.project.root
-    if git_top(root) is None:
+    """Yield rows on the merging of lock files, and of review files if there are any, in a git repository."""
+    if git_top(case.project.root) is None:
         return
-    merge = git_attribute(root, "merge", "jobs/x.lock")
+    yield _merging(case.project.root, "lock", ATTRIBUTES)
+    if any((case.project.root / "jobs").glob("*.review")):
+        yield _merging(case.project.root, "review", REVIEW_ATTRIBUTES)
+
+
+def _merging(root: Path, kind: str, attributes: str) -> Diagnosis:
+    """Return the row on the merging of one kind of files. attributes: the line of .gitattributes for them."""
+    merge = git_attribute(root, "merge", f"jobs/x.{kind}")
     if merge is None:
-        yield Diagnosis(
-            True, "git", "does not say how it merges lock files", "look at it: git check-attr merge jobs/x.lock"
-        )
-    elif merge != "union":
-        hint = f"echo '{ATTRIBUTES}' >> .gitattributes"
-        path = root / ".gitattributes"
-        if path.is_file() and not path.read_bytes().endswith(b"\n"):  # echo would go on in its last line
-            hint = f"add this line at the end of .gitattributes: {ATTRIBUTES}"
-        yield Diagnosis(True, "git", "merges lock files with conflict markers", hint)
-    else:
-        yield Diagnosis(True, "git", "merges lock files by keeping the lines of both sides")
+        hint = f"look at it: git check-attr merge jobs/x.{kind}"
+        return Diagnosis(True, "git", f"does not say how it merges {kind} files", hint)
+    if merge == "union":
+        return Diagnosis(True, "git", f"merges {kind} files by keeping the lines of both sides")
+    hint = f"echo '{attributes}' >> .gitattributes"
+    path = root / ".gitattributes"
+    if path.is_file() and not path.read_bytes().endswith(b"\n"):  # echo would go on in its last line
+        hint = f"add this line at the end of .gitattributes: {attributes}"
+    return Diagnosis(True, "git", f"merges {kind} files with conflict markers", hint)
 
 
 def check_lfs(case: Case) -> Iterator[Diagnosis]:
@@ -65,12 +71,14 @@ def check_ignored(case: Case) -> Iterator[Diagnosis]:
     paths = [output.path for held in images.values() for output in held]
     items = [path for plan in case.plans if plan.parts.parts for path, _ in find_files(*plan.parts)]
     items = [path for path in dict.fromkeys(items) if not path.startswith("../")]
-    rules = ignore_rules(case.project.root, [*files.values(), *locks.values(), *paths, *items])
+    reviews = [f"jobs/{name}.review" for name in files if (case.project.root / f"jobs/{name}.review").exists()]
+    rules = ignore_rules(case.project.root, [*files.values(), *locks.values(), *reviews, *paths, *items])
     if rules is None:
         return  # the row on merging says that git cannot be asked
     yield from _jobs(rules, files)
     yield from _items(rules, items)
     yield from _locks(case, rules, locks, images)
+    yield from _reviews(rules, reviews)
     if not case.project.settings.store:
         yield from _images(
             case, rules, [output for name in files if locks[name] not in rules for output in images[name]]
@@ -102,6 +110,12 @@ def _locks(
         else:  # with placeholders alone that may well be meant
             found += "the images are ignored too, and a clone generates its own"
             yield Diagnosis(True, "git", found, rule.hint if _are_generated(case, outputs) else "")
+
+
+def _reviews(rules: dict[str, IgnoreRule], reviews: Sequence[str]) -> Iterator[Diagnosis]:
+    for rule, paths in _by_rule(rules, reviews):
+        found = f"ignores {list_first(paths)} by the rule {rule}: nobody else sees these marks and notes"
+        yield Diagnosis(True, "git", found, rule.hint)
 
 
 def _images(case: Case, rules: dict[str, IgnoreRule], outputs: Sequence[Output]) -> Iterator[Diagnosis]:

@@ -189,7 +189,7 @@ def test_the_outputs_of_a_broken_job_are_not_taken_for_unwanted_ones(project: Pr
 
 
 @pytest.mark.parametrize("folder", [".", "below/it"])
-def test_git_attributes_that_do_not_merge_lock_files_are_a_warning(tmp_path: Path, folder: str) -> None:
+def test_git_attributes_that_do_not_merge_lock_files_or_review_files_are_a_warning(tmp_path: Path, folder: str) -> None:
     repository = ProjectFolder(tmp_path / "repository")
     repository.git("init", "-q")
     project = ProjectFolder(repository.root / folder) if folder != "." else repository
@@ -197,6 +197,10 @@ def test_git_attributes_that_do_not_merge_lock_files_are_a_warning(tmp_path: Pat
     code, state, found, hint = only(project)
     assert (code, state, found) == (0, "warning", "merges lock files with conflict markers")
     subprocess.run(hint, shell=True, cwd=project.root, check=True)  # noqa: S602 - the hint is a line for a shell
+    project.write("jobs/portraits.review", "")  # as long as there is none, nothing is said of them
+    code, state, found, hint = only(project)
+    assert (code, state, found) == (0, "warning", "merges review files with conflict markers")
+    subprocess.run(hint, shell=True, cwd=project.root, check=True)  # noqa: S602 - likewise
     assert examined(project) == (0, [])
 
 
