@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import copy
+import json
 import re
 from typing import Any
 
@@ -9,7 +10,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from imagegen.config.document import read_document
-from imagegen.config.text_nodes import format_flow, format_scalar
+from imagegen.config.text_nodes import format_flow, format_scalar, parse_nodes
 from imagegen.config.value_edits import edit_values, is_same
 from imagegen.errors import ImagegenError
 
@@ -140,7 +141,15 @@ def _block(key: str, value: Any, draw: Any, margin: str, comment: str) -> list[s
             style = draw(st.sampled_from(["|", "|-", "|+", ">", ">-"]))
             blank = [""] if draw(st.booleans()) else []
             return [f"{key}: {style}{comment}", *(f"{margin}  {line}" for line in words.split("\n")), *blank]
-    return [f"{key}: {format_scalar(value, '{}: {}')}{comment}"]
+    written = format_scalar(value, "{}: {}")
+    if " " in written and "\\" not in written and draw(st.integers(0, 2)) == 0:
+        first, *others = re.split(r"(?<=\w) (?=\w)", written)
+        return [
+            f"{key}: {first}",
+            *(f"{margin}   {line}" for line in others[:-1]),
+            *(f"{margin}  {line}{comment}" for line in others[-1:]),
+        ]
+    return [f"{key}: {written}{comment}"]
 
 
 @st.composite
@@ -155,7 +164,8 @@ def jobs(draw: Any) -> str:
 
     lines.append(f"generate: {{width: 64,  steps:   3}}{comment()}")
     lines.append("items:")
-    margin = "    "
+    dash = draw(st.sampled_from(["  - ", "- ", "-   ", " -  "]))
+    margin = " " * len(dash)
     for index in range(draw(st.integers(1, 3))):
         said = {
             "name": f"n{index}",
@@ -170,7 +180,15 @@ def jobs(draw: Any) -> str:
         if draw(st.integers(0, 3)) == 0:
             said = {"prompt": said["prompt"], **said}
         if draw(st.integers(0, 3)) == 0:
-            lines.append(f"  - {format_flow(said)}{comment()}")
+            lines.append(f"{dash}{format_flow(said)}{comment()}")
+            continue
+        if draw(st.integers(0, 3)) == 0:
+            pairs = [format_flow({key: value})[1:-1] for key, value in said.items()]
+            lines += [
+                f"{dash}{{ {pairs[0]},{comment()}",
+                *(f"{margin}  {pair},{comment()}" for pair in pairs[1:-1]),
+                f"{margin}  {pairs[-1]} }}{comment()}",
+            ]
             continue
         item = []
         for key, value in said.items():
@@ -179,7 +197,7 @@ def jobs(draw: Any) -> str:
             else:
                 first, *others = _block(key, value, draw, margin, comment())
                 item += [margin + first, *others]
-        item[0] = f"  - {item[0].strip()}"
+        item[0] = dash + item[0].strip()
         lines += item
         if draw(st.booleans()):
             lines += [f"{margin}{comment().strip()}".rstrip(), ""]
@@ -224,8 +242,42 @@ def test_any_edit_reads_back_and_leaves_all_else_as_it_is(data: Any) -> None:
     marks = re.compile(r"# c\d+(?=\s|$)")
     assert marks.findall(after) == marks.findall(before)
     # all lines of the other items, and of all else, are there to the last blank
-    lines = before.splitlines(keepends=True)
-    starts = [at for at, line in enumerate(lines) if line.startswith("  - ")] + [len(lines)]
+    lines = before.split("\n")
+    lines = [f"{line}\n" for line in lines[:-1]] + lines[-1:]
+    nodes, _ = parse_nodes("j.yaml", before)
+    entries = nodes.value("items")
+    assert entries is not None
+    starts = [before.count("\n", 0, entry.start) for entry in entries.inner] + [len(lines)]
     others = lines[: starts[index]], lines[starts[index + 1] :]
     assert after.startswith("".join(others[0]))
     assert after.endswith("".join(others[1]))
+
+
+@given(
+    st.lists(st.fixed_dictionaries({"name": TEXTS, "prompt": TEXTS}, optional={"seed": KEYS["seed"], "x": st.just({"y": 1})}), min_size=1, max_size=3),
+    st.sampled_from([None, 0, 1, 4, "\t"]),
+    st.sampled_from([{"prompt": "new"}, {"seed": None}, {"x.y": None}, {"x.y": 2, "cfg": 1.5}]),
+    st.booleans(),
+    st.data(),
+)  # fmt: skip
+def test_any_edit_of_json_reads_back(
+    items: list[Any], indent: Any, changes: dict[str, Any], is_ascii: bool, data: Any
+) -> None:
+    index = data.draw(st.integers(0, len(items) - 1))
+    before = json.dumps({"items": items}, indent=indent, ensure_ascii=is_ascii)
+    after = edit_values("j.json", before, {("items", index, *key.split(".")): one for key, one in changes.items()})
+    expected = json.loads(json.dumps(items))
+    for key, one in changes.items():
+        *above, last = key.split(".")
+        holder = expected[index].setdefault("x", {}) if above else expected[index]
+        holder.update({last: one})
+        if one is None:
+            del holder[last]
+    if expected[index].get("x") == {}:
+        del expected[index]["x"]
+    assert json.loads(after) == {"items": expected}
+    old, new = (
+        [text[one.start : one.end] for one in parse_nodes("j.json", text)[0].inner[1].inner] for text in (before, after)
+    )
+    assert old[:index] + old[index + 1 :] == new[:index] + new[index + 1 :]
+    assert before.split(old[0])[0] == after.split(new[0])[0]
