@@ -34,6 +34,7 @@ _LABELS = {
 }
 JOB = "job:"
 """What the keys of the job's fields begin with."""
+_FROM_MODEL = "from the workflow or the model"
 _LONG_TEXTS = frozenset({"prompt", "negative"})
 
 
@@ -145,14 +146,19 @@ def _list_job_fields(project: Project, document: Document, job: Job, fields: Seq
         Field("prompt.suffix", "After every prompt", "text", _describe(around["suffix"]), is_long=True),
     ]
     candidates += [
-        replace(field, key=f"generate.{field.key}", value="", now=_show(getattr(GenerateFields, field.key)))
+        replace(
+            field,
+            key=f"generate.{field.key}",
+            now="" if field.note == _FROM_MODEL else _show(getattr(GenerateFields, field.key)),
+        )
         for field in fields
         if field.key in GENERATE_FIELDS and field.key != "seed" and not field.locked and not job.folder
     ]
     for field in candidates:
         raw, inherited = _find_raw(own, field.key), _find_raw(document.values, field.key)
         is_inherited = raw is None and inherited is not None
-        note = "from what the job extends" if is_inherited else "" if field.is_long else "the default"
+        default = "" if field.is_long else field.note if field.note == _FROM_MODEL else "the default"
+        note = "from what the job extends" if is_inherited else default
         yield replace(
             field,
             key=f"{JOB}{field.key}",
@@ -299,7 +305,7 @@ def _find_other_source(project: Project, job: Job, output: Output, name: str, on
     if name in job.generate:
         return _show(job.generate[name]), "from the job"
     if name in only_if_given:
-        return "", "from the workflow or the model"
+        return "", _FROM_MODEL
     return _show(getattr(GenerateFields, name)), "the default"
 
 

@@ -339,7 +339,7 @@
   });
   review.keys.push({
     key: "e", label: "Edit the prompt and the settings", place: "For the open image, the selected ones, or the one with the focus",
-    when: () => review.targets().length === 1 && isEditable(pictures[at.get(review.targets()[0])]),
+    when: () => [null, dialog].includes(document.querySelector("dialog[open]")) && review.targets().length === 1 && isEditable(pictures[at.get(review.targets()[0])]),
     run: () => {
       const [task] = review.targets();
       if (!dialog.open) {
