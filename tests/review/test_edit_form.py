@@ -35,8 +35,9 @@ def replace(browser: Browser, selector: str, text: str) -> None:
 
 
 def test_a_prompt_is_edited_seen_saved_and_built(review: Served, browser: Browser, folder: ProjectFolder) -> None:
-    browser.open(review.url, "#places:gate")
+    browser.open(review.url)
     before = browser.run(f"return {GATE}.sha256")
+    browser.run("gallery.links[gallery.at.get('places:gate')].focus()")
     browser.press("e")
     browser.until("document.activeElement.id", "edit-prompt")
     browser.one("#edit-prompt").send_keys(": open")
