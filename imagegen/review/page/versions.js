@@ -64,4 +64,10 @@
     return body;
   };
   gallery.additions.push(showStrip);
+
+  // ---- closer
+
+  const closer = () => review.compareImages([gallery.current().task]);
+  $("now-image").addEventListener("click", closer);
+  review.keys.push({ key: "z", label: "Look at it closer", place: "For the open image", when: () => dialog.open && !table.isOpen() && Boolean(gallery.current().thumb), run: closer });
 })();
