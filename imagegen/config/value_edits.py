@@ -96,7 +96,7 @@ def _edit(name: str, text: str, location: Location, value: Any, newline: str) ->
         if node.anchor or node.alias:
             line = text.count("\n", 0, node.start) + 1
             other = f"the alias *{node.alias}" if node.alias else f"the anchor &{node.anchor}"
-            raise ValueError(f"line {line} has {other}, so other places would change too: edit it in the file")
+            raise ValueError(f"line {line} has {other}, so other places would change too")
     is_json = name.lower().endswith(".json")
     if len(way) > len(location):
         if value is None:
@@ -264,7 +264,7 @@ def _remove(text: str, way: list[Node], location: Location) -> str:
     holder, node = way[-2], way[-1]
     index = next(index for index, (_, value) in enumerate(holder.pairs) if value is node)
     if node.is_mapping and "#" in _strip_scalars(text, holder.pairs[index][0].end, node):
-        raise ValueError(f"'{location[-1]}' has a comment in it, which would be lost: remove it in the file")
+        raise ValueError(f"'{location[-1]}' has a comment in it, which would be lost")
     if holder.flow:
         return _remove_from_flow(text, holder, index)
     return _remove_lines(text, holder, index)
@@ -321,6 +321,6 @@ def _find_comment(text: str, key: Node, value: Node) -> str:
     if value.style in ("|", ">"):
         beside = text[value.start : value.end].partition("\n")[0].lstrip("|>+-0123456789")
     elif "\n" in text[key.end : value.start] and "#" in text[key.end : value.start]:
-        raise ValueError("a comment stands above the value, which would be lost: remove it in the file")
+        raise ValueError("a comment stands above the value, which would be lost")
     found = _COMMENT.match(beside)
     return found[0].strip() if found else ""

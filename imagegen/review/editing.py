@@ -227,7 +227,8 @@ def _propose(project: Project, item: EditableItem, values: object) -> _Proposal:
         return _Proposal(item, old, _edit(item, old, changes))
     except ValueError as error:
         hint = f"edit it in {item.file}"
-        return _Proposal(item, old, old, [("", Problem(item.where, str(error), hint))])
+        key = next(iter(changes)) if len(changes) == 1 else ""
+        return _Proposal(item, old, old, [(key, Problem(item.where, str(error), hint))])
     except ImagegenError as error:
         spots = find_spots(project, item)
         return _Proposal(item, old, old, [(_find_field(item, spots, problem), problem) for problem in error.problems])

@@ -121,8 +121,9 @@ def find_item(project: Project, plans: Sequence[JobPlan], output: Output) -> Edi
     if file.lower().endswith(".csv"):
         fields = _lock_missing(fields, list_columns(split_bom(file, project.inputs.read(file))[1]), file)
     fields = [replace(field, location=_locate(location, field.key), raw=_find_raw(raw, field.key)) for field in fields]
-    if file == plan.file:  # one file at a time
-        fields += _list_job_fields(project, document, job, fields)
+    of_job = _list_job_fields(project, document, fields) if file == plan.file else ()  # one file at a time
+    # items that are files say nothing else
+    fields = [*fields[: 1 if job.folder else None], *of_job]
     return EditableItem(file, location, item.name, where, fields, images, plan.file, source)
 
 
@@ -137,7 +138,7 @@ def _find_raw(said: Any, key: str) -> Any:
     return said
 
 
-def _list_job_fields(project: Project, document: Document, job: Job, fields: Sequence[Field]) -> Iterator[Field]:
+def _list_job_fields(project: Project, document: Document, fields: Sequence[Field]) -> Iterator[Field]:
     """Yield what the job says of all its images: of what the item's fields are about, and around each prompt."""
     own = read_document(document.name, project.inputs.read(document.name)).values
     around = job_schema({})["prompt"]["schema"]
@@ -152,7 +153,7 @@ def _list_job_fields(project: Project, document: Document, job: Job, fields: Seq
             now="" if field.note == _FROM_MODEL else _show(getattr(GenerateFields, field.key)),
         )
         for field in fields
-        if field.key in GENERATE_FIELDS and field.key != "seed" and not field.locked and not job.folder
+        if field.key in GENERATE_FIELDS and field.key != "seed" and not field.locked
     ]
     for field in candidates:
         raw, inherited = _find_raw(own, field.key), _find_raw(document.values, field.key)
@@ -248,8 +249,6 @@ def _list_fields(
         note=_describe_around(job),
         is_long=True,
     )
-    if job.folder:
-        return  # its items are files, which say nothing else
     try:
         resolved = backend.resolve(item.merge_section(job, backend.name, backend.options))
     except ImagegenError:  # the files that it names may be gone

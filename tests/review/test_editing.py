@@ -294,3 +294,42 @@ def test_what_the_job_says_of_all_its_images_is_edited_too(desk: Desk) -> None:
     assert desk.text() == JOB.replace("{suffix: oil on linen}", '{suffix: ink, prefix: "portrait:"}').replace(
         "steps: 20}", "steps: 20, cfg: 3.5}"
     )
+
+
+def test_the_form_of_a_file_stays(desk: Desk) -> None:
+    text = JOB.replace("\n", "\r\n")
+    (desk.root / "jobs/portraits.yaml").write_bytes(b"\xef\xbb\xbf" + text.encode())
+    desk.save(steps="9")
+    expected = text.replace("# as in the book\r\n", "# as in the book\r\n    steps: 9\r\n")
+    assert (desk.root / "jobs/portraits.yaml").read_bytes() == b"\xef\xbb\xbf" + expected.encode()
+
+
+def test_a_job_in_json_is_edited_as_it_is_laid_out(desk: Desk) -> None:
+    (desk.root / "jobs/portraits.yaml").unlink()
+    text = '{\n  "backend": "scripted",\n  "items": [\n    {"name": "Mallsing", "prompt": "a"}\n  ]\n}\n'
+    desk.write(text, "jobs/portraits.json")
+    desk.save(prompt='"b"', steps="9")
+    assert desk.text("jobs/portraits.json") == text.replace('"a"}', '"\\"b\\"", "steps": 9}')
+
+
+def test_what_an_alias_shares_is_refused_with_its_place(desk: Desk) -> None:
+    desk.write(
+        JOB.replace("prompt: a tall figure", "negative: &n hands\n    prompt: a tall figure") + "    negative: *n\n"
+    )
+    said = desk.preview("portraits:yrr", negative="feet")
+    assert said["problems"] == [
+        {
+            "field": "negative",
+            "where": "jobs/portraits.yaml:10:5",
+            "what": "line 15 has the alias *n, so other places would change too",
+            "hint": "edit it in jobs/portraits.yaml",
+        }
+    ]
+    assert desk.preview("portraits:yrr", negative="")["problems"][0]["what"].startswith("line 15 has the alias")
+
+
+def test_a_broken_job_says_what_is_wrong_with_it(desk: Desk) -> None:
+    desk.write(JOB.replace("width: 48", "widht: 48"))
+    said = desk.ask("read")
+    assert said["status"] == 409
+    assert said["problem"].startswith("jobs/portraits.yaml:3:12: generate.widht: ")
