@@ -10,6 +10,8 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tests.project_folder import ProjectFolder, picture
 from tests.review.served import Answer, Served, small_project, wait_until
@@ -64,6 +66,7 @@ def assert_closed(answer: Answer) -> None:
     assert "server" not in answer.headers
 
 
+FOLDERS = ("thumbs/", "earlier/", "originals/", "versions?image=", "edit/", "../", "%2e%2e/", "..%2f")
 HOSTS = [
     "evil.example",
     "127.0.0.1.evil.example:{port}",
@@ -243,6 +246,20 @@ def test_no_name_leads_to_a_file_that_no_picture_shows(review: Served, name: str
         assert b"imagegen" not in answer.body
         assert b"root:" not in answer.body
         assert_closed(answer)
+
+
+@given(st.text(st.characters(min_codepoint=0x21, max_codepoint=0x7E), max_size=60), st.sampled_from(["", *FOLDERS]))
+def test_whatever_is_asked_for_is_answered_in_words(review: Served, path: str, folder_of: str) -> None:
+    head, _, body = get(review, f"{folder_of}{path}").partition(b"\r\n\r\n")
+    status = head.split()[1]
+    assert status in (b"200", b"307", b"400", b"404", b"405"), head
+    assert status != b"200" or path.partition("?")[0].partition("#")[0] in ("", "data")
+    assert b"imagegen.tasks" not in body
+
+
+def get(review: Served, path: str) -> bytes:
+    address = f"{urlsplit(review.url).path}{path}"
+    return raw(review, f"GET {address} HTTP/1.1\r\nHost: {review.host}\r\nConnection: close\r\n\r\n".encode())
 
 
 def test_what_is_served_can_be_nothing_but_an_image(review: Served) -> None:

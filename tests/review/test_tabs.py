@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import signal
 from pathlib import Path
 
 import pytest
 
-from tests.project_folder import ProjectFolder, press_ctrl_c
+from tests.project_folder import JOB, ProjectFolder, press_ctrl_c
 from tests.report.gallery.browser import Browser
 from tests.review.served import Served, wait_until
 
 # with `--dist loadgroup`, one worker has all of them, and so there is one browser
 pytestmark = pytest.mark.xdist_group("browser")
 
+SCRIPT = "</script><script>document.title='broken out'</script><img src=x onerror=\"document.title='broken out'\">"
 BANNER = "document.getElementById('connection').innerText.trim()"
 
 
@@ -21,7 +23,8 @@ BANNER = "document.getElementById('connection').innerText.trim()"
 def folder(tmp_path_factory: pytest.TempPathFactory) -> ProjectFolder:
     """Mallsing takes until it is cancelled."""
     folder = ProjectFolder(tmp_path_factory.mktemp("review") / "project")
-    folder.job(generate={"width": 48, "height": 64})
+    evil = {"name": "<b>Evil</b>", "prompt": SCRIPT}
+    folder.job(generate={"width": 48, "height": 64}, items=[*JOB["items"], evil], description=SCRIPT)
     folder.script(acts={"Mallsing": [{"hang": True}]})
     assert folder.doit("portraits:yrr", "portraits:okka").code == 0
     return folder
@@ -71,6 +74,19 @@ def test_a_doit_in_a_terminal_is_named_while_it_runs(browser: Browser, folder: P
     terminal.send_signal(signal.SIGINT)
     terminal.communicate(timeout=60)
     browser.until(BANNER, "")
+
+
+def test_every_text_is_shown_as_text(browser: Browser, folder: ProjectFolder) -> None:
+    browser.until(f"gallery.pictures.some((one) => one.prompt === {json.dumps(SCRIPT)})")
+    browser.run("review.run('build', ['portraits:b-evil-b']); location.hash = '#portraits:b-evil-b'")
+    browser.until("document.getElementById('detail-body').innerText.includes('<img src=x')")
+    browser.until(f"{picture_of('portraits:b-evil-b')} !== ''")
+    folder.write("pyproject.toml", f"[tool.imagegen]\n{json.dumps(SCRIPT)} = 1\n")
+    browser.until(f"{BANNER}.includes('<img src=x')")
+    (folder.root / "pyproject.toml").unlink()
+    browser.until(BANNER, "")
+    assert "broken out" not in browser.driver.title
+    assert browser.all("img[src=x]") == []
 
 
 def test_a_page_says_that_its_server_has_ended(folder: ProjectFolder, chromium: Browser, tmp_path: Path) -> None:
