@@ -27,7 +27,7 @@ from typing import Any
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
-from starlette.responses import JSONResponse
+from starlette.responses import JSONResponse, PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 __all__ = ["Access", "explain", "read_body"]
@@ -83,7 +83,10 @@ class Access:
 
         refused = self._refuse(scope)
         if refused:
-            answer = JSONResponse({"problem": refused[1]}, refused[0], {"Connection": "close"})
+            status, why = refused
+            is_for_a_person = "text/html" in Headers(scope=scope).get("accept", "")
+            answer = PlainTextResponse(why, status) if is_for_a_person else JSONResponse({"problem": why}, status)
+            answer.headers["Connection"] = "close"
             await answer(scope, receive, send_with_headers)
         else:
             inside = {**scope, "root_path": f"/{self._secret.decode()}"}

@@ -46,6 +46,8 @@ _WAIT_S = 86400
 """Seconds that an action waits for a build in a terminal."""
 _LONGEST = 1 << 24
 """Bytes of one line of output."""
+_INTERRUPTED = 130
+"""The exit code of a command that was stopped by Ctrl-C."""
 _CLICK_S = 0.6
 """Seconds within which a second click on Cancel is the same one: a double click is not Ctrl-C twice."""
 _NAMED_ONLY = frozenset({"accept", "pick", "reroll", "restore", "mark"})
@@ -257,12 +259,12 @@ class Actions:
         before = await asyncio.to_thread(self._read_state, action)
         code = 0
         for words in action.commands:
-            code = await self._run_command(action, words)
-            if code or action.interrupts:
+            code = _INTERRUPTED if action.interrupts else await self._run_command(action, words)
+            if code:
                 break
         if before is not None:
             action.undo = await asyncio.to_thread(self._find_undo, action, before)
-        is_cancelled = action.interrupts or code in (130, -signal.SIGINT)
+        is_cancelled = action.interrupts or code in (_INTERRUPTED, -signal.SIGINT)
         self._end(action, "done" if code == 0 else "cancelled" if is_cancelled else "failed")
 
     async def _run_command(self, action: Action, words: Sequence[str]) -> int:

@@ -123,10 +123,10 @@ class ReviewServer:
     def _interrupt(self) -> None:
         if self._ending is None:
             for action in self.actions.close():
-                self._say(f"cancelled  {action.command}, which had not begun")
+                self._say(f"cancelled  {_in_one_line(action)}, which had not begun")
             self._ending = asyncio.get_running_loop().create_task(self._end())
         for action in self.actions.running:
-            self._say(f"{self.actions.interrupt(action)}  {action.command}")
+            self._say(f"{self.actions.interrupt(action)}  {_in_one_line(action)}")
 
     async def _end(self) -> None:
         await self.actions.wait_until_idle()
@@ -297,6 +297,10 @@ class ReviewServer:
         if answer.get("written") or answer.get("undone"):
             self.tell({"event": "edit", "last": self.editor.last, **answer})
         return JSONResponse(answer, status)
+
+
+def _in_one_line(action: Action) -> str:
+    return action.command.replace("\n", " && ")
 
 
 def _config(app: Access) -> uvicorn.Config:
