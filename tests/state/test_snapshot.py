@@ -45,6 +45,16 @@ def test_where_the_project_and_the_users_own_folder_are_is_in_the_key(
     assert len(keys) == 3
 
 
+def test_the_review_file_of_a_job_is_not_in_the_key_and_one_without_a_job_is(tmp_path: Path) -> None:
+    (tmp_path / "jobs").mkdir()
+    (tmp_path / "jobs/icons.yaml").touch()
+    before = snapshot_key(tmp_path, {}, ())
+    (tmp_path / "jobs/icons.review").touch()
+    assert snapshot_key(tmp_path, {}, ()) == before, "a mark decides no plan"
+    (tmp_path / "jobs/others.review").touch()
+    assert snapshot_key(tmp_path, {}, ()) != before, "somebody should be told"
+
+
 @pytest.mark.parametrize("module", ["plug/drawing.py", "plug/__init__.py", "plug.py"])
 def test_a_package_with_a_backend_that_is_written_to_is_another_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, module: str
