@@ -84,14 +84,18 @@ def read_state(project: Project, plans: Sequence[JobPlan]) -> ProjectState:
 
 
 def read_remarks_state(project: Project, plans: Sequence[JobPlan]) -> ProjectState:
-    """Return how the marks and notes are now. Raises ImagegenError."""
+    """Return how the notes and the marks are now; a mark of another version of its image is none of this one.
+
+    Raises ImagegenError and OSError.
+    """
     remarks: dict[tuple[str, Kind], str] = {}
     kinds: tuple[Kind, Kind] = ("mark", "note")
     for plan in plans:
         said = read_remarks(project, plan.name)
         for output in plan.outputs:
             for kind in kinds:
-                if remark := said.find(output.full_slug, kind):
+                remark = said.find(output.full_slug, kind)
+                if remark and (kind == "note" or remark.is_about(project.hashes.sha256(output.path))):
                     remarks[output.task, kind] = remark.value or ""
     return ProjectState(remarks=remarks)
 

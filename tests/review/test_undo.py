@@ -138,6 +138,17 @@ def test_it_is_for_what_the_action_touched_and_for_nothing_that_has_changed_sinc
     assert explain_change(undo, project, project.plans()) == f"{YRR} has another image by now"
 
 
+def test_a_mark_of_another_version_does_not_come_back_as_one_of_this(folder: ProjectFolder) -> None:
+    folder.doit("mark", YRR, "--as", "keep")
+    folder.touch_up("yrr")
+    project = folder.project()
+    before = read_remarks_state(project, project.plans())
+    folder.doit("mark", YRR, "--as", "reject")
+    project = folder.project()
+    undo = find_remarks_undo(before, project, project.plans(), [YRR])
+    assert undo.commands == (["mark", YRR, "--as", "none"],)
+
+
 def test_marks_and_notes_are_as_before(folder: ProjectFolder) -> None:
     folder.doit("mark", YRR, "--as", "later", "--note=the hands")
     project = folder.project()
