@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import hashlib
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -123,7 +124,7 @@ class LiveGallery:
             before, outline = self._data, self.outline
             try:
                 self._update()
-            except (ImagegenError, OSError):
+            except Exception:
                 self._needs_plan = True
                 raise
             pictures = [
@@ -213,14 +214,18 @@ class LiveGallery:
         return Files(thumbs, earlier, originals, candidates, self._thumbs.wrong)
 
     def original(self, sha256: str) -> bytes | None:
-        """Return the file of an output with this content; none through a symlink to where no job may read."""
+        """Return the file of an output with this content; if it has another one meanwhile, what the store has.
+
+        None through a symlink to where no job may read.
+        """
         path, project = self._paths.get(sha256), self._project
         if path is None or check_path(project.root, path, project.settings.allow_outside, writes=False):
             return None
-        try:
-            return (project.root / path).read_bytes()
-        except OSError:
-            return None
+        with contextlib.suppress(OSError):
+            data = (project.root / path).read_bytes()
+            if hashlib.sha256(data).hexdigest() == sha256:
+                return data
+        return self.earlier(sha256)
 
     def earlier(self, sha256: str) -> bytes | None:
         """Return what the store has with this content."""

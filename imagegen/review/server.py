@@ -8,6 +8,7 @@ import hashlib
 import os
 import secrets
 import threading
+import time
 import traceback
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from pathlib import Path
@@ -36,10 +37,14 @@ from imagegen.state.mutex import Holder, read_holder
 __all__ = ["ReviewServer"]
 
 _HERE = Path(__file__).parent / "page"
-_PARTS = ("review", "connection", "actions", "panes", "looks", "table", "compare", "versions", "edit", "marks")
+_PARTS = ("review", "list", "connection", "actions", "panes", "looks", "table", "compare", "versions", "edit", "marks")
 """The page's parts: each has a script and a style, in this order."""
 _LOOK_S = 1.0
 """Seconds between two looks at whether anything has changed."""
+_REST = 3
+"""How many times as long as it took to read what has changed nothing is read again: a build needs the processor too."""
+_NEWS = ("outcome", "end", "action")
+"""The events after which something has changed on disk."""
 _FOREVER = "private, max-age=31536000, immutable"
 """For a file that is addressed by its content."""
 _OF_FILES = "default-src 'none'; style-src 'unsafe-inline'; sandbox; frame-ancestors 'none'"
@@ -81,6 +86,7 @@ class ReviewServer:
         self.actions = Actions(folder, leading, self.tell, gallery.opened)
         self._say, self._on_end, self._state = say, on_end, state
         self._streams = EventStreams(self._hello)
+        self._news = asyncio.Event()
         self._holder: Holder | None = None
         self._problem = ""
         secret = secrets.token_urlsafe(24)
@@ -110,6 +116,8 @@ class ReviewServer:
 
     def tell(self, event: Mapping[str, Any]) -> None:
         """Send an event to every page that is open."""
+        if event["event"] in _NEWS:
+            self._news.set()
         self._streams.send(event)
 
     def _serve(self, address: Address) -> None:
@@ -171,23 +179,31 @@ class ReviewServer:
 
     async def _watch(self) -> None:
         while True:
-            await asyncio.sleep(_LOOK_S)
+            with contextlib.suppress(asyncio.TimeoutError):
+                await asyncio.wait_for(self._news.wait(), _LOOK_S)
+            has_news = self._news.is_set()
+            self._news.clear()
             holder = await asyncio.to_thread(read_holder, self._state)
             if holder and holder.pid in {*self.actions.pids, os.getpid()}:
                 holder = None
             if holder != self._holder:
                 self._holder = holder
                 self.tell({"event": "holder", "holder": vars(holder) if holder else None})
-            problem = await self._refresh()
+            start_s = time.monotonic()
+            problem = await self._refresh(has_news=has_news)
             if problem != self._problem:
                 self._problem = problem
                 self.tell({"event": "trouble", "text": problem})
                 self._say(problem or "the project can be read again")
+            await asyncio.sleep(_REST * (time.monotonic() - start_s))
 
-    async def _refresh(self) -> str:
-        """Read again what has changed, and tell the pages. Returns why that is not possible."""
+    async def _refresh(self, *, has_news: bool) -> str:
+        """Read again what has changed, and tell the pages. Returns why that is not possible.
+
+        has_news: whether it is known that something has changed.
+        """
         try:
-            if not await asyncio.to_thread(self.gallery.has_changed):
+            if not has_news and not await asyncio.to_thread(self.gallery.has_changed):
                 return ""
             changes = await asyncio.to_thread(self.gallery.refresh)
         except ImagegenError as error:
@@ -216,12 +232,14 @@ class ReviewServer:
     # what is asked for
 
     async def _page(self, _request: Request) -> Response:
+        said = self._hello()  # before the data are looked at: what comes later is sent again
+        data = self.gallery.data
         live = LivePage(
             "".join((_HERE / f"{part}.css").read_text("utf-8") for part in _PARTS),
             "".join((_HERE / f"{part}.js").read_text("utf-8") for part in (*_PARTS, "start")),
-            self._hello(),
+            {**said, "files": [group["file"] for group in data["groups"]]},
         )
-        page = await asyncio.to_thread(render, self.gallery.data, "", live)
+        page = await asyncio.to_thread(render, data, "", live)
         headers = {"Content-Security-Policy": f"{page.policy}; frame-ancestors 'none'"}
         return Response(page.html, media_type="text/html", headers=headers)
 

@@ -18,15 +18,13 @@
   review.on("action", (event) => { known.set(event.number, same(event)); });
   review.on("holder", (event) => showHolder(event.holder));
   review.on("trouble", (event) => showTrouble(event.text));
-  review.on("pictures", (event) => { review.live.version = event.version; });
   review.on("hello", (event) => {
-    if (event.version !== review.live.version) return review.emit({ event: "reload", version: event.version });
+    review.resync(event.version);
     showHolder(event.holder);
     showTrouble(event.trouble);
     for (const action of event.actions) {
       if (action.state === "running" || known.get(action.number) !== same(action)) review.emit({ event: "action", ...action });
     }
-    return undefined;
   });
 
   const ended = "The review has ended. Start doit review again, and open the address that it prints.";

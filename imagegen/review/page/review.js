@@ -99,14 +99,6 @@ const review = (() => {
     return button(verb, () => review.perform(action), { class: "plain run", "aria-label": `${verb}: ${action.purpose}` });
   });
 
-  // ---- events
-
-  on("reload", () => location.reload());
-  on("pictures", (event) => {
-    if (event.groups) location.reload();
-    else event.pictures.forEach(gallery.update);
-  });
-
   const live = JSON.parse(gallery.$("live").textContent);
   // bulk: {label, key or none, when(tasks) or none, run(tasks)}: the buttons for what is selected
   return { ask, run, say, announce, on, emit, keys, bulk: [], selected, select, targets, focused, pictureOf, foot, live, shownTasks, button };

@@ -327,10 +327,7 @@ const gallery = (() => {
       picture.earlier.length ? section("Earlier versions", offered.versions(picture)) : null,
     ].filter(Boolean));
     compare(picture, null, null);
-    const order = sequence();
-    const place = order.indexOf(index);
-    $("previous").disabled = place <= 0;
-    $("next").disabled = place < 0 || place === order.length - 1;
+    showPlace();
     if (!dialog.open) {
       dialog.showModal();
       dialog.focus(); // and not what is first in it, which would scroll the image away on a phone
@@ -344,26 +341,46 @@ const gallery = (() => {
     if (picture && picture.thumb && !$("now-image").src.endsWith(picture.thumb)) $("now-image").src = picture.thumb;
   });
 
-  // a picture as it is now, in the place of what it was
-  const update = (picture) => {
-    const index = at.get(picture.task);
-    pictures[index] = picture;
-    texts[index] = textOf(picture);
-    const card = cards[index];
-    card.className = `card ${picture.state}`;
-    card.style.setProperty("--ratio", Math.min(Math.max(picture.width / picture.height, 0.4), 3.2));
-    const badge = picture.badge.text ? element("span", { class: `badge ${picture.badge.state}` }, picture.badge.text) : null;
-    card.querySelector(".frame").replaceChildren(...[
-      picture.thumb ? element("img", { src: picture.thumb, alt: picture.alt, loading: "lazy", decoding: "async" })
-        : element("span", { class: "empty" }, "no image"), badge, picture.said ? symbols(picture) : null].filter(Boolean));
-    links[index].setAttribute("aria-label", picture.alt + (badge ? ` (${picture.badge.text})` : "") + (picture.said ? `, ${picture.said}` : ""));
-    if (current === index) {
+  // other pictures, or in another order, each with its card: what is open stays open
+  const replace = (found) => {
+    const open = pictures[current];
+    const before = JSON.stringify(open);
+    const known = new Map(pictures.map((picture, index) => [picture, texts[index]]));
+    for (const list of [pictures, cards, links, texts]) list.length = 0;
+    at.clear();
+    for (const [picture, card] of found) {
+      at.set(picture.task, pictures.push(picture) - 1);
+      cards.push(card);
+      links.push(card.firstElementChild);
+      texts.push(known.get(picture) || textOf(picture));
+    }
+    current = open ? successor(open) : -1;
+    jobs.splice(0, jobs.length, ...document.querySelectorAll(".job"));
+    filter();
+    if (current < 0) {
+      if (open) dialog.close();
+    } else if (JSON.stringify(pictures[current]) !== before) {
+      history.replaceState(null, "", `#${pictures[current].task}`);
       const tops = [$("facts").scrollTop, dialog.scrollTop];
-      show(index);
+      show(current);
       [$("facts").scrollTop, dialog.scrollTop] = tops;
+    } else {
+      showPlace();
     }
   };
+  // where a picture is now: a variant may have been picked, or no longer be
+  const successor = ({ task, item, variant }) => {
+    if (at.has(task)) return at.get(task);
+    const same = pictures.findIndex((one) => item && one.item === item && one.variant === variant);
+    return same >= 0 || !item ? same : pictures.findIndex((one) => one.item === item);
+  };
 
+  const showPlace = () => {
+    const order = sequence();
+    const place = order.indexOf(current);
+    $("previous").disabled = place <= 0;
+    $("next").disabled = place < 0 || place === order.length - 1;
+  };
   const sequence = () => (shown.includes(current) ? shown : pictures.map((_, index) => index));
   const step = (by) => {
     const order = sequence();
@@ -380,7 +397,7 @@ const gallery = (() => {
     if (at.has(named)) show(at.get(named));
     else if (dialog.open) dialog.close();
   };
-  links.forEach((link) => link.addEventListener("click", () => { pushed = true; }));
+  $("pictures").addEventListener("click", (event) => { pushed = pushed || Boolean(event.target.closest(".card a")); });
   window.addEventListener("hashchange", follow);
   dialog.addEventListener("close", () => {
     const card = cards[current];
@@ -484,7 +501,7 @@ const gallery = (() => {
   return {
     $, element, section, list, words, copyButton, commandLine, commandText, when, took, difference,
     pictures, at, cards, links, matchers, filtered, additions, buttons, offered, remarks, about,
-    filter, show, step, update, dialog, refresh: follow,
+    filter, show, step, replace, symbols, dialog, refresh: follow,
     current: () => pictures[current],
     shown: () => shown,
   };
