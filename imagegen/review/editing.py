@@ -104,8 +104,7 @@ class Editor:
 
         body: as for `preview`; `sha256` is that of the preview.
         """
-        project, _ = self._open({})
-        with self._lock, hold(project.state, _WAIT_S):
+        with self._lock, hold(self._root / ".imagegen", _WAIT_S):
             project, plans = self._open({})
             proposal, said = self._preview(project, plans, body)
             if said["problems"] or said["is_other"] or proposal.new == proposal.old:
@@ -122,21 +121,16 @@ class Editor:
 
         body: `number` of the edit; without it, the last one.
         """
-        project, _ = self._open({})
-        with self._lock, hold(project.state, _WAIT_S):
+        with self._lock, hold(self._root / ".imagegen", _WAIT_S):
             edit = self._edits[-1] if self._edits else None
             if edit is None or body.get("number", edit.number) != edit.number:
                 raise ImagegenError(Problem("", "there is no such edit to undo"))
+            project, _ = self._open({})
             if _digest(project.inputs.read(edit.file)) != edit.sha256:
                 raise ImagegenError(Problem(edit.file, "has changed since it was edited here", "git diff shows how"))
             _replace(project, edit.file, edit.before)
             self._edits.pop()
             return {"undone": _as_data(edit)}
-
-    @property
-    def last(self) -> dict[str, Any] | None:
-        """The last edit, which can be undone."""
-        return _as_data(self._edits[-1]) if self._edits else None
 
     def _current(self) -> tuple[Project, list[JobPlan]]:
         """Return the project as it is now: what was read last, if no file that it was planned from has changed."""

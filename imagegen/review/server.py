@@ -226,7 +226,6 @@ class ReviewServer:
             "actions": [one.data for one in self.actions.recent],
             "holder": vars(self._holder) if self._holder else None,
             "trouble": self._problem,
-            "edit": self.editor.last,
         }
 
     # what is asked for
@@ -313,7 +312,7 @@ class ReviewServer:
         what = request.url.path.rpartition("/")[2]
         status, answer = await asyncio.to_thread(self.editor.answer, what, await read_body(request))
         if answer.get("written") or answer.get("undone"):
-            self.tell({"event": "edit", "last": self.editor.last, **answer})
+            self.tell({"event": "edit", **{key: answer[key] for key in ("written", "undone") if key in answer}})
         return JSONResponse(answer, status)
 
 

@@ -155,7 +155,6 @@
     showPreview(said);
     const count = said.problems.length;
     $("edit-said").textContent = count ? plural(count, "problem") : said.diff.length ? `Valid. ${plural(said.why.build.length, "image")} to build` : "";
-    form.classList.toggle("changed", said.diff.length > 0 || count > 0);
   };
   const notice = (text) => {
     $("edit-notice").textContent = text;
@@ -187,19 +186,8 @@
   // ---- opening, saving, closing
 
   const isDirty = () => open !== null && Object.keys(open.typed).length > 0;
-  const start = async (task) => {
-    let item;
-    try {
-      item = await review.ask("edit/read", { task });
-    } catch (error) {
-      review.say(error.message);
-      return;
-    }
-    const picture = gallery.current();
-    if (!picture || picture.task !== task) return; // another image was opened meanwhile
-    open = { task, item, inputs: {}, typed: drafts.of(task), diff: [], problems: [] };
-    for (const key of Object.keys(open.typed)) if (!fieldOf(key)) delete open.typed[key];
-    const others = item.images.filter((one) => one !== task);
+  const fill = (item) => {
+    const others = item.images.filter((one) => one !== open.task);
     const ofJob = item.fields.filter((field) => field.scope === "job");
     form.replaceChildren(
       element("div", { class: "over" }, element("h3", { id: "edit-title" }, `Edit ${item.item}`), element("code", { class: "quiet" }, item.where)),
@@ -214,10 +202,24 @@
         element("button", { type: "submit", class: "plain run" }, "Save"),
         button("Save and build", () => save(true)),
         button("Cancel", cancel, { "aria-keyshortcuts": "Escape" })));
+  };
+  const start = async (task) => {
+    let item;
+    try {
+      item = await review.ask("edit/read", { task });
+    } catch (error) {
+      review.say(error.message);
+      return;
+    }
+    const picture = gallery.current();
+    if (!picture || picture.task !== task) return; // another image was opened meanwhile
+    open = { task, item, inputs: {}, typed: drafts.of(task), diff: [], problems: [] };
+    for (const key of Object.keys(open.typed)) if (!fieldOf(key)) delete open.typed[key];
+    fill(item);
     form.hidden = false;
     $("detail-body").hidden = true;
     if ($("edit-job")) {
-      $("edit-job").open = ofJob.some((field) => field.key in open.typed);
+      $("edit-job").open = Object.keys(open.typed).some((key) => fieldOf(key).scope === "job");
       $("edit-job").addEventListener("toggle", () => Object.values(open.inputs).forEach(fit));
     }
     Object.values(open.inputs).forEach(fit);
@@ -265,7 +267,8 @@
     try {
       said = await review.ask("edit/write", { task, values: open.typed, sha256: open.item.sha256 });
     } catch (error) {
-      notice(`Not saved: ${error.message.split("\n")[0]}. Nothing you typed is lost: save again when that has ended.`);
+      const [what] = error.message.split("\n");
+      notice(`Not saved: ${what}. ${what.includes("another doit") ? "Save again when that has ended" : "Try again"}: nothing you typed is lost.`);
       return;
     }
     if (!open || open.task !== task) return;
@@ -279,8 +282,13 @@
     drafts.keep(task, {});
     const build = said.why.build.filter((one) => at.has(one) || at.has(one.split(":").slice(0, 2).join(":"))); // a derived file has no card
     review.offerUndo({ label: `the edit of ${said.written.file}`, commands: [], run: () => undo(said.written.number) });
-    if (isBuilt && build.length) perform(build);
-    showSaved(said, isBuilt ? [] : build);
+    if (!isBuilt || !build.length) {
+      showSaved(said, build);
+      return;
+    }
+    end();
+    review.announce(`Saved ${said.written.file}`);
+    perform(build);
   };
   const perform = (images) => review.perform({ command: "build", images });
   const undo = async (number) => {
@@ -349,10 +357,9 @@
     },
   });
   review.on("pictures", () => { if (open) previewSoon(); });
-  review.on("edit", ({ last, undone }) => {
-    review.live.edit = last;
+  review.on("edit", ({ undone }) => {
     if (open) previewSoon();
     if (undone) review.announce(`${undone.file} is as it was before`);
   });
-  review.edit = { start, undo, last: () => review.live.edit };
+  review.edit = { start, undo };
 })();
