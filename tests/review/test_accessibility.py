@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from selenium.webdriver.common.keys import Keys
 
 from tests.axe import violations
 from tests.report.gallery.browser import Browser
@@ -18,3 +19,9 @@ def test_every_view_follows_the_rules(browser: Browser, review: Served, width: i
     browser.run("document.querySelector('.card a').click()")
     browser.until("document.getElementById('detail').open")
     assert violations(browser) == []
+    browser.run("review.compareVariants('portraits:mallsing')")
+    browser.until("document.querySelectorAll('#panes figure').length", 3)
+    assert violations(browser) == []
+    browser.press("d")
+    assert violations(browser) == []
+    browser.press(Keys.ESCAPE)

@@ -157,7 +157,7 @@ const table = (() => {
   const numberOf = (look, index) => (source.picks ? look.variant : index + 1);
 
   const sideBySide = () => shown.map((look, index) => {
-    const figure = element("figure", { class: "pane", role: "group", "aria-label": [look.title, look.isPicked ? "picked" : "", facts(look)].filter(Boolean).join(", ") });
+    const figure = element("figure", { class: "pane", "aria-label": [look.title, look.isPicked ? "picked" : "", facts(look)].filter(Boolean).join(", ") });
     if (look.href && (look.thumb || look.restores)) {
       const pane = paneOf([look], look.key);
       pane.chosen = () => choose(index);
@@ -181,7 +181,7 @@ const table = (() => {
       return one;
     });
     const said = element("p", { class: "differs" }, ...looks.differences(a, b));
-    return [element("li", {}, element("figure", { class: "pane pair", role: "group", "aria-label": `${a.title} and ${b.title}` }, pane.node,
+    return [element("li", {}, element("figure", { class: "pane pair", "aria-label": `${a.title} and ${b.title}` }, pane.node,
       element("figcaption", {}, element("div", { class: "who" }, element("p", { id: "table-which", role: "status" }),
         shown.length > 2 ? element("span", { class: "does" }, element("span", { class: "quiet" }, "with"), ...choices) : null), said)))];
   };

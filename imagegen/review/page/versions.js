@@ -53,10 +53,11 @@
       const all = element("button", { type: "button", class: "plain" }, "Compare all");
       all.addEventListener("click", () => review.compareVersions(picture.task));
       body.replaceChildren(...found.map((version) => row(picture, version)), ...(found.length > 1 ? [element("li", {}, all)] : []));
-    } catch (error) {
-      body.replaceChildren(element("li", { class: "quiet" }, error.message));
+    } catch {
+      body.replaceWith(usual(picture)); // of a broken job, what it had generated can be looked at and no more
     }
   };
+  const usual = gallery.offered.versions;
   gallery.offered.versions = (picture) => {
     const body = element("ul", { class: "history" }, element("li", { class: "quiet" }, "Loading…"));
     // who steps from one image to the next wants none of those between
