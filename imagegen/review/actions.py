@@ -117,6 +117,8 @@ class Action:
             "progress": self.progress.data,
             "interrupts": self.interrupts,
             "result": self.result if self.is_over else "",
+            "count": self.progress.rounds,
+            "images": sorted(self.built),
             "undoes": self.undoes,
             "undo": [shlex.join(["doit", *words]) for words in self.undo.commands],
             "undo_problem": self.undo.problem,

@@ -37,7 +37,7 @@ class RunProgress:
     """
 
     def __init__(self, rounds: int = 1, now_s: Callable[[], float] = time.monotonic) -> None:
-        self._rounds, self._now_s = rounds, now_s
+        self.rounds, self._now_s = rounds, now_s
         self._run, self._total = 0, 0
         self._round_s: float | None = None
         self._left: tuple[float | None, float] = (None, 0.0)
@@ -52,8 +52,8 @@ class RunProgress:
         if "left_s" in event:
             self._left = (event["left_s"], self._now_s())
         if name == "run":
-            if self._run % self._rounds == 0:
-                self._total += int(event.get("total", 0)) * self._rounds
+            if self._run % self.rounds == 0:
+                self._total += int(event.get("total", 0)) * self.rounds
             self._run += 1
             self._round_s = event.get("left_s")
         elif name == "started":
@@ -97,7 +97,7 @@ class RunProgress:
     def _overall(self) -> dict[str, Any]:
         left, said_s = self._left
         if left is not None:
-            rounds_left = -self._run % self._rounds
+            rounds_left = -self._run % self.rounds
             left = max(0.0, left - (self._now_s() - said_s)) + rounds_left * (self._round_s or 0.0)
         done = sum(number for state, number in self._states.items() if state != "cancelled")
         return {"done": min(done, self._total), "total": self._total, "left_s": left, "states": dict(self._states)}

@@ -17,7 +17,7 @@ pytestmark = pytest.mark.xdist_group("browser")
 _SLOW = {
     "backend": "scripted",
     "scripted": {"script": "script.json"},
-    "items": [{"name": name, "prompt": f"a {name}"} for name in ("one", "two")],
+    "items": [{"name": name, "prompt": f"a {name}"} for name in ("one", "two", "dear")],
 }
 
 
@@ -26,7 +26,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> ProjectFolder:
     """As for other tests, and `slow`: its first image waits until it is cancelled, and its second fails."""
     folder = small_project(tmp_path_factory.mktemp("review") / "project")
     folder.script(
-        acts={"one": [{"waiting": "loading the model", "delay_s": 3600}], "two": [{"error": "out of memory"}]}
+        acts={"one": [{"waiting": "loading the model", "delay_s": 3600}], "two": [{"error": "out of memory"}]},
+        prices={"dear": "0.25"},
     )
     folder.job("slow", **_SLOW)
     return folder
@@ -170,6 +171,23 @@ def test_an_image_shows_what_it_waits_for_after_loading_again_too_and_is_cancell
     page.until(f"(() => {{ {again}; return document.querySelectorAll('.card .flight').length; }})()", 0)
     wait_for_result(page, "doit slow:one", "Cancelled")
     wait_until(lambda: not folder.image("one", job="slow").exists())
+
+
+def test_what_costs_something_is_asked_about_first(folder: ProjectFolder, page: Browser) -> None:
+    focus(page, "slow:dear")
+    page.press("b")
+    page.until("document.querySelector('.question p')?.textContent", "1 picture to generate: time unknown, cost $0.25.")
+    assert page.run("return document.querySelector('.question code').textContent") == "doit slow:dear"
+    page.press(Keys.ESCAPE)
+    page.until("document.querySelector('.question') === null")
+    assert page.run("return document.querySelectorAll('.doing.running, .doing.waiting').length") == 0
+    assert not folder.image("dear", job="slow").exists()
+    page.press("b")
+    page.until("document.querySelector('.question') !== null")
+    page.press(Keys.ENTER)
+    wait_for_result(page, "doit slow:dear")
+    assert folder.image("dear", job="slow").exists()
+    page.until("document.querySelector('.doing').textContent.includes('there was no image before')")
 
 
 def test_a_failure_is_shown_at_the_image_with_its_log(page: Browser) -> None:

@@ -202,10 +202,10 @@
   });
 
   const stale = () => pictures.filter(is("stale", "missing", "failed")).length;
-  const buildAll = review.button("Build all", async () => perform({ purpose: "", command: "build", images: [], options: {} }), { id: "build-all" });
+  const buildAll = review.button("Build all", () => perform({ purpose: "", command: "build", images: [], options: {} }), { id: "build-all" });
   const showStale = () => {
     buildAll.hidden = !stale();
-    buildAll.textContent = `Build ${stale()} stale`;
+    buildAll.textContent = `Build all ${stale()}`;
     buildAll.title = "Build everything that is stale or missing: doit";
   };
   document.querySelector(".filters").append(buildAll);
@@ -226,7 +226,8 @@
   review.keys.push(
     ...[build, reroll, { ...counted, label: "Reroll, several pictures of each" }, accept].map(usual),
     ...[1, 2, 3, 4, 5, 6, 7, 8, 9].map((number) => ({
-      key: String(number), label: `Pick variant ${number}`, place: "Variants", when: hasVariants, run: () => pick(number), isOneOf: "1–9",
+      key: String(number), label: `Pick variant ${number}`, place: "Variants", when: hasVariants, run: () => pick(number),
+      ...(number > 1 ? { isHidden: true } : { shows: "1–9", label: "Pick that variant" }),
     })),
     { key: "0", label: "Have all variants as images again", place: "Variants", when: () => hasVariants() && review.targets().every((task) => review.pictureOf(task).item === task), run: () => pick(0) },
   );
@@ -261,8 +262,8 @@
     const [done, total] = flight.steps;
     const steps = total ? `step ${done} of ${total}` : "generating";
     const spent = flight.passed_s + since;
-    if (flight.expected_s === null || spent > flight.expected_s) return `${steps}, ${clock(spent)}`;
-    return `${steps}, ${clock(flight.expected_s - spent)} left`;
+    const expected = flight.expected_s === null && done ? (flight.passed_s / done) * total : flight.expected_s; // or by its pace
+    return expected === null || spent > expected ? `${steps}, ${clock(spent)}` : `${steps}, ${clock(expected - spent)} left`;
   };
   const flightBar = (flight, since) => {
     const [done, total] = flight.steps;
@@ -341,6 +342,10 @@
     if (action.undo.length && !isUndone(action)) {
       buttons.unshift(review.button(action.undoes ? "Do it again" : "Undo", () => undo(undoOf(action)),
         { title: action.undo.join("\n"), ...(action.undoes ? {} : { "aria-keyshortcuts": "u" }) }));
+    }
+    const images = action.images.filter((task) => at.has(task));
+    if (action.count > 1 && images.length) {
+      buttons.unshift(review.button("Compare", () => (images.length > 1 ? review.compare(images) : review.compareVersions(images[0]))));
     }
     buttons.push(review.button("Dismiss", () => { latest = openLog = 0; show(); }));
     const words = element("span", { class: "result" }, action.result, action.undo.length ? element("span", { class: "quiet" }, ` · undo: ${action.undo[0]}${action.undo.length > 1 ? ` and ${action.undo.length - 1} more` : ""}`) : "",
@@ -460,8 +465,7 @@
     add("Among the images", "Ctrl A", "Select all that are shown");
     add("Among the images", "Shift click", "Select a range");
     for (const one of review.keys) {
-      if (one.isHidden || (one.isOneOf && one.key !== "1")) continue;
-      add(one.place || "Everywhere", one.shows || one.isOneOf || one.key, one.isOneOf ? "Pick that variant" : one.label);
+      if (!one.isHidden) add(one.place || "Everywhere", one.shows || one.key, one.label);
     }
     const close = review.button("Close", () => box.close());
     const box = element("dialog", { class: "question small-dialog", "aria-labelledby": "keys" }, element("h2", { id: "keys" }, "Keys"),

@@ -53,7 +53,7 @@ const review = (() => {
   };
   const pictureOf = (task) => pictures[at.get(task)];
 
-  // ---- keys: {key, label, place, when() or none, run(event)}; `?` lists them by place
+  // ---- keys: {key, label, place, when() or none, run(event), shows, isHidden}; `?` lists them by place
 
   const keys = [];
   const isTyping = (target) => target.closest("input:not([type=checkbox]), select, textarea, [contenteditable]");
