@@ -43,6 +43,14 @@ def test_an_image_is_marked_and_noted_by_keys_while_a_build_holds_the_project(
     browser.until("document.querySelector('.marker.keep').getAttribute('aria-pressed')", "false")
 
 
+def test_a_mark_that_is_refused_is_taken_back_and_said(browser: Browser) -> None:
+    browser.run("gallery.pictures[gallery.at.get('portraits:yrr-v2')].sha256 = '0'.repeat(64)")  # what was looked at
+    browser.run("review.marks.toggle(['portraits:yrr-v2'], 'reject')")
+    browser.until(SHOWN.format("portraits:yrr-v2"), "mark reject")
+    browser.until("document.getElementById('problem').textContent.includes('has changed since it was looked at')")
+    browser.until(SHOWN.format("portraits:yrr-v2"), "")
+
+
 def test_marks_of_several_and_from_a_terminal_are_shown_and_filtered(folder: ProjectFolder, browser: Browser) -> None:
     assert folder.doit("mark", "icons:raven", "--as", "reject").code == 0
     browser.until(SHOWN.format("icons:raven"), "mark reject")

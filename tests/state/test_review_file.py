@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import random
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -102,6 +104,19 @@ def test_saying_the_same_again_leaves_the_file_as_it_is(clone: Clone) -> None:
     assert clone.say(given_by("a", "mark", "keep"), given_by("a", "note", "x"), given_by("b", "mark", None)) == []
     assert clone.path.stat() == before
     assert len(clone.say(given_by("a", "mark", "keep", "bb"))) == 1, "another picture"
+
+
+def test_nothing_is_lost_of_what_several_say_at_once(clone: Clone) -> None:
+    begin = threading.Barrier(6)
+
+    def say(number: int) -> None:
+        begin.wait()
+        for step in range(4):
+            clone.say(given_by(f"{number}-{step}", "mark", "keep"))
+
+    with ThreadPoolExecutor(6) as pool:
+        list(pool.map(say, range(6)))
+    assert len(clone.read()) == 24
 
 
 def test_what_is_taken_back_stays_so_through_a_merge(clone: Clone) -> None:

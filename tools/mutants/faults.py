@@ -199,6 +199,21 @@ FAULTS = (
         ("state/journal.py", "if content.truncated_at is not None:", "if False:"),
     ),
     _fault(
+        "of two marks of one image the one further down counts, not the later one",
+        "state/test_review_file.py::test_the_union_of_two_branches_says_the_same_in_any_order",
+        ("state/review_file.py", "= max(remark, self.remarks.get(key, remark),", "= max(remark, remark,"),
+    ),
+    _fault(
+        "people who mark at the same time write over each other",
+        "state/test_review_file.py::test_nothing_is_lost_of_what_several_say_at_once",
+        ("state/review_file.py", "    with hold(own, max(wait_s, _WAIT_S)):", "    if True:"),
+    ),
+    _fault(
+        "a mark of another version counts as one of this",
+        "commands/test_mark.py::test_a_mark_is_about_the_picture_that_was_looked_at",
+        ("plan/remark.py", "return self.sha256 is None or self.sha256 == sha256", "return True"),
+    ),
+    _fault(
         "an output's first line counts, not the one of its file",
         f"{_LOCK}test_the_line_of_the_file_on_disk_counts_else_the_newest",
         ("state/lockfile.py", "if line.sha256 == sha256:\n                return line", "return lines[0]"),
