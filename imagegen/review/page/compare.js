@@ -4,7 +4,7 @@
   const { element, pictures, at } = gallery;
   const plural = (number, noun) => `${number} ${noun}${number === 1 ? "" : "s"}`;
   const compareImages = (tasks) => {
-    let entries = tasks.map((task) => ({ task, item: pictures[at.get(task)].item, variant: pictures[at.get(task)].variant }));
+    let entries = tasks.filter((task) => at.has(task)).map((task) => ({ task, item: pictures[at.get(task)].item, variant: pictures[at.get(task)].variant }));
     const find = ({ task, item, variant }) => (at.has(task) ? looks.ofPicture(pictures[at.get(task)])
       : item && looks.variants(item).find((one) => one.variant === variant)); // it was picked, or another one was
     table.open({
@@ -24,7 +24,7 @@
       for (const look of looks.variants(items[index + 1] || "")) if (look.href) new Image().src = look.href;
     };
     if (!items.length) return;
-    const open = () => items.filter((one) => !looks.variants(one).some((look) => look.isPicked)).length;
+    const open = () => items.filter((one) => !looks.isPicked(one)).length;
     table.open({
       state: ["variants", items[index]],
       picks: true,

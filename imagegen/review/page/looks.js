@@ -34,6 +34,7 @@ const looks = (() => {
     }
     return [...counts].filter(([, count]) => count > 1).map(([item]) => item);
   };
+  const isPicked = (item) => at.has(item) && pictures[at.get(item)].variant > 0;
   const versions = async (task) => {
     const answer = await fetch(`versions?${new URLSearchParams({ image: task })}`);
     if (!answer.ok) throw new Error(`The server has no versions of ${task} (${answer.status})`);
@@ -80,5 +81,5 @@ const looks = (() => {
   review.restore = (task, version) => review.perform({
     purpose: "Go back to this version", command: "restore", images: [task], options: { to: version.sha256.slice(0, 12) },
   });
-  return { ofPicture, ofVersion, variants, items, versions, differences };
+  return { ofPicture, ofVersion, variants, items, isPicked, versions, differences };
 })();

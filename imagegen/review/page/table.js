@@ -108,7 +108,9 @@ const table = (() => {
 
   const imageOf = (look, isOver) => {
     // over each other, both are there at once, or a flicker would show more than the difference
-    const image = element("img", { alt: look.prompt || look.title, decoding: isOver ? "sync" : "async", src: look.href });
+    const image = element("img", {
+      alt: look.prompt || look.title, decoding: isOver ? "sync" : "async", loading: shown.length > MOST ? "lazy" : "eager", src: look.href,
+    });
     return { image, width: look.width, height: look.height };
   };
   const paneOf = (some, key) => {
@@ -128,7 +130,7 @@ const table = (() => {
 
   const doing = (look) => {
     const does = [];
-    if (look.variant && picking.get(look.item) === look.variant) does.push(element("span", { class: "picked", role: "status" }, "Picking…"));
+    if (look.variant && picking.get(look.item) === look.variant) does.push(element("span", { class: "picked" }, "Picking…"));
     else if (look.isPicked) does.push(element("span", { class: "picked" }, "Picked"));
     else if (look.variant && look.href) does.push(button("Pick", () => pick(look), { "aria-label": `Pick ${look.title}` }));
     if (look.restores && !look.is_now) {
@@ -299,6 +301,7 @@ const table = (() => {
   const pick = async (look) => {
     if (!look || look.isPicked || !look.href) return;
     picking.set(look.item, look.variant);
+    review.announce(`Picking ${look.title}`);
     refresh();
     const action = await review.perform({ purpose: "Pick this variant as the image", command: "pick", images: [look.item], options: { variant: look.variant } });
     if (!action) picking.delete(look.item);
@@ -335,8 +338,7 @@ const table = (() => {
     playing(false);
     active = 0;
     kept.clear();
-    place = panes.newPlace();
-    refresh();
+    refresh(); // at the same place: who looks at faces goes on to the next face
     review.announce(`${source.name()}, ${source.part()}`);
   };
   const open = (what) => {
@@ -367,6 +369,7 @@ const table = (() => {
     }
     return undefined;
   };
+  const take = () => { if (source.removes && shown.length > 1) remove(shown[active]); };
   const own = [
     { key: "1", shows: "1–9", label: "Pick that variant, or choose that pane", run: () => number(1) },
     ...[2, 3, 4, 5, 6, 7, 8, 9].map((which) => ({ key: String(which), isHidden: true, run: () => number(which) })),
@@ -388,7 +391,8 @@ const table = (() => {
     { key: "p", label: "Flicker by itself", run: () => { if (way !== "flicker") show("flicker"); if (way === "flicker") playing(!timer); } },
     { key: "d", label: "Difference of two", run: () => show(way === "difference" ? "side" : "difference") },
     { key: "w", label: "Swipe between two", run: () => show(way === "swipe" ? "side" : "swipe") },
-    { key: "Delete", label: "Take the pane off the table", run: () => { if (source.removes && shown.length > 1) remove(shown[active]); } },
+    { key: "Backspace", isHidden: true, run: () => take() },
+    { key: "Delete", label: "Take the pane off the table", run: () => take() },
   ];
   dialog.addEventListener("keydown", (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey) return;
