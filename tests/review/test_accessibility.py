@@ -15,10 +15,21 @@ pytestmark = pytest.mark.xdist_group("browser")
 @pytest.mark.parametrize(("width", "dark"), [(1400, False), (390, True)])
 def test_every_view_follows_the_rules(browser: Browser, review: Served, width: int, dark: bool) -> None:
     browser.open(review.url, width=width, dark=dark)
+    browser.run("document.querySelector('.card input').click()")
     assert violations(browser) == []
+    browser.press("?")
+    browser.until("Boolean(document.querySelector('.question[open]'))")
+    assert violations(browser) == []
+    browser.press(Keys.ESCAPE)
+    browser.until("Boolean(document.querySelector('.question[open]'))", False)
     browser.run("document.querySelector('.card a').click()")
     browser.until("document.getElementById('detail').open")
     assert violations(browser) == []
+    browser.press("e")
+    browser.until("Boolean(document.querySelector('form textarea'))")
+    assert violations(browser) == []
+    browser.press(Keys.ESCAPE)
+    browser.until("Boolean(document.querySelector('form textarea'))", False)
     browser.run("review.compareVariants('portraits:mallsing')")
     browser.until("document.querySelectorAll('#panes figure').length", 3)
     assert violations(browser) == []

@@ -68,7 +68,7 @@ const review = (() => {
 
   // ---- the foot of the page: what is going on, and what is selected. It is in whatever dialog is open, which would hide it
 
-  const foot = element("div", { id: "foot" });
+  const foot = element("section", { id: "foot", "aria-label": "Selection and actions" });
   const said = element("p", { class: "hidden", role: "status" });
   const problem = element("p", { id: "problem", role: "alert", hidden: "" });
   foot.append(said, problem);
