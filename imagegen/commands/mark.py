@@ -174,7 +174,7 @@ def _rows(build: Build, file: ReviewFile, outputs: Sequence[Output]) -> Iterator
         newest = max(filter(None, [mark, note]), key=lambda one: one.time)
         others = [one.kind for one in (mark, note) if one and not one.is_about(sha256)]
         yield (
-            (mark.value or "") if mark else "-",
+            "-" if mark is None else f"{mark.value}" if mark.is_about(sha256) else f"({mark.value})",
             output.task,
             _brief(note.value) if note else "",
             " ".join(filter(None, [newest.time[:16].replace("T", " "), newest.by])),

@@ -95,6 +95,7 @@ def test_a_mark_is_about_the_picture_that_was_looked_at(project: Marked) -> None
     before = project.image("mallsing").read_bytes()
     project.touch_up("mallsing")
     assert "(mark for another version)" in project.run()[0]
+    assert project.listed() == [["(keep)", "portraits:mallsing"]]
     project.image("mallsing").write_bytes(before)
     assert "another version" not in project.run()[0]
 
