@@ -325,9 +325,13 @@ const table = (() => {
 
   // ---- what is on the table
 
+  let rendered = "";
   const refresh = () => {
     if (!dialog.open || !source) return;
     shown = source.looks();
+    const state = JSON.stringify([shown, [...picking], source.name(), source.part(), active]);
+    if (state === rendered) return; // something else on the page changed: nothing that is dragged is to be let go
+    rendered = state;
     for (const look of shown) if (look.isPicked && picking.get(look.item) === look.variant) picking.delete(look.item);
     if (shown.length) render();
     else dialog.close();
@@ -345,6 +349,7 @@ const table = (() => {
     source = what;
     active = 0;
     way = "side";
+    rendered = "";
     kept.clear();
     place = panes.newPlace();
     if (dialog.open) dialog.close(); // something else may lie over it
