@@ -99,6 +99,27 @@ def test_several_pictures_of_one_image_and_back_to_the_first(folder: ProjectFold
     assert standing(folder) == before
 
 
+def test_a_whole_job_is_asked_about_goes_by_its_name_and_comes_back_whole(folder: ProjectFolder, page: Browser) -> None:
+    before = standing(folder)
+    for name in ("gate", "harbour", "marsh"):
+        page.run(f"document.querySelector(`[aria-label='Select {name}']`).click()")
+    page.run("[...document.querySelectorAll('#selection button')].find((one) => one.textContent === 'Reroll').click()")
+    page.until("document.querySelector('.question p')?.textContent", "3 pictures to generate: under 1 s.")
+    assert page.run("return document.querySelector('.question code').textContent") == "doit reroll places --yes"
+    page.press(Keys.ENTER)
+    assert wait_for_result(page, "doit reroll places --yes").startswith("3 pictures generated")
+    assert folder.files() != before[0]
+    title = page.run(
+        "return [...document.querySelectorAll('.doing button')].find((one) => one.textContent === 'Undo').title"
+    )
+    assert [line.split()[:3] for line in title.splitlines()] == [
+        ["doit", "restore", f"places:{name}"] for name in ("harbour", "gate", "marsh")
+    ]
+    page.run("[...document.querySelectorAll('.doing button')].find((one) => one.textContent === 'Undo').click()")
+    wait_for_result(page, title)
+    assert standing(folder) == before
+
+
 def test_what_is_selected_is_built_and_what_filters_hide_is_not(folder: ProjectFolder, page: Browser) -> None:
     folder.job("places", items=[{"name": name, "prompt": f"a big {name}"} for name in ("harbour", "gate", "marsh")])
     page.until("['gate', 'harbour', 'marsh'].every((name) => review.pictureOf(`places:${name}`).state === 'stale')")

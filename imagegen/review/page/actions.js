@@ -74,7 +74,7 @@
   new MutationObserver(showSelection).observe(dialog, { attributes: true, attributeFilter: ["open"] });
   review.prepareCards = () => cards.forEach(prepare);
   review.prepareCards();
-  review.on("pictures", review.prepareCards);
+  review.on("shown", ({ tasks }) => tasks.forEach((task) => prepare(cards[at.get(task)], at.get(task))));
 
   const inGrid = () => !document.querySelector("dialog[open]");
   const move = (by) => {
@@ -151,9 +151,9 @@
     if (command === "build" || command === "reroll") {
       const cost = await review.ask("forecast", { command, images, ...options }).catch((error) => { review.say(error.message); return null; });
       if (!cost) return null;
-      const isMany = command === "reroll" && images.length > 1;
-      if (cost.needs_question || isMany || images.some(isJob) || (command === "reroll" && !action.isCounted && options.count > 1)) {
-        if (command === "reroll" && images.some(isJob)) options.yes = true;
+      const isMany = command === "reroll" && cost.pictures > 1;
+      if (isMany && images.some(isJob)) options.yes = true; // it is asked here
+      if (cost.needs_question || isMany) {
         const words = { build: "Build", reroll: "Reroll" }[command];
         const line = element("code", { class: "line" }, gallery.commandText({ ...action, options }));
         if (!await ask(`${words}?`, [`${cost.text}.`], [line], words)) return null;
@@ -210,7 +210,7 @@
   };
   document.querySelector(".filters").append(buildAll);
   showStale();
-  review.on("pictures", showStale);
+  review.on("shown", showStale);
 
   // 1 to 9: a variant of the image that is open or has the focus
   const pick = (number) => {
@@ -428,6 +428,7 @@
     if (event.event === "outcome" && event.problem) action.progress.failures[task] = event.problem;
     showSoon();
   });
+  review.on("shown", showSoon);
   setInterval(() => { if (running().length) showSoon(); }, 1000);
 
   // why it failed, where it failed: until it is built
