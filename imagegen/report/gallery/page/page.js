@@ -231,7 +231,7 @@ const gallery = (() => {
     note ? element("i", { class: "mark noted" }) : null);
   const about = (remark) => element("span", { class: "quiet" }, [
     remark.by, when(remark.time), remark.is_current ? "" : "for another version of this image"].filter(Boolean).join(" · "));
-  const remarks = ({ mark, note, task, is_given: isGiven }) => [
+  const remarks = ({ mark, note }) => [
     mark ? section("Mark", element("p", { class: "remark" }, element("i", { class: `mark ${mark.value}${mark.is_current ? "" : " other"}`, "aria-hidden": "true" }),
       element("b", {}, mark.value[0].toUpperCase() + mark.value.slice(1)), about(mark))) : null,
     note ? section("Note", element("p", { class: "words lines", dir: "auto" }, note.value), about(note)) : null,
