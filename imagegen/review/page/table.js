@@ -327,14 +327,14 @@ const table = (() => {
 
   let rendered = "";
   const refresh = () => {
-    if (!dialog.open || !source) return;
+    if (!dialog.open || !source) return undefined;
     shown = source.looks();
+    if (!shown.length) return dialog.close();
     const state = JSON.stringify([shown, [...picking], source.name(), source.part(), active]);
-    if (state === rendered) return; // something else on the page changed: nothing that is dragged is to be let go
+    if (state === rendered) return undefined; // something else on the page changed: nothing that is dragged is to be let go
     rendered = state;
     for (const look of shown) if (look.isPicked && picking.get(look.item) === look.variant) picking.delete(look.item);
-    if (shown.length) render();
-    else dialog.close();
+    return render();
   };
   const go = (by) => {
     if (!source.step) return choose((active + by + shown.length) % shown.length);
