@@ -5,11 +5,13 @@ from __future__ import annotations
 import hashlib
 import os
 import shlex
+import signal
 import subprocess
 import sys
 from typing import Any
 
-from tests.project_folder import JOB, ProjectFolder, picture
+from tests.project_folder import JOB, ProjectFolder, picture, press_ctrl_c
+from tests.state.waiting import wait_until
 
 VARIED: dict[str, Any] = {"variants": 3, "items": [{"name": "Mallsing", "prompt": "a tall figure"}]}
 
@@ -124,6 +126,20 @@ def test_a_reroll_with_a_count_that_fails_later_stays_with_the_last_picture(proj
         assert f"{done} of 4 pictures; the last is the image" in run.out
         assert project.states()["portraits:yrr"] == "fresh"
     assert len(project.list_versions("portraits:yrr")) == 1 + done
+
+
+def test_ctrl_c_ends_a_reroll_with_a_count_with_the_pictures_there_are(project: ProjectFolder) -> None:
+    project.build_job()
+    project.script(acts={"Yrr": [{}, {"hang": True}]})
+    process = project.start("reroll", "portraits:yrr", "--count", "3")
+    wait_until(lambda: project.calls("started")[-2:] == ["Yrr", "Yrr"])
+    press_ctrl_c(process)
+    process.send_signal(signal.SIGINT)
+    out, _ = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "1 of 3 pictures; the last is the image: doit restore portraits:yrr --list shows all" in out
+    assert project.states()["portraits:yrr"] == "fresh", "no seed is asked for that nobody has a picture of"
+    assert len(project.list_versions("portraits:yrr")) == 2
 
 
 def test_an_accept_is_taken_back(project: ProjectFolder) -> None:
