@@ -42,6 +42,8 @@ _LINES = 200
 """Lines of an action's output that are kept: the last ones."""
 _RECENT = 20
 """Actions that have ended and are shown to a page that is opened."""
+_SHOWN = 50
+"""Commands of an undo that a page is sent: thousands would be sent with each change."""
 _WAIT_S = 86400
 """Seconds that an action waits for a build in a terminal."""
 _LONGEST = 1 << 24
@@ -120,7 +122,8 @@ class Action:
             "count": self.progress.rounds,
             "images": sorted(self.built),
             "undoes": self.undoes,
-            "undo": [shlex.join(["doit", *words]) for words in self.undo.commands],
+            "undo": [shlex.join(["doit", *words]) for words in self.undo.commands[:_SHOWN]],
+            "undo_count": len(self.undo.commands),
             "undo_problem": self.undo.problem,
         }
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from imagegen.execute.curation import ImageVersion, list_versions
 from imagegen.plan.output import Output
 from imagegen.plan.record import ACCEPT, PICK, TAKEN_BACK
 from imagegen.plan.remark import Kind
@@ -193,21 +192,25 @@ def _has_changed(old: _ImageState, now: _ImageState) -> bool:
 
 def _go_back(project: Project, task: str, old: _ImageState, problems: list[str]) -> Iterator[list[str]]:
     """Yield the commands that bring the file back that was there; note in `problems` if there are none."""
-    output = project.with_origins(project.with_decisions(old.output))
-    version = next((one for one in list_versions(project, output) if _is_version(one, old)), None)
-    if version is None or not version.files:
+    sha256 = _find_stored(project, old)
+    if sha256 is None:
         problems.append(f"{task}: the store does not have the image that was there before")
         return
-    sha256 = old.sha256 if old.sha256 in version.files else version.record.sha256
-    yield ["restore", task, "--to", str(sha256)[:_DIGITS]]
+    yield ["restore", task, "--to", sha256[:_DIGITS]]
     if old.is_stale:  # it was not what the job asked for, and nobody had accepted it
         yield ["accept", task, "--undo"]
 
 
-def _is_version(version: ImageVersion, old: _ImageState) -> bool:
-    if old.made is None:
-        return version.by_hand and old.sha256 in version.files
-    return not version.by_hand and (version.fingerprint, version.time) == old.made
+def _find_stored(project: Project, old: _ImageState) -> str | None:
+    """Return the sha256 by which `doit restore` finds the image that was there: of its file, or of what made it.
+
+    It asks for no list of all versions, which takes long for one image, and there may be thousands.
+    """
+    if old.sha256 and project.store.is_listed(old.sha256) and project.store.has(old.sha256):
+        return old.sha256
+    fingerprint, time = old.made or ("", "")
+    entries = project.store.entries(fingerprint) if fingerprint else ()
+    return next((one.sha256 for one in entries if one.time == time and project.store.has(one.sha256)), None)
 
 
 def explain_change(undo: Undo, project: Project, plans: Sequence[JobPlan]) -> str:

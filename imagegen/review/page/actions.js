@@ -341,14 +341,14 @@
     const buttons = [logButton(action)];
     if (action.undo.length && !isUndone(action)) {
       buttons.unshift(review.button(action.undoes ? "Do it again" : "Undo", () => undo(undoOf(action)),
-        { title: action.undo.join("\n"), ...(action.undoes ? {} : { "aria-keyshortcuts": "u" }) }));
+        { title: [...action.undo, ...(action.undo_count > action.undo.length ? ["…"] : [])].join("\n"), ...(action.undoes ? {} : { "aria-keyshortcuts": "u" }) }));
     }
     const images = action.images.filter((task) => at.has(task));
     if (action.count > 1 && images.length) {
       buttons.unshift(review.button("Compare", () => (images.length > 1 ? review.compare(images) : review.compareVersions(images[0]))));
     }
     buttons.push(review.button("Dismiss", () => { latest = openLog = 0; show(); }));
-    const words = element("span", { class: "result" }, action.result, action.undo.length ? element("span", { class: "quiet" }, ` · undo: ${action.undo[0]}${action.undo.length > 1 ? ` and ${action.undo.length - 1} more` : ""}`) : "",
+    const words = element("span", { class: "result" }, action.result, action.undo.length ? element("span", { class: "quiet" }, ` · undo: ${action.undo[0]}${action.undo_count > 1 ? ` and ${action.undo_count - 1} more` : ""}`) : "",
       action.undo_problem ? element("span", { class: "quiet" }, ` · ${action.undo_problem}`) : "");
     return element("div", { class: `doing ${action.state}` }, element("b", {}, action.undoes ? `${says[action.state]}: undo` : says[action.state]), commands(action), words,
       element("span", { class: "buttons" }, ...buttons));
