@@ -156,9 +156,12 @@ class Store:
 
     def read_entries(self, path: str) -> list[StoreEntry]:
         """Return the entries in a file of the index; none if it cannot be read."""
-        with contextlib.suppress(OSError):
-            return Journal(self.folder / path, _parse, _dump).read().entries
-        return []
+        try:
+            with open(f"{self.folder}/{path}", "rb", buffering=0) as file:  # noqa: PTH123 - there may be thousands
+                lines = file.read().splitlines()
+        except OSError:
+            return []
+        return [entry for line in lines if (entry := _parse_or_none(line))]
 
     def prune(self, bound: int, needed: Collection[str], *, only_look: bool = False) -> int:
         """Remove the least recently used blobs until all take at most `bound` bytes; the bytes freed.
@@ -193,6 +196,13 @@ class Store:
 
     def _index(self, fingerprint: str) -> Journal[StoreEntry]:
         return Journal(self.folder / "index" / fingerprint[:2] / f"{fingerprint}.jsonl", _parse, _dump)
+
+
+def _parse_or_none(line: bytes) -> StoreEntry | None:
+    try:
+        return _parse(line)
+    except (ValueError, TypeError, KeyError, AttributeError):  # it is passed over, as a journal does
+        return None
 
 
 def _list_names(folder: Path) -> list[str]:

@@ -21,6 +21,7 @@ TABLES = (
     ("Projects of every shape", ["shapes.py"], ["shapes.py", "--images", "1000", "--rounds", "3"]),
     ("One change", ["change.py"], ["change.py", "--images", "1000", "--rounds", "3"]),
     ("Commands", ["commands.py"], ["commands.py", "--images", "1000", "--rounds", "1"]),
+    ("The page of doit review", ["review.py"], ["review.py", "--images", "500", "--rounds", "1"]),
     ("In git", ["git_growth.py"], ["git_growth.py", "--images", "1000", "--commits", "5"]),
     ("Where its time goes", ["phases.py"], ["phases.py", "--images", "3000"]),
     ("A first build", ["first.py"], ["first.py", "--fed", "20"]),
