@@ -163,6 +163,10 @@ def test_an_edited_file_is_accepted_and_counts_as_edited_again(folder: ProjectFo
     assert page.run("return gallery.dialog.contains(document.getElementById('activity'))"), "it shows in the view too"
     undo(page, "doit accept icons:raven --undo")
     assert standing(folder) == before
+    page.run("[...document.querySelectorAll('.doing button')].find((one) => one.textContent === 'Do it again').click()")
+    wait_for_result(page, shown)
+    undo(page, "doit accept icons:raven --undo")
+    assert standing(folder) == before
 
 
 def test_an_image_shows_what_it_waits_for_after_loading_again_too_and_is_cancelled(
@@ -209,6 +213,25 @@ def test_what_costs_something_is_asked_about_first(folder: ProjectFolder, page: 
     wait_for_result(page, "doit slow:dear")
     assert folder.image("dear", job="slow").exists()
     page.until("document.querySelector('.doing').textContent.includes('there was no image before')")
+
+
+def test_keys_select_and_move_and_a_letter_that_is_typed_does_nothing(page: Browser) -> None:
+    page.run("gallery.$('search').focus()")
+    page.press("r", "b")
+    page.until("gallery.$('search').value", "rb")
+    page.run("gallery.$('clear').click(); document.activeElement.blur()")
+    page.press("j", "j", "s")
+    page.until("document.querySelector('#selection b').textContent", "1 selected")
+    task = page.run("return [...review.selected][0]")
+    assert page.run("return document.activeElement.getAttribute('href')") == f"#{task}"
+    page.run(
+        "document.activeElement.dispatchEvent(new KeyboardEvent('keydown', { key: 'a', ctrlKey: true, bubbles: true }))"
+    )
+    page.until("review.targets().length === gallery.pictures.length")
+    page.press(Keys.ESCAPE)
+    page.until("review.selected.size", 0)
+    assert page.run("return document.getElementById('selection').hidden")
+    assert page.run("return document.querySelectorAll('.question, .doing.running, .doing.waiting').length") == 0
 
 
 def test_a_failure_is_shown_at_the_image_with_its_log(page: Browser) -> None:

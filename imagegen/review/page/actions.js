@@ -302,7 +302,7 @@
   // ---- the bar: a line for what runs, one for each that waits, one for the last result
 
   const area = element("div", { id: "activity", role: "group", "aria-label": "What is going on", hidden: "" });
-  const log = element("pre", { id: "log", tabindex: "0", "aria-label": "What the command says", hidden: "" });
+  const log = element("pre", { id: "log", role: "region", tabindex: "0", "aria-label": "What the command says", hidden: "" });
   review.foot.prepend(area);
   const cancel = (action) => review.ask("cancel", { number: action.number }).catch((error) => review.say(error.message));
   const cancelText = (action) => (action.state === "waiting" || !action.interrupts ? "Cancel" : action.interrupts === 1 ? "Cancel now" : "Kill");
@@ -328,6 +328,8 @@
   const waitingLine = (action) => element("div", { class: "doing waiting" }, commands(action), element("span", { class: "quiet" }, "waits"),
     element("span", { class: "buttons" }, review.button("Cancel", () => cancel(action))));
   const undoOf = (action) => ({ label: action.command, commands: action.undo, run: () => review.ask("undo", { number: action.number }) });
+  // an undo, and not one of an undo, which does again what was done first
+  const isUndo = (action) => Boolean(action && action.undoes) && !isUndo(actions.get(action.undoes));
   const isUndone = (action) => [...actions.values()].some((one) => one.undoes === action.number && one.state !== "failed");
   const undo = async (offer) => {
     try {
@@ -340,8 +342,8 @@
     const says = { done: "Done", failed: "Failed", cancelled: "Cancelled" };
     const buttons = [logButton(action)];
     if (action.undo.length && !isUndone(action)) {
-      buttons.unshift(review.button(action.undoes ? "Do it again" : "Undo", () => undo(undoOf(action)),
-        { title: [...action.undo, ...(action.undo_count > action.undo.length ? ["…"] : [])].join("\n"), ...(action.undoes ? {} : { "aria-keyshortcuts": "u" }) }));
+      buttons.unshift(review.button(isUndo(action) ? "Do it again" : "Undo", () => undo(undoOf(action)),
+        { title: [...action.undo, ...(action.undo_count > action.undo.length ? ["…"] : [])].join("\n"), ...(isUndo(action) ? {} : { "aria-keyshortcuts": "u" }) }));
     }
     const images = action.images.filter((task) => at.has(task));
     if (action.count > 1 && images.length) {
@@ -350,7 +352,7 @@
     buttons.push(review.button("Dismiss", () => { latest = openLog = 0; show(); }));
     const words = element("span", { class: "result" }, action.result, action.undo.length ? element("span", { class: "quiet" }, ` · undo: ${action.undo[0]}${action.undo_count > 1 ? ` and ${action.undo_count - 1} more` : ""}`) : "",
       action.undo_problem ? element("span", { class: "quiet" }, ` · ${action.undo_problem}`) : "");
-    return element("div", { class: `doing ${action.state}` }, element("b", {}, action.undoes ? `${says[action.state]}: undo` : says[action.state]), commands(action), words,
+    return element("div", { class: `doing ${action.state}` }, element("b", {}, isUndo(action) ? `${says[action.state]}: undo` : says[action.state]), commands(action), words,
       element("span", { class: "buttons" }, ...buttons));
   };
 
@@ -401,7 +403,7 @@
       const says = { done: "Done", failed: "Failed", cancelled: "Cancelled" }[action.state];
       latest = action.number;
       review.announce(`${says}: ${action.command}. ${action.result}`);
-      if (action.undo.length && !action.undoes) offers.push({ ...undoOf(action), number: action.number });
+      if (action.undo.length && !isUndo(action)) offers.push({ ...undoOf(action), number: action.number });
       if (action.state === "failed" && !openLog) openLog = action.number;
     }
     showSoon();
@@ -448,7 +450,7 @@
   });
   for (const action of review.live.actions) {
     take(action);
-    if (action.undo.length && !action.undoes && !review.live.actions.some((one) => one.undoes === action.number)) offers.push({ ...undoOf(action), number: action.number });
+    if (action.undo.length && !isUndo(action) && !review.live.actions.some((one) => one.undoes === action.number)) offers.push({ ...undoOf(action), number: action.number });
   }
   latest = Math.max(0, ...[...actions.values()].filter(isOver).map((one) => one.number));
   new MutationObserver(showSoon).observe(dialog, { attributes: true, attributeFilter: ["open"] });
