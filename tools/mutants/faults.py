@@ -471,4 +471,39 @@ FAULTS = (
         "backends/a1111/test_answers.py::test_another_image_than_the_one_asked_for_is_not_kept",
         ("backends/a1111/image.py", 'loaded = "none"', 'loaded = ""'),
     ),
+    _fault(
+        "a name of somebody else's leads to the page",
+        "review/test_access.py::test_a_host_that_is_not_its_own_is_refused",
+        ("review/access.py", "not self._is_ours(hosts[0].lower(), scope)", "False"),
+    ),
+    _fault(
+        "the page's secret need not be right",
+        "review/test_access.py::test_without_the_secret_nothing_tells_what_there_is",
+        ("review/access.py", "not secrets.compare_digest(first.encode(\"utf-8\", \"replace\"), self._secret)", "False"),
+    ),
+    _fault(
+        "another site's page may change something",
+        "review/test_access.py::test_what_changes_something_must_come_from_the_page",
+        ("review/access.py", "headers.getlist(\"origin\") != [f\"http://{hosts[0].lower()}\"]", "False"),
+    ),
+    _fault(
+        "another site's page may embed an image",
+        "review/test_access.py::test_another_site_embeds_and_reads_nothing",
+        ("review/access.py", "site not in (\"same-origin\", \"none\")", "False"),
+    ),
+    _fault(
+        "an action that was not begun is run at the end of the page",
+        "review/test_ending.py::test_what_is_running_is_finished_and_what_waits_is_cancelled",
+        ("review/actions.py", "one for one in self.all.values() if one.state == \"waiting\"", "one for one in ()"),
+    ),
+    _fault(
+        "Ctrl-C leaves what the page has begun behind",
+        "review/test_ending.py::test_what_is_running_is_finished_and_what_waits_is_cancelled",
+        ("review/server.py", "        await self.actions.wait_until_idle()\n", ""),
+    ),
+    _fault(
+        "what waits for a page that sleeps grows without a bound",
+        "review/test_streams.py",
+        ("review/streams.py", "asyncio.Queue(_MOST_WAITING)", "asyncio.Queue()"),
+    ),
 )  # fmt: skip
