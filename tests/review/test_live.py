@@ -6,15 +6,23 @@ import hashlib
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from imagegen.backends.registry import registry
 from imagegen.config.settings import Settings
+from imagegen.errors import ImagegenError, Problem
 from imagegen.execute.decisions import record_decision
 from imagegen.plan.record import ACCEPT
 from imagegen.project import JobPlan, Project
 from imagegen.review.live import LiveGallery
 from imagegen.state.attempts import Failure, update_failures
 from tests.project.test_random_changes import BY_PATH, Walk
+from tests.report.gallery.studio import Studio
+
+
+@pytest.fixture
+def studio(tmp_path: Path) -> Studio:
+    return Studio(tmp_path / "project")
 
 
 def follow(root: Path) -> LiveGallery:
@@ -111,3 +119,66 @@ def test_after_whatever_change_it_shows_what_is_there(tmp_path: Path) -> None:
 @pytest.mark.parametrize("seed", range(2, 12))
 def test_after_many_changes_it_shows_what_is_there(tmp_path: Path, seed: int) -> None:
     assert take_walk(tmp_path, seed, 60)
+
+
+def test_an_image_that_cannot_be_decoded_says_why_and_is_shown_once_it_can(studio: Studio) -> None:
+    studio.items("Yrr", "Okka")
+    studio.build()
+    live = LiveGallery(studio.opened)
+    good = studio.image("yrr").read_bytes()
+    studio.image("yrr").write_bytes(good[:-20])  # its header is whole: only decoding it shows what is wrong
+    live.refresh()
+    picture = live.pictures["portraits:yrr"]
+    assert picture["thumb"]
+    assert live.thumbnail(picture["sha256"]) is None
+    assert live.has_changed()
+    changes = live.refresh()
+    assert changes is not None
+    assert [one["task"] for one in changes.pictures] == ["portraits:yrr"]
+    assert live.pictures["portraits:yrr"]["thumb"] == ""
+    assert "cannot be shown" in live.pictures["portraits:yrr"]["why"][-1]
+    studio.image("yrr").write_bytes(good)
+    live.refresh()
+    assert live.pictures["portraits:yrr"]["state"] == "fresh"
+    assert live.thumbnail(live.pictures["portraits:yrr"]["sha256"])
+
+
+def test_true_sizes_of_sheets_and_of_files_that_were_touched_up(studio: Studio) -> None:
+    studio.items("Yrr", "Okka", sheet={"cell": 8})
+    studio.build()
+    Image.new("RGB", (30, 10)).save(studio.image("yrr"))
+    live = LiveGallery(studio.opened)
+    sizes = {task: (one["width"], one["height"]) for task, one in live.pictures.items()}
+    assert sizes == {"portraits:yrr": (30, 10), "portraits:okka": (48, 64), "portraits:sheet": (16, 8)}
+
+
+def test_while_the_project_cannot_be_read_the_last_state_stays(studio: Studio) -> None:
+    studio.items("Yrr")
+    is_broken = False
+
+    def open_project() -> tuple[Project, list[JobPlan]]:
+        if is_broken:
+            raise ImagegenError(Problem("pyproject.toml:3:1", "is not valid TOML"))
+        return studio.opened()
+
+    live = LiveGallery(open_project)
+    is_broken = True
+    studio.items("Yrr", "Okka")
+    (studio.root / "pyproject.toml").write_text("[", "utf-8")
+    with pytest.raises(ImagegenError):
+        live.refresh()
+    assert list(live.pictures) == ["portraits:yrr"]
+    assert live.has_changed()  # it is tried again until it succeeds
+    is_broken = False
+    changes = live.refresh()
+    assert changes is not None
+    assert [group["pictures"] for group in changes.groups or ()] == [["portraits:yrr", "portraits:okka"]]
+
+
+def test_nothing_is_looked_at_twice_if_nothing_changes(studio: Studio) -> None:
+    studio.items("Yrr", "Okka")
+    studio.build()
+    live = LiveGallery(studio.opened)
+    before = live.pictures
+    assert live.refresh() is None
+    assert all(live.pictures[task] is picture for task, picture in before.items())
