@@ -105,8 +105,9 @@ class Action:
     @property
     def result(self) -> str:
         """What became of it, in one line."""
-        last = next((line.strip() for line in reversed(self.lines) if line.strip()), "")
-        return self.progress.summary or last
+        said = [" ".join(line.split()) for line in self.lines if line.strip()]
+        picked = next((line for line in said if line.startswith(("picked ", "unpicked "))), "")
+        return picked or self.progress.summary or (said[-1] if said else "")
 
     @property
     def data(self) -> dict[str, Any]:

@@ -70,7 +70,8 @@ def test_keys_pick_a_variant_and_take_it_back(folder: ProjectFolder, page: Brows
     third = folder.image("mallsing-v3").read_bytes()
     focus(page, "portraits:mallsing-v1")
     page.press("3")
-    wait_for_result(page, "doit pick portraits:mallsing --variant 3")
+    said = wait_for_result(page, "doit pick portraits:mallsing --variant 3")
+    assert said.startswith("picked portraits:mallsing assets/portraits/mallsing.png (variant 3)")
     assert folder.image("mallsing").read_bytes() == third
     page.until("gallery.at.has('portraits:mallsing') && !gallery.at.has('portraits:mallsing-v1')")
     undo(page, "doit pick portraits:mallsing --variant 0")
