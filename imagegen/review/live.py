@@ -83,7 +83,7 @@ class LiveGallery:
         self._earlier.update()
         self._collect()
         with contextlib.suppress(OSError):  # it only saves the next run some reading
-            self._project.hashes.save(self._project.state / "review")
+            self._project.hashes.save(self._thumbs.temporary)
         self._thumbs.sweep(self._images())
         gc.freeze()  # what is here now mostly stays: it need not be looked at again and again
 

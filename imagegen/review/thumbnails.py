@@ -29,13 +29,14 @@ class Thumbnails:
     """The thumbnails of one project. Safe to share among threads.
 
     Attributes:
+        temporary: a folder for files that are not whole yet.
         wrong: why an image cannot be shown, by sha256.
 
     """
 
     def __init__(self, root: Path, state: Path) -> None:
         self._cache = state / "cache" / THUMBS
-        self._temporary = state / "review"
+        self.temporary = self._cache / "tmp"
         self._folders = (root / FOLDER / THUMBS, self._cache)
         self._known: dict[str, Path] = {}
         """By the first digits of the image's sha256."""
@@ -110,7 +111,7 @@ class Thumbnails:
             return None
         thumbnail = name_thumbnail(sha256, width, height)
         with contextlib.suppress(OSError):  # then it is made again the next time
-            replace_file(self._cache / thumbnail.name, small, self._temporary)
+            replace_file(self._cache / thumbnail.name, small, self.temporary)
             self._note(sha256[:20], self._cache, thumbnail)
         return small
 
