@@ -21,6 +21,16 @@ PICKED = "[...document.querySelectorAll('#panes figure')].filter(f => f.querySel
 LOADED = "[...document.querySelectorAll('#panes .view img')].filter(i => i.naturalWidth && i.style.transform).length"
 
 
+# what the bar says, what keys are for, and whether that one is on the screen
+CHOSEN = """
+  const [task] = review.targets();
+  const one = task && gallery.pictures[gallery.at.get(task)];
+  const sees = (image) => getComputedStyle(image).visibility === 'visible' && image.getBoundingClientRect().top < innerHeight && image.getBoundingClientRect().bottom > 0;
+  const isSeen = [...document.querySelectorAll('#panes .view img')].some((image) => one && image.getAttribute('src') === one.href && sees(image));
+  return [document.querySelector('#pane-bar b')?.textContent ?? '', one ? one.name : '', isSeen];
+"""
+
+
 def transforms(browser: Browser) -> list[str]:
     """Where each picture is drawn in its pane, once all that changed is drawn."""
     script = "requestAnimationFrame(() => requestAnimationFrame(() => arguments[0]()))"
@@ -83,20 +93,80 @@ def test_the_difference_of_two_pictures_is_black_where_they_are_alike(browser: B
     browser.run("review.compare(['places:gate', 'places:gate'])")
     browser.until(TITLES, "gate,gate")
     browser.press("d")
-    browser.until(LOADED, 2)
+    browser.until(LOADED, 4)
     assert colours(browser) == {(0, 0, 0)}
     browser.press(Keys.ESCAPE)
     browser.run("review.compare(['places:gate', 'places:harbour'])")
     browser.until(LOADED, 2)
     assert browser.one("#panes li + li .differs").text == "a harbour"
     browser.press("d")
-    browser.until(LOADED, 2)
+    browser.until(LOADED, 4)
     assert len(colours(browser)) > 2
     browser.press(" ")
     browser.until("document.getElementById('table-which').textContent", "Showing harbour")
     browser.press(" ")
     browser.until("document.getElementById('table-which').textContent", "Showing gate")
     browser.press(Keys.ESCAPE)
+
+
+def test_what_is_shown_is_what_the_bar_and_the_keys_are_for(browser: Browser) -> None:
+    names = ["harbour", "gate", "marsh"]
+    browser.run("review.select(arguments[0])", [f"places:{name}" for name in names])
+    browser.until("document.getElementById('selection').hidden", False)
+    browser.press("c")
+    browser.until(TITLES, "harbour,gate,marsh")
+    browser.until("document.getElementById('selection').hidden")
+    expected = [
+        (" ", "gate"),
+        (" ", "harbour"),
+        ("j", "marsh"),
+        (" ", "harbour"),
+        ("k", "gate"),
+        ("3", "marsh"),
+        ("1", "harbour"),
+        ("]", "gate"),
+        ("d", "gate"),
+        ("j", "marsh"),
+        ("1", "harbour"),
+        ("w", "marsh"),
+        ("k", "gate"),
+        ("w", "gate"),
+        ("j", "marsh"),
+        ("j", "harbour"),
+    ]
+    for key, name in expected:
+        browser.press(key)
+        assert browser.run(CHOSEN) == [name, name, True], key
+    browser.press("p")
+    assert browser.run(CHOSEN) == ["", "", False], "while it flickers by itself, nothing is decided"
+    browser.press("p")
+    (stopped, _, is_seen) = browser.run(CHOSEN)
+    assert is_seen
+    browser.press("x")
+    browser.until("gallery.pictures.filter((one) => one.marked === 'reject').map((one) => one.name).join()", stopped)
+    browser.press("x", Keys.ESCAPE)
+    browser.until("document.getElementById('selection').hidden", False)
+
+
+def test_what_cannot_be_shown_is_not_compared(folder: ProjectFolder, browser: Browser) -> None:
+    def write(name: str, image: Image.Image) -> None:
+        image.save(folder.root / f"assets/places/{name}.png")
+
+    files = {path: path.read_bytes() for path in (folder.root / "assets/places").glob("*.png")}
+    write("gate", Image.new("RGBA", (48, 64), (0, 0, 0, 255)))
+    write("harbour", Image.new("RGBA", (8, 8), (0, 0, 0, 0)))
+    (folder.root / "assets/places/marsh.png").write_bytes(b"broken")
+    browser.until("gallery.pictures.filter((one) => one.job === 'places' && one.state === 'edited').length", 3)
+    browser.run("review.compare(['places:marsh', 'places:gate', 'places:harbour'])")
+    browser.until(LOADED, 2)
+    assert browser.one("#panes .none").text == "The file cannot be shown here"
+    browser.press("j", "j", "z")
+    assert all("scale(0" not in one for one in transforms(browser)), "1:1 for a tiny one is not nothing for the others"
+    browser.press("d")
+    browser.until(LOADED, 4)
+    assert (255, 255, 255) in colours(browser), "only transparency differs"
+    for path, content in files.items():
+        path.write_bytes(content)
 
 
 def test_an_earlier_version_is_compared_with_now_and_restored(folder: ProjectFolder, browser: Browser) -> None:

@@ -38,7 +38,7 @@
       card.classList.toggle("selected", isOn);
       boxOf(card).checked = isOn;
     });
-    bar.hidden = !review.selected.size || dialog.open;
+    bar.hidden = review.subject() !== "selection";
     if (bar.hidden) return;
     const focus = bar.contains(document.activeElement) ? document.activeElement.textContent : null;
     const offered = tasks.length ? review.bulk.filter((one) => !one.when || one.when(tasks)) : [];
@@ -46,7 +46,7 @@
       element("b", {}, `${tasks.length} selected`),
       hidden ? element("span", { class: "quiet" }, `and ${hidden} that the filters hide: nothing is done to ${hidden === 1 ? "it" : "them"}`) : "",
       element("span", { class: "buttons" },
-        ...offered.map((one) => review.button(one.label, () => one.run(review.targets()), one.key ? { "aria-keyshortcuts": one.key } : {})),
+        ...offered.map((one) => review.button(one.label, () => one.run(tasks), one.key ? { "aria-keyshortcuts": one.key } : {})),
         review.button("Select all shown", () => review.select(review.shownTasks())),
         review.button("Clear", clear, { "aria-keyshortcuts": "Escape" })));
     if (focus) ([...bar.querySelectorAll("button")].find((one) => one.textContent === focus) || bar.querySelector("button")).focus();
@@ -71,7 +71,7 @@
       clear();
     }
   });
-  new MutationObserver(showSelection).observe(dialog, { attributes: true, attributeFilter: ["open"] });
+  review.on("subject", showSelection);
   review.prepareCards = () => cards.forEach(prepare);
   review.prepareCards();
   review.on("shown", ({ tasks }) => tasks.forEach((task) => prepare(cards[at.get(task)], at.get(task))));

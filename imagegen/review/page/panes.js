@@ -13,7 +13,7 @@ const panes = (() => {
   // One pane. layers: the images that lie over each other in it, all at the same place.
   const makePane = (layers, place) => {
     const node = element("div", { class: "view" }, ...layers.map((layer) => element("div", { class: "layer" }, layer.image)));
-    const pane = { node, layers, place, width: 1, height: 1, moved: () => {}, chosen: () => {} };
+    const pane = { node, layers, place, width: 1, height: 1, moved: () => {}, chosen: () => {}, failed: () => {} };
     for (const layer of layers) {
       layer.image.draggable = false;
       const measure = () => {
@@ -21,14 +21,23 @@ const panes = (() => {
         draw(pane);
       };
       layer.image.addEventListener("load", measure);
+      layer.image.addEventListener("error", () => pane.failed(layer));
       if (layer.image.complete) measure();
     }
     listen(pane);
     return pane;
   };
   const fit = (pane, layer) => Math.min(pane.width / layer.width, pane.height / layer.height);
+  // A place is shared by pictures of all sizes, and what is 1:1 for a tiny one would be nothing for a large one:
+  // each is as small as it fits or as its pixels are, and no smaller; and the like for as large.
+  const zoomIn = (pane, zoom) => {
+    const one = 1 / (fit(pane, pane.layers[0]) * ratio()); // the zoom at which one pixel is one of the screen
+    return between(zoom, Math.min(1, one), Math.max(1, 32 * one));
+  };
+  const zoomOf = (pane) => zoomIn(pane, pane.place.zoom);
+  const sizeOf = (pane, layer) => fit(pane, layer) * zoomOf(pane);
   // device pixels for one of the picture
-  const scale = (pane) => fit(pane, pane.layers[0]) * pane.place.zoom * ratio();
+  const scale = (pane) => sizeOf(pane, pane.layers[0]) * ratio();
 
   // the middle, if it was kept within the picture: half is the part of the picture from there to the pane's side
   const middle = (at, half) => (half >= 0.5 ? 0.5 : between(at, half, 1 - half));
@@ -36,7 +45,7 @@ const panes = (() => {
     const { width, height, place } = pane;
     const round = (value) => Math.round(value * ratio()) / ratio();
     for (const layer of pane.layers) {
-      const size = fit(pane, layer) * place.zoom;
+      const size = sizeOf(pane, layer);
       // whole pixels of the screen: an edge between two of them would be blurred, and a difference to itself
       const [wide, high] = [round(layer.width * size), round(layer.height * size)];
       const left = round(width / 2 - middle(place.x, width / 2 / wide) * wide);
@@ -68,7 +77,7 @@ const panes = (() => {
 
   const keep = (pane) => {
     const { place, layers: [layer] } = pane;
-    const size = fit(pane, layer) * place.zoom;
+    const size = sizeOf(pane, layer);
     for (const [axis, side, whole] of [["x", pane.width, layer.width], ["y", pane.height, layer.height]]) {
       const half = side / 2 / (whole * size);
       place[axis] = half >= 0.5 ? between(place[axis], 0, 1) : between(place[axis], half, 1 - half);
@@ -76,7 +85,7 @@ const panes = (() => {
   };
   const panBy = (pane, dx, dy) => {
     const { place, layers: [layer] } = pane;
-    const size = fit(pane, layer) * place.zoom;
+    const size = sizeOf(pane, layer);
     place.x -= dx / (layer.width * size);
     place.y -= dy / (layer.height * size);
     keep(pane);
@@ -86,23 +95,22 @@ const panes = (() => {
   const zoomTo = (pane, zoom, at = { x: pane.width / 2, y: pane.height / 2 }) => {
     const { place, layers: [layer] } = pane;
     const fitting = fit(pane, layer);
-    const one = 1 / (fitting * ratio()); // the zoom at which one pixel is one of the screen
-    const target = between(zoom, Math.min(1, one), Math.max(1, 32 * one));
+    const [before, target] = [zoomOf(pane), zoomIn(pane, zoom)];
     for (const [axis, side, whole] of [["x", pane.width, layer.width], ["y", pane.height, layer.height]]) {
       const from = (at[axis] - side / 2) / (whole * fitting);
-      const seen = middle(place[axis], side / 2 / (whole * fitting * place.zoom));
-      place[axis] = seen + from / place.zoom - from / target;
+      const seen = middle(place[axis], side / 2 / (whole * fitting * before));
+      place[axis] = seen + from / before - from / target;
     }
     place.zoom = target;
     keep(pane);
     pane.moved();
   };
-  const actualSize = (pane, at) => zoomTo(pane, pane.place.zoom / scale(pane), at);
+  const actualSize = (pane, at) => zoomTo(pane, zoomOf(pane) / scale(pane), at);
   const isActual = (pane) => Math.abs(scale(pane) - 1) < 0.001;
   const step = (pane, by) => {
     const now = scale(pane);
     const next = by > 0 ? LEVELS.find((level) => level > now * 1.01) : LEVELS.findLast((level) => level < now * 0.99);
-    if (next) zoomTo(pane, (pane.place.zoom * next) / now);
+    if (next) zoomTo(pane, (zoomOf(pane) * next) / now);
   };
 
   // ---- the wheel, the mouse, fingers
@@ -118,7 +126,7 @@ const panes = (() => {
     node.addEventListener("wheel", (event) => {
       event.preventDefault();
       const speed = event.deltaMode === 1 ? 0.05 : event.ctrlKey ? 0.01 : 0.002; // ctrlKey: two fingers on a touchpad
-      zoomTo(pane, pane.place.zoom * Math.exp(-event.deltaY * speed), point(event));
+      zoomTo(pane, zoomOf(pane) * Math.exp(-event.deltaY * speed), point(event));
     }, { passive: false });
     node.addEventListener("pointerdown", (event) => {
       if (event.button) return;
@@ -138,7 +146,7 @@ const panes = (() => {
       if (other) {
         const apart = (from) => Math.hypot(from.x - other[1].x, from.y - other[1].y);
         const centre = (from) => ({ x: (from.x + other[1].x) / 2, y: (from.y + other[1].y) / 2 });
-        zoomTo(pane, (pane.place.zoom * apart(now)) / Math.max(apart(before), 1), centre(before));
+        zoomTo(pane, (zoomOf(pane) * apart(now)) / Math.max(apart(before), 1), centre(before));
       }
       const share = other ? 0.5 : 1; // of two fingers, each moves the middle between them by half
       panBy(pane, (now.x - before.x) * share, (now.y - before.y) * share);
@@ -157,5 +165,5 @@ const panes = (() => {
     });
   };
 
-  return { newPlace, makePane, draw, drawSoon, panBy, zoomTo, actualSize, isActual, scale, step };
+  return { newPlace, makePane, drawSoon, panBy, zoomTo, zoomOf, actualSize, isActual, scale, step };
 })();

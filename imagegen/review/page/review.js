@@ -30,7 +30,7 @@ const review = (() => {
   const run = (command, images, options = {}) =>
     ask("run", { command, images, ...options }).catch((error) => { say(error.message); return null; });
 
-  // ---- which images an action is for: the open one, or the selected ones that are shown, or the one that has the focus
+  // ---- which images an action is for, whether by a key or a button: `subject` says it for all of them
 
   const selected = new Set(); // tasks
   const select = (tasks, isOn = true) => {
@@ -45,12 +45,17 @@ const review = (() => {
     const card = document.activeElement && document.activeElement.closest(".card");
     return card ? pictures[cards.indexOf(card)].task : null;
   };
-  const targets = () => {
-    if (review.table && review.table.isOpen()) return review.table.targets();
-    if (dialog.open) return gallery.current() ? [gallery.current().task] : [];
-    if (selected.size) return shownTasks().filter((task) => selected.has(task));
-    return focused() ? [focused()] : [];
+  const subject = () => {
+    if (review.table && review.table.isOpen()) return "table";
+    if (dialog.open) return "image";
+    return selected.size ? "selection" : "focus";
   };
+  const targets = () => ({
+    table: () => review.table.targets(),
+    image: () => (gallery.current() ? [gallery.current().task] : []),
+    selection: () => shownTasks().filter((task) => selected.has(task)),
+    focus: () => (focused() ? [focused()] : []),
+  })[subject()]();
   const pictureOf = (task) => pictures[at.get(task)];
 
   // ---- keys: {key, label, place, when() or none, run(event), shows, isHidden}; `?` lists them by place
@@ -74,6 +79,7 @@ const review = (() => {
   foot.append(said, problem);
   document.body.append(foot);
   const placeFoot = () => {
+    emit({ event: "subject" }); // it may be another one
     const open = [...document.querySelectorAll("dialog[open]:not(.small-dialog)")].pop() || document.body;
     if (foot.parentElement === open) return;
     const focus = foot.contains(document.activeElement) ? document.activeElement : null;
@@ -101,5 +107,5 @@ const review = (() => {
 
   const live = JSON.parse(gallery.$("live").textContent);
   // bulk: {label, key or none, when(tasks) or none, run(tasks)}: the buttons for what is selected
-  return { ask, run, say, announce, on, emit, keys, bulk: [], selected, select, targets, focused, pictureOf, foot, live, shownTasks, button };
+  return { ask, run, say, announce, on, emit, keys, bulk: [], selected, select, subject, targets, focused, pictureOf, foot, live, shownTasks, button };
 })();

@@ -9,11 +9,14 @@ const table = (() => {
 
   let source = null; // what is on the table: a function that returns its looks, and what goes with it
   let shown = []; // looks
-  let active = 0; // the pane that keys are for
+  let active = 0; // see `chosen`
   let way = "side"; // or flicker, difference, swipe: of the first one and another one
+  let second = 1; // that other one
+  let timer = 0; // not 0: it flickers by itself
   let isLinked = true;
   let place = panes.newPlace();
-  let made = []; // the panes that are on the table
+  let made = new Map(); // the panes that are on the table: by the look's index, or the one for two
+  const broken = new Set(); // addresses of what is not an image that the browser knows
   const kept = new Map(); // image and pane by what they show, so that nothing is loaded again
   const picking = new Map(); // item → the number that is being picked
 
@@ -72,25 +75,74 @@ const table = (() => {
     list, bar);
   document.body.append(dialog);
 
+  // ---- which picture it is about
+
+  // What the bar, the keys and all commands are for: always a picture that is on the screen. None while it flickers by itself.
+  const chosen = () => (timer ? null : shown[active] || null);
+  const canShow = (look) => Boolean(look.href && (look.thumb || look.restores) && !broken.has(look.href));
+  const over = () => shown.map((_, index) => index).filter((index) => canShow(shown[index])); // these can lie over each other
+  const pair = () => [shown[over()[0]], shown[second]];
+  // All that chooses comes here, and has it on the screen. Returns whether it can be.
+  const choose = (index) => {
+    if (way !== "side" && !over().includes(index)) {
+      review.announce(`${shown[index].title} cannot be shown`);
+      return false;
+    }
+    const isOther = way !== "side" && index !== over()[0] && index !== second;
+    playing(false);
+    active = index;
+    if (isOther) {
+      second = index;
+      render();
+    } else {
+      showChosen();
+    }
+    return true;
+  };
+  const showChosen = () => {
+    [...list.querySelectorAll(".pane")].forEach((one, number) => {
+      const isActive = way === "side" && number === active && shown.length > 1;
+      one.classList.toggle("active", isActive);
+      if (isActive) one.setAttribute("aria-current", "true");
+      else one.removeAttribute("aria-current");
+    });
+    list.classList.toggle("second", way === "flicker" && active === second);
+    tellWhich();
+    renderBar();
+    tellZoom();
+  };
+  // by keys: those beside each other may be beyond the screen
+  const reach = (index) => {
+    const isThere = choose(index);
+    if (isThere && way === "side") list.children[index].scrollIntoView({ block: "nearest" });
+    return isThere;
+  };
+  const nextPane = (by) => {
+    const ring = way === "side" ? [...shown.keys()] : over().slice(1);
+    const from = ring.indexOf(way === "side" ? active : second);
+    return reach(ring[(from + by + ring.length) % ring.length]);
+  };
+
   // ---- zoom and pan: of all panes, or of the active one
 
-  const current = () => made[Math.min(way === "side" ? active : 0, made.length - 1)];
+  const current = () => made.get(way === "side" ? active : 0) || (isLinked ? [...made.values()][0] : undefined);
   const moved = (pane) => {
-    panes.drawSoon(isLinked ? made : [pane]);
+    panes.drawSoon(isLinked ? [...made.values()] : [pane]);
     if (pane === current()) tellZoom();
   };
   const tellZoom = () => {
     const pane = current();
     if (!pane) return;
     percent.textContent = `${Math.round(panes.scale(pane) * 100)} %`;
-    press(fitting, Math.abs(pane.place.zoom - 1) < 0.001);
+    press(fitting, Math.abs(panes.zoomOf(pane) - 1) < 0.001);
     press(actual, panes.isActual(pane));
-    list.classList.toggle("fits", made.every((one) => one.place.zoom <= 1.001));
+    list.classList.toggle("fits", [...made.values()].every((one) => panes.zoomOf(one) <= 1.001));
   };
-  const isZoomed = () => current() && current().place.zoom > 1.001;
+  const isZoomed = () => current() && panes.zoomOf(current()) > 1.001;
   const zoom = (by) => current() && panes.step(current(), by);
   const fit = () => {
-    for (const pane of isLinked ? made.slice(0, 1) : [current()].filter(Boolean)) panes.zoomTo(pane, 1);
+    if (!current()) return;
+    panes.zoomTo(current(), 1);
     tellZoom();
   };
   const oneToOne = () => current() && panes.actualSize(current());
@@ -98,8 +150,8 @@ const table = (() => {
     isLinked = isOn;
     press(linked, isOn);
     if (isOn && current()) place = { ...current().place };
-    for (const pane of made) pane.place = isOn ? place : { ...pane.place };
-    panes.drawSoon(made);
+    for (const pane of made.values()) pane.place = isOn ? place : { ...pane.place };
+    panes.drawSoon([...made.values()]);
     review.announce(isOn ? "All pictures show the same place" : "Each picture is moved by itself");
   };
   const pan = (dx, dy) => current() && panes.panBy(current(), dx, dy);
@@ -111,7 +163,7 @@ const table = (() => {
     const image = element("img", {
       alt: look.prompt || look.title, decoding: isOver ? "sync" : "async", loading: shown.length > MOST ? "lazy" : "eager", src: look.href,
     });
-    return { image, width: look.width, height: look.height };
+    return { image, width: look.width, height: look.height, href: look.href };
   };
   const paneOf = (some, key) => {
     const id = `${key} ${some.map((look) => look.href).join(" ")}`;
@@ -120,6 +172,10 @@ const table = (() => {
     kept.set(id, pane);
     pane.place = isLinked ? place : known ? pane.place : { ...place };
     pane.moved = () => moved(pane);
+    pane.failed = (layer) => {
+      broken.add(layer.href);
+      if (source) render();
+    };
     return pane;
   };
   const facts = (look) => [
@@ -152,59 +208,66 @@ const table = (() => {
   };
   // where there is no room below each picture, what can be done with the active one is at the foot of the table
   const renderBar = () => {
-    const look = shown[active];
+    const look = chosen();
+    const focus = bar.contains(document.activeElement) ? document.activeElement.textContent : null;
     bar.replaceChildren(...(look ? [element("kbd", { "aria-hidden": "true" }, String(numberOf(look, active))), element("b", { dir: "auto" }, look.title),
-      element("span", { class: "does" }, ...doing(look))] : []));
+      element("span", { class: "does" }, ...doing(look))] : [element("span", { class: "quiet" }, "Stop it to decide on one of them")]));
+    if (focus !== null) ([...bar.querySelectorAll("button")].find((one) => one.textContent === focus) || list).focus();
   };
   const numberOf = (look, index) => (source.picks ? look.variant : index + 1);
 
   const sideBySide = () => shown.map((look, index) => {
     const figure = element("figure", { class: "pane", "aria-label": [look.title, look.isPicked ? "picked" : "", facts(look)].filter(Boolean).join(", ") });
-    if (look.href && (look.thumb || look.restores)) {
+    if (canShow(look)) {
       const pane = paneOf([look], look.key);
       pane.chosen = () => choose(index);
-      made.push(pane);
+      made.set(index, pane);
       figure.append(pane.node);
     } else {
-      figure.append(element("p", { class: "view none" }, "No image yet"));
+      figure.append(element("p", { class: "view none" }, gallery.absence(look)));
     }
     figure.append(caption(look, index));
     figure.addEventListener("focusin", () => choose(index));
     return element("li", {}, figure);
   });
-  // the first one and another one, over each other
-  const pair = () => [shown[0], shown[active || 1]];
+  // The first one and another one, over each other. A difference is of what they are over black and over white: only
+  // what is alike over both is alike, its transparency too.
   const overEachOther = () => {
     const [a, b] = pair();
-    const pane = paneOf([a, b], way);
-    made.push(pane);
-    const choices = shown.slice(1).map((look, index) => {
-      const one = button(look.title, () => { choose(index + 1); render(); }, { class: "chip", "aria-label": `Compare with ${look.title}`, "aria-pressed": String(look === b) });
-      return one;
-    });
+    const pane = paneOf(way === "difference" ? [a, b, a, b] : [a, b], way);
+    if (way === "difference") {
+      const layers = [...pane.node.querySelectorAll(".layer")];
+      pane.node.replaceChildren(element("div", { class: "ground" }, ...layers.slice(0, 2)), element("div", { class: "ground white" }, ...layers.slice(2)));
+    }
+    made.set(0, pane);
+    const choices = over().slice(1).map((index) => button(shown[index].title, () => choose(index),
+      { class: "chip", "aria-label": `Compare with ${shown[index].title}`, "aria-pressed": String(index === second) }));
     const said = element("p", { class: "differs" }, ...looks.differences(a, b));
     return [element("li", {}, element("figure", { class: "pane pair", "aria-label": `${a.title} and ${b.title}` }, pane.node,
       element("figcaption", {}, element("div", { class: "who" }, element("p", { id: "table-which", role: "status" }),
-        shown.length > 2 ? element("span", { class: "does" }, element("span", { class: "quiet" }, "with"), ...choices) : null), said)))];
+        choices.length > 1 ? element("span", { class: "does" }, element("span", { class: "quiet" }, "with"), ...choices) : null), said)))];
   };
 
   const render = () => {
     const focus = document.activeElement;
-    made = [];
-    if (shown.filter((look) => look.href).length < 2) way = "side";
-    active = Math.max(0, Math.min(active, shown.length - 1));
+    made = new Map();
+    if (way !== "side" && over().length < 2) {
+      playing(false);
+      way = "side";
+    }
+    if (!over().slice(1).includes(second)) second = over()[1] ?? 0;
+    if (way !== "side" && active !== over()[0]) active = second;
     list.className = [way, list.classList.contains("amplified") ? "amplified" : ""].join(" ");
     name.textContent = source.name();
     part.textContent = source.part();
     previous.hidden = next.hidden = !source.step;
     for (const [key, one] of ways) press(one, key === way);
-    how.hidden = shown.length < 2;
+    how.hidden = over().length < 2;
     play.hidden = way !== "flicker" || calm.matches;
     amplify.hidden = way !== "difference";
     slider.hidden = way !== "swipe";
     list.replaceChildren(...(way === "side" ? sideBySide() : overEachOther()));
-    choose(active);
-    tellFlicker();
+    showChosen();
     layout();
     if (dialog.contains(document.activeElement)) return;
     const label = focus && focus.getAttribute("aria-label"); // of a button that was made again
@@ -236,34 +299,20 @@ const table = (() => {
     const height = Math.max(80, Math.floor((high - GAP * (best.rows - 1)) / best.rows) - caption);
     list.style.gridAutoRows = `${height + caption}px`;
     list.style.setProperty("--view", `${height}px`);
-    for (const pane of made) [pane.width, pane.height] = [best.width, height];
-    panes.drawSoon(made);
+    for (const pane of made.values()) [pane.width, pane.height] = [best.width, height];
+    panes.drawSoon([...made.values()]);
     tellZoom();
   };
   new ResizeObserver(() => layout()).observe(list);
 
-  const choose = (index) => {
-    active = index;
-    [...list.querySelectorAll(".pane")].forEach((one, number) => {
-      const isActive = way === "side" && number === index && shown.length > 1;
-      one.classList.toggle("active", isActive);
-      if (isActive) one.setAttribute("aria-current", "true");
-      else one.removeAttribute("aria-current");
-    });
-    renderBar();
-    tellZoom();
-  };
-
   // ---- over each other
 
-  let timer = 0;
-  const tellFlicker = () => {
+  const tellWhich = () => {
     const which = $("table-which");
     if (!which) return;
     const [a, b] = pair();
-    const isSecond = list.classList.contains("second");
     const says = {
-      flicker: () => `Showing ${isSecond ? b.title : a.title}`,
+      flicker: () => (timer ? `Flickering between ${a.title} and ${b.title}` : `Showing ${chosen().title}`),
       difference: () => `What differs between ${a.title} and ${b.title}: where it is black, nothing does`,
       swipe: () => `${a.title} on the left, ${b.title} on the right`,
     };
@@ -271,25 +320,25 @@ const table = (() => {
   };
   const show = (to) => {
     playing(false);
-    if (shown.length < 2) return;
+    if (over().length < 2) return;
     const before = isZoomed() ? panes.scale(current()) : 0;
     way = to;
-    if (way !== "side" && !active) active = 1;
-    list.classList.remove("second");
+    if (way !== "side") { // the one that was chosen, with the first
+      if (over().slice(1).includes(active)) second = active;
+      else if (!over().includes(second)) second = over()[1];
+      active = second;
+    }
     render();
-    if (before) panes.zoomTo(current(), (current().place.zoom * before) / panes.scale(current())); // larger panes, and not larger pictures
+    if (before) panes.zoomTo(current(), (panes.zoomOf(current()) * before) / panes.scale(current())); // larger panes, and not larger pictures
   };
-  const flicker = () => {
-    if (way !== "flicker") show("flicker");
-    list.classList.toggle("second");
-    tellFlicker();
-  };
+  const flicker = () => (way === "flicker" ? choose(active === second ? over()[0] : second) : show("flicker"));
   const playing = (isOn) => {
+    if (isOn === Boolean(timer)) return;
     clearInterval(timer);
     timer = isOn && !calm.matches ? setInterval(() => list.classList.toggle("second"), FLICKER_MS) : 0;
     press(play, Boolean(timer));
-    if (!timer) tellFlicker();
-    else $("table-which").textContent = `Flickering between ${pair().map((look) => look.title).join(" and ")}`;
+    if (!isOn) active = list.classList.contains("second") ? second : over()[0] ?? 0; // where it has stopped
+    showChosen();
   };
   const amplified = (isOn) => {
     list.classList.toggle("amplified", isOn);
@@ -326,9 +375,16 @@ const table = (() => {
   // ---- what is on the table
 
   let rendered = "";
+  const same = (look) => (look.item && look.variant ? `${look.item} ${look.variant}` : look.key); // a variant, picked or not
   const refresh = () => {
     if (!dialog.open || !source) return undefined;
+    const [a, b] = [shown[active], shown[second]].map((look) => look && same(look));
     shown = source.looks();
+    const placeOf = (one, before) => {
+      const found = shown.findIndex((look) => same(look) === one);
+      return found < 0 ? Math.min(before, shown.length - 1) : found; // what was chosen stays chosen, wherever it is now
+    };
+    [active, second] = [placeOf(a, active), placeOf(b, second)];
     if (!shown.length) return dialog.close();
     const state = JSON.stringify([shown, [...picking], source.name(), source.part(), active]);
     if (state === rendered) return undefined; // something else on the page changed: nothing that is dragged is to be let go
@@ -337,18 +393,20 @@ const table = (() => {
     return render();
   };
   const go = (by) => {
-    if (!source.step) return choose((active + by + shown.length) % shown.length);
+    if (!source.step) return nextPane(by);
     if (!source.step(by)) return review.announce(by > 0 ? "This was the last one" : "This is the first one");
     playing(false);
-    active = 0;
+    [shown, active, second] = [[], 0, 1];
     kept.clear();
     refresh(); // at the same place: who looks at faces goes on to the next face
     review.announce(`${source.name()}, ${source.part()}`);
   };
   const open = (what) => {
+    playing(false);
     source = what;
-    active = 0;
+    [shown, active, second] = [[], 0, 1];
     way = "side";
+    broken.clear();
     rendered = "";
     kept.clear();
     place = panes.newPlace();
@@ -365,23 +423,20 @@ const table = (() => {
     if (source.picks) {
       const index = shown.findIndex((look) => look.variant === which);
       if (index < 0) return review.announce(`There is no variant ${which}`);
-      choose(index);
-      pick(shown[index]);
-    } else if (shown[which - 1]) {
-      choose(which - 1);
-      if (way !== "side") render();
+      if (reach(index)) pick(shown[index]);
+    } else if (shown[which - 1] && reach(which - 1)) {
       review.announce(shown[which - 1].title);
     }
     return undefined;
   };
-  const take = () => { if (source.removes && shown.length > 1) remove(shown[active]); };
+  const take = () => { if (source.removes && shown.length > 1 && chosen()) remove(chosen()); };
   const own = [
     { key: "1", shows: "1–9", label: "Pick that variant, or choose that pane", run: () => number(1) },
     ...[2, 3, 4, 5, 6, 7, 8, 9].map((which) => ({ key: String(which), isHidden: true, run: () => number(which) })),
     { key: "j", label: "Next item, or next pane", run: () => go(1) },
     { key: "k", label: "Previous item, or previous pane", run: () => go(-1) },
-    { key: "]", label: "Next pane", run: () => { choose((active + 1) % shown.length); if (way !== "side") render(); } },
-    { key: "[", label: "Previous pane", run: () => { choose((active + shown.length - 1) % shown.length); if (way !== "side") render(); } },
+    { key: "]", label: "Next pane", run: () => nextPane(1) },
+    { key: "[", label: "Previous pane", run: () => nextPane(-1) },
     { key: "ArrowRight", shows: "← → ↑ ↓", label: "Move the pictures; or next, previous", run: () => arrow(1, 0) },
     { key: "ArrowLeft", isHidden: true, run: () => arrow(-1, 0) },
     { key: "ArrowDown", isHidden: true, run: () => arrow(0, 1) },
@@ -390,9 +445,9 @@ const table = (() => {
     { key: "=", isHidden: true, run: () => zoom(1) },
     { key: "-", label: "Smaller", run: () => zoom(-1) },
     { key: "f", label: "Fit", run: () => fit() },
-    { key: "z", label: "One pixel for one (1:1)", run: () => (panes.isActual(current()) ? fit() : oneToOne()) },
+    { key: "z", label: "One pixel for one (1:1)", run: () => (current() && panes.isActual(current()) ? fit() : oneToOne()) },
     { key: "i", label: "Move each picture by itself, or all together", run: () => link(!isLinked) },
-    { key: " ", shows: "Space", label: "Flicker between two", run: () => { playing(false); flicker(); } },
+    { key: " ", shows: "Space", label: "Flicker between two", run: () => flicker() },
     { key: "p", label: "Flicker by itself", run: () => { if (way !== "flicker") show("flicker"); if (way === "flicker") playing(!timer); } },
     { key: "d", label: "Difference of two", run: () => show(way === "difference" ? "side" : "difference") },
     { key: "w", label: "Swipe between two", run: () => show(way === "swipe" ? "side" : "swipe") },
@@ -437,6 +492,6 @@ const table = (() => {
     source: () => source,
     place: () => place,
     shown: () => shown,
-    targets: () => [shown[active]].filter((look) => look && look.isImage).map((look) => look.task),
+    targets: () => [chosen()].filter((look) => look && look.isImage).map((look) => look.task),
   };
 })();

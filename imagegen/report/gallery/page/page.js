@@ -287,6 +287,7 @@ const gallery = (() => {
   }));
   const offered = { versions }; // what another script can have done in another way
 
+  const absence = (picture) => (picture.sha256 || picture.size ? "The file cannot be shown here" : "No image yet");
   const show = (index) => {
     const picture = pictures[index];
     const isOther = index !== current;
@@ -297,7 +298,7 @@ const gallery = (() => {
     const image = $("now-image");
     image.hidden = !picture.thumb;
     $("now-empty").hidden = Boolean(picture.thumb);
-    $("now-empty").textContent = picture.sha256 || picture.size ? "The file cannot be shown here" : "No image yet";
+    $("now-empty").textContent = absence(picture);
     if (picture.thumb) {
       image.alt = picture.prompt || picture.name;
       image.src = path(picture.href);
@@ -500,7 +501,7 @@ const gallery = (() => {
   follow();
   return {
     $, element, section, list, words, copyButton, commandLine, commandText, when, took, difference,
-    pictures, at, cards, links, matchers, filtered, additions, buttons, offered, remarks, about,
+    pictures, at, cards, links, matchers, filtered, additions, buttons, offered, remarks, about, absence,
     filter, show, step, replace, symbols, dialog, refresh: follow,
     current: () => pictures[current],
     shown: () => shown,
