@@ -53,7 +53,7 @@ class Watch:
     def find_changed(self) -> set[str]:
         """Return those that have changed since this was last asked, or are new."""
         now = {path: self._look(path) for path in self._known}
-        changed = {path for path, key in now.items() if key != self._known[path] or key == NEVER}
+        changed = {path for path, key in now.items() if key != self._known[path]}
         self._known = now
         return changed
 

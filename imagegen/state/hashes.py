@@ -43,8 +43,21 @@ StatKey = tuple[int, int, int, int]
 The ctime shows an edit that puts the mtime back. It changes with a file's name, mode and links too, which costs one
 reading; on Windows it is the time of creation, and shows nothing.
 """
-NEVER: StatKey = (-1, -1, -1, -1)
-"""Matches no file; marks one that may have changed since something was decided by it."""
+
+
+class _Never(tuple[int, int, int, int]):
+    __slots__ = ()
+    __hash__ = tuple.__hash__
+
+    def __eq__(self, other: object) -> bool:
+        return False
+
+    def __ne__(self, other: object) -> bool:
+        return True
+
+
+NEVER: StatKey = _Never((-1, -1, -1, -1))
+"""Marks a file that may have changed since something was decided by it: equals no key, nor itself, so `is` finds it."""
 
 TICK_NS = 50_000_000
 """A file changed twice within one tick of its file system's clock keeps its mtime; so a hash is remembered only

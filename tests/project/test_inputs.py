@@ -74,7 +74,7 @@ def test_a_file_that_was_read_twice_stands_as_it_did_only_where_it_is_the_same(
     for _ in range(2):
         with contextlib.suppress(ImagegenError):
             inputs.read("page.md")
-        assert (inputs.stats["page.md"] != NEVER) == is_same
+        assert (inputs.stats["page.md"] is not NEVER) == is_same
 
 
 def test_a_file_that_appears_is_another_one_than_none(tmp_path: Path) -> None:
@@ -83,7 +83,7 @@ def test_a_file_that_appears_is_another_one_than_none(tmp_path: Path) -> None:
         inputs.read("page.md")
     put(tmp_path / "page.md", "anything")
     inputs.read("page.md")
-    assert inputs.stats["page.md"] == NEVER
+    assert inputs.stats["page.md"] is NEVER
 
 
 def test_a_file_that_can_change_without_its_time_telling_is_not_known(tmp_path: Path) -> None:
@@ -91,7 +91,7 @@ def test_a_file_that_can_change_without_its_time_telling_is_not_known(tmp_path: 
     inputs = Inputs(tmp_path, ())
     put(tmp_path / "page.md", "anything", time.time_ns() // 10**9 * 10**9)
     inputs.read("page.md")
-    assert inputs.stats["page.md"] == NEVER
+    assert inputs.stats["page.md"] is NEVER
 
 
 @pytest.mark.parametrize(("written", "on_disk"), [("NFC", "NFD"), ("NFD", "NFC")])

@@ -140,7 +140,9 @@ def test_a_file_that_could_change_unnoticed_stood_as_none_does(tmp_path: Path) -
     known.state("a.png")
     put(file, b"data")
     known.state("a.png")
-    assert known.first_key("a.png") == NEVER
+    key = known.first_key("a.png")
+    assert key is NEVER
+    assert (key != NEVER, key == NEVER) == (True, False), "two files that may have changed are not the same one"
 
 
 @pytest.mark.parametrize("size", [0, 1, hashes_module._PIECE - 1, hashes_module._PIECE, 2 * hashes_module._PIECE + 9])

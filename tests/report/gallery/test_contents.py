@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
+import time
 
 from PIL import Image
 
@@ -136,6 +138,16 @@ def test_earlier_versions_come_newest_first_each_once_and_without_the_present_on
     assert [dict(version.provenance.parameters)["steps"] for version in picture.earlier] == ["40", "20"]
     assert all(version.provenance.prompt == "a Yrr figure" for version in picture.earlier)
     assert all(studio.opened()[0].store.has(version.sha256) for version in picture.earlier)
+
+
+def test_versions_are_shown_whose_folder_can_still_change_unnoticed(studio: Studio) -> None:
+    for steps in (20, 30):
+        studio.items("Yrr", generate={"width": 48, "height": 64, "steps": steps})
+        studio.build()
+    for folder in studio.root.glob(".imagegen/store/blobs/*"):
+        now_ns = time.time_ns() // 10**9 * 10**9  # as on a file system that keeps whole seconds
+        os.utime(folder, ns=(now_ns, now_ns))
+    assert len(studio.pictures()["portraits:yrr"].earlier) == 1
 
 
 def test_what_doit_a_made_of_the_same_pixels_is_no_earlier_version(studio: Studio) -> None:
