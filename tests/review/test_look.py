@@ -30,6 +30,8 @@ CHOSEN = """
   return [document.querySelector('#pane-bar b')?.textContent ?? '', one ? one.name : '', isSeen];
 """
 
+HEIGHT = "return document.getElementById('panes').clientHeight"
+
 
 def transforms(browser: Browser) -> list[str]:
     """Where each picture is drawn in its pane, once all that changed is drawn."""
@@ -74,8 +76,11 @@ def test_variants_are_compared_at_one_place_and_picked_by_number(folder: Project
     browser.press("i", "f")
     assert transforms(browser) == fitting
 
+    height = browser.run(HEIGHT)
     browser.press("2")
     browser.until(PICKED, "2")
+    browser.until("document.getElementById('activity').hidden", False)
+    assert browser.run(HEIGHT) == height, "pictures stay where they are when an action begins and ends"
     assert (folder.root / "assets/portraits/mallsing.png").read_bytes() == files[2]
     assert (folder.root / ".imagegen/candidates/portraits/mallsing-v3.png").read_bytes() == files[3]
     browser.until(LOADED, 3)

@@ -299,10 +299,13 @@
     else for (const over of document.querySelectorAll("#now > .flight")) over.remove();
   };
 
-  // ---- the bar: a line for what runs, one for each that waits, one for the last result
+  // ---- the bar: one line, whatever is going on. Over it, if it is asked for: all that runs, what waits, the last result
 
   const area = element("div", { id: "activity", role: "group", "aria-label": "What is going on", hidden: "" });
   const log = element("pre", { id: "log", role: "region", tabindex: "0", "aria-label": "What the command says", hidden: "" });
+  const line = element("div", { class: "going" });
+  const all = element("div", { id: "all-activity", role: "group", "aria-label": "All that is going on", hidden: "" });
+  area.append(line, all);
   review.foot.prepend(area);
   const cancel = (action) => review.ask("cancel", { number: action.number }).catch((error) => review.say(error.message));
   const cancelText = (action) => (action.state === "waiting" || !action.interrupts ? "Cancel" : action.interrupts === 1 ? "Cancel now" : "Kill");
@@ -312,21 +315,22 @@
   }, { "aria-expanded": String(openLog === action.number), "aria-controls": "log" });
   const commands = (action) => element("code", { title: action.command }, action.command.split("\n").join(" && "));
 
-  const runningLine = (action) => {
+  const runningText = (action) => {
     const { done, total, left_s: left, states } = action.progress;
     const jobs = Object.entries(action.progress.flights).filter(([task]) => !at.has(task)).map(([task, flight]) => `${task}: ${flight.waits || "at work"}`);
-    const text = [
+    return [
       total ? `${done} of ${total}` : "working",
       left !== null && total ? `${clock(left - passed(action.number))} left` : "",
       states.failed ? `${states.failed} failed` : "", ...jobs,
       action.interrupts === 1 ? "ends once the images that have begun are done" : action.interrupts ? "is being cancelled" : "",
     ].filter(Boolean).join(" · ");
-    return element("div", { class: "doing running" }, commands(action), total ? bar(done, total, "Images done") : "",
-      element("span", { class: "quiet" }, text),
-      element("span", { class: "buttons" }, logButton(action), review.button(cancelText(action), () => cancel(action))));
   };
+  const progressOf = ({ progress: { done, total } }) => (total ? bar(done, total, "Images done") : "");
+  const cancelButton = (action) => review.button(cancelText(action), () => cancel(action));
+  const runningLine = (action) => element("div", { class: "doing running" }, commands(action), progressOf(action),
+    element("span", { class: "quiet" }, runningText(action)), element("span", { class: "buttons" }, logButton(action), cancelButton(action)));
   const waitingLine = (action) => element("div", { class: "doing waiting" }, commands(action), element("span", { class: "quiet" }, "waits"),
-    element("span", { class: "buttons" }, review.button("Cancel", () => cancel(action))));
+    element("span", { class: "buttons" }, cancelButton(action)));
   const undoOf = (action) => ({ label: action.command, commands: action.undo, run: () => review.ask("undo", { number: action.number }) });
   // an undo, and not one of an undo, which does again what was done first
   const isUndo = (action) => Boolean(action && action.undoes) && !isUndo(actions.get(action.undoes));
@@ -338,22 +342,39 @@
       review.say(error.message);
     }
   };
-  const resultLine = (action) => {
-    const says = { done: "Done", failed: "Failed", cancelled: "Cancelled" };
-    const buttons = [logButton(action)];
-    if (action.undo.length && !isUndone(action)) {
-      buttons.unshift(review.button(isUndo(action) ? "Do it again" : "Undo", () => undo(undoOf(action)),
-        { title: [...action.undo, ...(action.undo_count > action.undo.length ? ["…"] : [])].join("\n"), ...(isUndo(action) ? {} : { "aria-keyshortcuts": "u" }) }));
-    }
+  const says = (action) => `${{ done: "Done", failed: "Failed", cancelled: "Cancelled" }[action.state]}${isUndo(action) ? ": undo" : ""}`;
+  const undoButton = (action, label) => {
+    if (!action.undo.length || isUndone(action)) return "";
+    const title = [...action.undo, ...(action.undo_count > action.undo.length ? ["…"] : [])].join("\n");
+    return review.button(isUndo(action) ? "Do it again" : label, () => undo(undoOf(action)), { title, ...(isUndo(action) ? {} : { "aria-keyshortcuts": "u" }) });
+  };
+  const compareButton = (action) => {
     const images = action.images.filter((task) => at.has(task));
-    if (action.count > 1 && images.length) {
-      buttons.unshift(review.button("Compare", () => (images.length > 1 ? review.compare(images) : review.compareVersions(images[0]))));
-    }
+    if (action.count < 2 || !images.length) return "";
+    return review.button("Compare", () => (images.length > 1 ? review.compare(images) : review.compareVersions(images[0])));
+  };
+  const resultLine = (action) => {
+    const buttons = [compareButton(action), undoButton(action, "Undo"), logButton(action)];
     buttons.push(review.button("Dismiss", () => { latest = openLog = 0; show(); }));
     const words = element("span", { class: "result" }, action.result, action.undo.length ? element("span", { class: "quiet" }, ` · undo: ${action.undo[0]}${action.undo_count > 1 ? ` and ${action.undo_count - 1} more` : ""}`) : "",
       action.undo_problem ? element("span", { class: "quiet" }, ` · ${action.undo_problem}`) : "");
-    return element("div", { class: `doing ${action.state}` }, element("b", {}, isUndo(action) ? `${says[action.state]}: undo` : says[action.state]), commands(action), words,
+    return element("div", { class: `doing ${action.state}` }, element("b", {}, says(action)), commands(action), words,
       element("span", { class: "buttons" }, ...buttons));
+  };
+  // what matters most of it: what runs, else what waits, else the last result; and what can be done about it at once
+  const showLine = (last, count) => {
+    const [active] = [...running(), ...waiting()];
+    const about = active || last;
+    line.className = `going ${about ? about.state : ""}`;
+    if (!about) return line.replaceChildren();
+    const verb = last ? last.command.split(/\s/)[1] : "";
+    const undoLabel = active ? `Undo ${review.verbs[verb] ? verb : "build"}` : "Undo";
+    return line.replaceChildren(
+      active ? "" : element("b", {}, says(last)), commands(about), active === undefined || active.state === "waiting" ? "" : progressOf(active),
+      element("span", { class: "quiet" }, !active ? last.result : active.state === "waiting" ? "waits" : runningText(active)),
+      element("span", { class: "buttons" }, active ? cancelButton(active) : compareButton(last), last ? undoButton(last, undoLabel) : "",
+        review.button(count > 1 ? `Details (${count})` : "Details", () => { all.hidden = !all.hidden; show(); },
+          { "aria-expanded": String(!all.hidden), "aria-controls": "all-activity" })));
   };
 
   const show = () => {
@@ -364,15 +385,19 @@
       ...waiting().map(waitingLine),
     ];
     const focus = area.contains(document.activeElement) ? document.activeElement : null;
-    const name = focus && focus.textContent;
-    const row = focus && [...area.children].indexOf(focus.closest(".doing"));
+    const rows = () => [...area.querySelectorAll(".going, .doing")];
+    const name = focus && focus.textContent.replace(/ .*/, "");
+    const row = focus && rows().indexOf(focus.closest(".going, .doing"));
+    const top = all.scrollTop;
     area.hidden = !lines.length;
-    area.replaceChildren(...lines, log);
+    all.hidden = all.hidden || !lines.length;
+    showLine(last, lines.length);
+    all.replaceChildren(...lines, log);
+    all.scrollTop = top;
     showLog();
     if (focus && focus !== log) {
-      const rows = [...area.querySelectorAll(".doing")];
-      const near = (rows[row] || rows[rows.length - 1] || area).querySelectorAll("button");
-      const same = [...near].find((one) => one.textContent === name) || near[0];
+      const near = (rows()[row] || line).querySelectorAll("button");
+      const same = [...near].find((one) => one.textContent.startsWith(name)) || near[0];
       if (same) same.focus();
     } else if (focus) log.focus();
     showFlights();
@@ -404,7 +429,10 @@
       latest = action.number;
       review.announce(`${says}: ${action.command}. ${action.result}`);
       if (action.undo.length && !isUndo(action)) offers.push({ ...undoOf(action), number: action.number });
-      if (action.state === "failed" && !openLog) openLog = action.number;
+      if (action.state === "failed") {
+        openLog = openLog || action.number;
+        all.hidden = false;
+      }
     }
     showSoon();
   };

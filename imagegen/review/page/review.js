@@ -99,7 +99,7 @@ const review = (() => {
     problem.append(button("Dismiss", () => say(""), { class: "text" }));
   };
 
-  const verbs = { build: "Build", pick: "Pick", reroll: "Reroll", accept: "Accept", restore: "Restore" };
+  const verbs = { build: "Build", pick: "Pick", reroll: "Reroll", accept: "Accept", restore: "Restore", mark: "Mark" };
   gallery.buttons.push((action) => {
     const verb = action.options.always ? "Generate again" : verbs[action.command];
     return button(verb, () => review.perform(action), { class: "plain run", "aria-label": `${verb}: ${action.purpose}` });
@@ -107,5 +107,5 @@ const review = (() => {
 
   const live = JSON.parse(gallery.$("live").textContent);
   // bulk: {label, key or none, when(tasks) or none, run(tasks)}: the buttons for what is selected
-  return { ask, run, say, announce, on, emit, keys, bulk: [], selected, select, subject, targets, focused, pictureOf, foot, live, shownTasks, button };
+  return { ask, run, say, announce, on, emit, keys, bulk: [], selected, select, subject, targets, focused, pictureOf, foot, live, shownTasks, button, verbs };
 })();
