@@ -22,19 +22,11 @@ from PIL import Image
 from imagegen.backends.base import Backend
 from imagegen.config.settings import Settings
 from imagegen.errors import Problem
-from imagegen.execute.curation import (
-    AcceptResult,
-    ImageVersion,
-    accept,
-    list_versions,
-    previous_version,
-    reroll,
-    restore,
-    take_back_accept,
-)
+from imagegen.execute.curation import AcceptResult, accept, reroll, take_back_accept
 from imagegen.execute.events import Event, Outcome, ProgressEvent
 from imagegen.execute.pick import PickResult, pick
 from imagegen.execute.run import run
+from imagegen.execute.versions import ImageVersion, list_versions, previous_version, restore
 from imagegen.plan.output import Output
 from imagegen.project import Project
 from imagegen.report.console import failures, note_line

@@ -1,8 +1,10 @@
-"""`doit restore`: go back to an earlier version of an image."""
+"""`doit restore`: go back to earlier versions of images."""
 
 from __future__ import annotations
 
 import contextlib
+import posixpath
+from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +14,7 @@ from imagegen.commands.command import command, option
 from imagegen.errors import ImagegenError, Problem, printable
 
 if TYPE_CHECKING:
-    from imagegen.execute.curation import ImageVersion
+    from imagegen.execute.versions import ImageVersion
     from imagegen.plan.output import Output
 
 __all__ = ["history_lines", "restore"]
@@ -25,60 +27,110 @@ _LONGEST = 48
 
 @command(
     "restore",
-    "Go back to an earlier version of an image (--list shows them).",
+    "Go back to an earlier version of images (--list shows them).",
     {
         "doit restore portraits:mallsing --list": "shows its versions",
         "doit restore portraits:mallsing": "goes back to the one before",
         "doit restore portraits:mallsing --to 3": "goes back to number 3 of the list",
         "doit restore portraits:mallsing --to 5f0c1a2b9d3e": "goes back to the file with this sha256",
+        "doit restore portraits:mallsing portraits:yrr": "each goes back to the one before",
+        "doit restore portraits:mallsing portraits:yrr --to 3 --to 2": "mallsing to number 3, yrr to number 2",
     },
     [
         option(
             "to",
-            str,
-            None,
-            "the version's number in the list, or the beginning of its file's sha256 "
-            "[default: the one before the current one]",
+            list,
+            [],
+            "the version's number in the list, or the beginning of its file's sha256; with several images, one for "
+            "each, in their order [default: the one before the current one]",
         ),
         option("list", bool, False, "only show the versions", "l"),
     ],
-    words="IMAGE",
+    words="IMAGE...",
 )
 def restore(build: Build, words: list[str], **options: Any) -> None:
-    """Print the image's versions, and put one of them in place."""
-    from imagegen.execute.curation import list_versions, previous_version, restore
+    """Print the image's versions, and put one of them in place; or one of each image, if there are several."""
+    from imagegen.execute.versions import list_versions_of_each, restore_each
 
     to, only_list = options["to"], options["list"]
-    _only_image(build, words)
+    _find_images(build, words, to, only_list=only_list)  # a mistake is reported before anybody is waited for
     with contextlib.nullcontext() if only_list else build.lock():
-        output = build.project.with_origins(build.project.with_decisions(_only_image(build, words)))
-        versions = list_versions(build.project, output)
-        print("\n".join(history_lines(versions) or ["there is no version yet"] * only_list))
+        project = build.project
+        outputs = [
+            project.with_origins(project.with_decisions(output))
+            for output in _find_images(build, words, to, only_list=only_list)
+        ]
+        versions = list(list_versions_of_each(project, outputs))
+        if len(outputs) == 1:
+            print("\n".join(history_lines(versions[0]) or ["there is no version yet"] * only_list))
         if only_list:
             return
-        is_fresh = build.project.verdict(output).state != "stale"
-        index = previous_version(versions, is_fresh=is_fresh) if to is None else _find_version(output, versions, to)
-        if index is None:
-            hint = "--to N goes to a later version" if len(versions) > 1 else ""
-            hint = hint if versions else f"doit {output.task} generates the first one"
-            raise ImagegenError(Problem(output.task, "there is no earlier version to go back to", hint))
-        version = versions[index]
-        if version.is_now and is_fresh:
-            print(f"{output.task} is at version {index + 1} already")
-            return
-        stays = restore(build.project, output, version)
-        detail = ", ".join(filter(None, [f"the version of {_time(version)}", stays]))
-        print(printable(f"restored   {output.task}  {output.path}  ({detail})"), flush=True)
+        wanted = _choose(build, outputs, versions, to)
+        for (output, version), stays in restore_each(project, wanted):
+            detail = ", ".join(filter(None, [f"the version of {_time(version)}", stays]))
+            print(printable(f"restored   {output.task}  {output.path}  ({detail})"), flush=True)
     upload_pending(build)
 
 
-def _only_image(build: Build, words: Sequence[str]) -> Output:
-    planned = select_images(build, words) if words else []
+def _find_images(build: Build, words: Sequence[str], to: Sequence[str], *, only_list: bool) -> list[Output]:
+    """Return the image that each word names. Raises ImagegenError."""
+    if not words:
+        raise ImagegenError(Problem("", "name an image", "for example: doit restore JOB:IMAGE --list"))
+    select_images(build, words)  # whatever names nothing, all at once
+    named = {name: one.output for task, one in build.planned.items() for name in (task, one.output.path)}
+    outputs = [named.get(posixpath.normpath(word)) or _only_image(build, word) for word in words]
+    tasks = Counter(output.task for output in outputs)
+    if twice := [Problem(task, "it is named twice", "name each image once") for task in tasks if tasks[task] > 1]:
+        raise ImagegenError(*twice)
+    if only_list and len(outputs) > 1:
+        what = f"that is {len(outputs)} images, and the versions of one are shown at a time"
+        raise ImagegenError(Problem("", what, f"for example: doit restore {outputs[0].task} --list"))
+    if to and len(to) != len(outputs):
+        what = f"there are {len(outputs)} images and {len(to)} --to"
+        raise ImagegenError(Problem("", what, "give it once for each image, in their order; or leave it out"))
+    return outputs
+
+
+def _only_image(build: Build, word: str) -> Output:
+    planned = select_images(build, [word])
     if len(planned) != 1:
-        what = f"that is {len(planned)} images, and one is restored at a time" if planned else "name an image"
-        example = planned[0].output.task if planned else "JOB:IMAGE"
-        raise ImagegenError(Problem(" ".join(words), what, f"for example: doit restore {example} --list"))
+        hint = f"for example: doit restore {' '.join(one.output.task for one in planned[:2])}"
+        raise ImagegenError(Problem(word, f"that is {len(planned)} images, and each is restored by its own name", hint))
     return planned[0].output
+
+
+def _choose(
+    build: Build, outputs: Sequence[Output], versions: Sequence[Sequence[ImageVersion]], to: Sequence[str]
+) -> list[tuple[Output, ImageVersion]]:
+    """Return the version that each image goes to. What is at it already is left out, and said.
+
+    Raises ImagegenError with everything that cannot be gone back to.
+    """
+    from imagegen.execute.versions import previous_version
+
+    wanted: list[tuple[Output, ImageVersion]] = []
+    problems: list[Problem] = []
+    already = []
+    for at, (output, own) in enumerate(zip(outputs, versions, strict=True)):
+        is_fresh = build.project.verdict(output).state != "stale"
+        try:
+            index = _find_version(output, own, to[at]) if to else previous_version(own, is_fresh=is_fresh)
+        except ImagegenError as error:
+            problems += error.problems
+            continue
+        if index is None:
+            hint = "--to N goes to a later version" if len(own) > 1 else ""
+            hint = hint if own else f"doit {output.task} generates the first one"
+            problems.append(Problem(output.task, "there is no earlier version to go back to", hint))
+        elif own[index].is_now and is_fresh:
+            already.append(f"{output.task} is at version {index + 1} already")
+        else:
+            wanted.append((output, own[index]))
+    if problems:
+        raise ImagegenError(*problems)
+    for line in already:
+        print(printable(line))
+    return wanted
 
 
 def _find_version(output: Output, versions: Sequence[ImageVersion], to: str) -> int:

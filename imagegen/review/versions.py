@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import PurePosixPath
 from typing import Any
 
-from imagegen.execute import curation
+from imagegen.execute import versions as stored
 from imagegen.plan.output import Output
 from imagegen.project import Project
 from imagegen.report.gallery.page import EARLIER, THUMBS
@@ -21,12 +21,12 @@ def list_versions(project: Project, output: Output) -> list[dict[str, Any]]:
     Those whose image is not in the store are left out: it is the present one, or nothing can bring it back.
     """
     output = project.with_origins(project.with_decisions(output))
-    versions = curation.list_versions(project, output)
+    versions = stored.list_versions(project, output)
     numbered = ((number, one) for number, one in enumerate(versions, start=1) if one.files)
     return [{"number": number, **_version(output, one)} for number, one in numbered]
 
 
-def _version(output: Output, version: curation.ImageVersion) -> Mapping[str, Any]:
+def _version(output: Output, version: stored.ImageVersion) -> Mapping[str, Any]:
     sha256 = min(version.files, key=lambda one: version.files[one] is None)  # rather an output's file than a backend's
     return {
         "sha256": sha256,

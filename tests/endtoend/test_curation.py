@@ -47,6 +47,41 @@ def test_what_cannot_be_picked_is_told_with_what_can(project: ProjectFolder) -> 
     assert len(project.lines()) == 3
 
 
+def test_several_images_go_back_together_or_none_does(project: ProjectFolder) -> None:
+    project.build_job(derive={"small": {"width": 16}})
+    first = project.files()
+    project.doit("reroll", "portraits:yrr", "portraits:mallsing")
+    project.doit()
+    second = project.files()
+    for words, message in (
+        (["portraits:yrr", "portraits:yrr"], "portraits:yrr: it is named twice"),
+        (["portraits:yrr", "portraits:mallsing", "--to", "1"], "there are 2 images and 1 --to"),
+        (["portraits:yrr", "portraits:mallsing", "--list"], "that is 2 images, and the versions of one are shown"),
+        (["portraits:yrr", "portraits"], "portraits: that is 6 images, and each is restored by its own name"),
+        (["portraits:yrr", "portraits:okka"], "portraits:okka: there is no earlier version to go back to"),
+        (
+            ["portraits:yrr", "portraits:mallsing", "--to", "2", "--to", "9"],
+            "portraits:mallsing: there is no version 9",
+        ),
+    ):
+        run = project.doit("restore", *words)
+        assert run.code != 0
+        assert message in run.out + run.err, (words, run.out, run.err)
+        assert project.files() == second
+    project.touch_up("mallsing")
+    edited = project.files()
+    assert project.doit("restore", "portraits:yrr", "portraits:mallsing").code != 0
+    assert project.files() == edited, "nobody accepted the edited file, and so the other one stays too"
+    project.image("mallsing").write_bytes(second["assets/portraits/mallsing.png"])
+    for part, file in (("", ""), (":small", "-small")):
+        tasks = [f"portraits:{name}{part}" for name in ("yrr", "mallsing")]
+        earlier = [first[f"assets/portraits/{name}{file}.png"] for name in ("yrr", "mallsing")]
+        run = project.doit("restore", *tasks, *(f"--to={hashlib.sha256(data).hexdigest()[:12]}" for data in earlier))
+        assert (run.code, run.tasks("restored")) == (0, sorted(tasks))
+    assert project.files() == first
+    assert "6 fresh" in project.doit().closing
+
+
 def test_a_reroll_generates_right_away_and_going_back_lists_what_there_is(project: ProjectFolder) -> None:
     project.build_job()
     before = project.image("yrr").read_bytes()
