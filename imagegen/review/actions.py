@@ -61,7 +61,8 @@ class Action:
     """Commands that belong together, mostly one, and what became of them.
 
     Attributes:
-        commands: the words of each command line after `doit`.
+        commands: the words of each command line after `doit` and what it is given each time.
+        leading: that: options of `doit`, and variables.
         undoes: the number of the action that it takes back.
         lines: what it said.
         interrupts: how often it was cancelled.
@@ -71,6 +72,7 @@ class Action:
 
     number: int
     commands: Sequence[Sequence[str]]
+    leading: Sequence[str] = ()
     undoes: int | None = None
     state: Literal["waiting", "running", "done", "failed", "cancelled"] = "waiting"
     lines: deque[str] = field(default_factory=lambda: deque(maxlen=_LINES))
@@ -82,10 +84,14 @@ class Action:
     cancelled_s: float = -math.inf
     """When a page last asked for its end, by a clock that never goes back."""
 
+    def line(self, words: Sequence[str], *variables: str) -> list[str]:
+        """Return the command line of one command, with these variables besides: what runs is what is shown."""
+        return ["doit", *self.leading, *variables, *words]
+
     @property
     def command(self) -> str:
         """As one types it: a line for each command."""
-        return "\n".join(shlex.join(["doit", *words]) for words in self.commands)
+        return "\n".join(shlex.join(self.line(words)) for words in self.commands)
 
     @property
     def is_over(self) -> bool:
@@ -123,7 +129,7 @@ class Action:
             "count": self.progress.rounds,
             "images": sorted(self.built),
             "undoes": self.undoes,
-            "undo": [shlex.join(["doit", *words]) for words in self.undo.commands[:_SHOWN]],
+            "undo": [shlex.join(self.line(words)) for words in self.undo.commands[:_SHOWN]],
             "undo_count": len(self.undo.commands),
             "undo_problem": self.undo.problem,
         }
@@ -140,12 +146,13 @@ class Actions:
 
     Args:
         folder: to run `doit` in.
-        leading: words before each command: options of `doit` that `doit review` itself was given.
+        leading: words before each command: options of `doit` that `doit review` itself was given, and variables.
         tell: takes each event, as JSON values.
         open_project: returns the project and its plans as they are now.
 
     Attributes:
         all: every action, by its number.
+        leading: as given.
 
     """
 
@@ -158,7 +165,7 @@ class Actions:
     ) -> None:
         self._folder = folder
         self._open_project = open_project
-        self._leading = leading
+        self.leading = leading
         self._tell = tell
         self._queue: asyncio.Queue[Action] = asyncio.Queue()
         self._beside: asyncio.Queue[Action] = asyncio.Queue()
@@ -194,7 +201,7 @@ class Actions:
         last = self.all.get(len(self.all))
         if last and not last.is_over and list(map(list, last.commands)) == list(map(list, commands)):
             return last
-        action = Action(len(self.all) + 1, commands, undoes, progress=RunProgress(rounds))
+        action = Action(len(self.all) + 1, commands, self.leading, undoes, progress=RunProgress(rounds))
         self.all[action.number] = action
         (self._beside if action.is_of_remarks else self._queue).put_nowait(action)
         self._say(action)
@@ -275,9 +282,9 @@ class Actions:
 
     async def _run_command(self, action: Action, words: Sequence[str]) -> int:
         """Run one command of an action, and return its exit code."""
-        waits = [] if any(word.startswith("wait=") for word in self._leading) else [f"wait={_WAIT_S}"]
+        waits = [] if any(word.startswith("wait=") for word in self.leading) else [f"wait={_WAIT_S}"]
         process = await asyncio.create_subprocess_exec(
-            *[sys.executable, "-m", "doit", *self._leading, *waits, *words],
+            *[sys.executable, "-m", *action.line(words, *waits)],
             cwd=self._folder,
             env=os.environ | {EVENTS: "1"},
             stdin=asyncio.subprocess.DEVNULL,

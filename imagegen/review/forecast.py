@@ -17,7 +17,7 @@ from imagegen.report.console import duration, plural, price_text
 __all__ = ["forecast_action"]
 
 _LONG_S = 60.0
-"""An action that takes longer is asked about first."""
+"""An action that takes longer is asked about first; so is one of several pictures that may take any time."""
 
 
 def forecast_action(project: Project, plans: Sequence[JobPlan], body: Mapping[str, Any]) -> dict[str, Any]:
@@ -77,5 +77,5 @@ def _sum_up(project: Project, images: Sequence[ForecastImage], count: int = 1) -
         "seconds": seconds,
         "cost": cost,
         "text": f"{plural(pictures, 'picture')} to generate: {takes}" if pictures else "nothing to generate",
-        "needs_question": bool(cost) or (pictures > 0 and (seconds or 0) > _LONG_S),
+        "needs_question": bool(cost) or (pictures > 1 if seconds is None else seconds > _LONG_S),
     }

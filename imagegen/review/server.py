@@ -236,7 +236,7 @@ class ReviewServer:
         live = LivePage(
             "".join((_HERE / f"{part}.css").read_text("utf-8") for part in _PARTS),
             "".join((_HERE / f"{part}.js").read_text("utf-8") for part in (*_PARTS, "start")),
-            {**said, "files": [group["file"] for group in data["groups"]]},
+            {**said, "files": [group["file"] for group in data["groups"]], "leading": list(self.actions.leading)},
         )
         page = await asyncio.to_thread(render, data, "", live)
         headers = {"Content-Security-Policy": f"{page.policy}; frame-ancestors 'none'"}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
 from selenium.webdriver.common.keys import Keys
 
@@ -22,6 +24,14 @@ items:
   - {name: marsh, prompt: a marsh}
 """
 GATE = "gallery.pictures[gallery.at.get('places:gate')]"
+
+
+@pytest.fixture(scope="module")
+def review(folder: ProjectFolder) -> Iterator[Served]:
+    """With a variable: it is in each command that runs, and in each that is shown."""
+    served = Served(folder, "budget=5")
+    yield served
+    served.end()
 
 
 @pytest.fixture(autouse=True)
@@ -73,6 +83,11 @@ def test_a_prompt_is_edited_seen_saved_and_built(review: Served, browser: Browse
     assert browser.one("#edit .run").text == "Build this image"
     browser.one("#edit .run").click()
     browser.until(f"{GATE}.sha256 !== '{before}' && {GATE}.state === 'fresh'")
+    assert (
+        browser.run("return [...document.querySelectorAll('.doing code')].pop().title") == "doit budget=5 places:gate"
+    )
+    shown = "return gallery.commandText({ command: 'reroll', images: ['places:gate'], options: { count: 2 } })"
+    assert browser.run(shown) == "doit budget=5 reroll places:gate --count 2"
     browser.run("review.edit.undo()")
     browser.until(f"{GATE}.state", "stale")
     assert (folder.root / "jobs/places.yaml").read_text() == changed

@@ -2,7 +2,7 @@
 // doit review: what the page has besides the gallery. What is decided here is done by commands; the server runs them.
 // The other scripts of this folder come after this one, and add to what `review` offers.
 const review = (() => {
-  const { element, pictures, cards, at, dialog } = gallery;
+  const { element, pictures, cards, at, dialog, live } = gallery;
   const listeners = new Map(); // by an event's name, what takes it; "*" takes all
   const on = (name, listener) => listeners.set(name, [...(listeners.get(name) || []), listener]);
   const emit = (event) => {
@@ -105,7 +105,6 @@ const review = (() => {
     return button(verb, () => review.perform(action), { class: "plain run", "aria-label": `${verb}: ${action.purpose}` });
   });
 
-  const live = JSON.parse(gallery.$("live").textContent);
   // bulk: {label, key or none, when(tasks) or none, run(tasks)}: the buttons for what is selected
   return { ask, run, say, announce, on, emit, keys, bulk: [], selected, select, subject, targets, focused, pictureOf, foot, live, shownTasks, button, verbs };
 })();

@@ -189,7 +189,7 @@ const gallery = (() => {
       ? difference(one.old, one.new)
       : [element("del", {}, one.old || "none"), " → ", element("ins", {}, one.new || "none")])));
 
-  const isServed = Boolean($("live")); // doit review has buttons and a field for marks and notes
+  const live = JSON.parse($("live")?.textContent || "null"); // of doit review, which has buttons and a field for marks and notes
   // what there is to do about a picture: {purpose, command, images, options}, from which the command line follows
   const whatToDo = ({ state, task, item, variant, rerolls, earlier, is_given: isGiven }) => {
     if (isGiven) return [];
@@ -204,11 +204,11 @@ const gallery = (() => {
     if (variant && task === item) actions.push(act("Have all its variants as images again", "pick", [item], { variant: 0 }));
     else if (variant) actions.push(act("Pick this variant as the image", "pick", [item], { variant }));
     if (earlier.length && state !== "edited") actions.push(act("Go back to the version before (--list shows all)", "restore"));
-    return isServed ? actions : [...actions, act("Mark it: keep, reject or later; --note writes a note", "mark", [task], { as: "keep" })];
+    return live ? actions : [...actions, act("Mark it: keep, reject or later; --note writes a note", "mark", [task], { as: "keep" })];
   };
   // as a shell takes it
   const quote = (word) => (/^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", `'"'"'`)}'`);
-  const commandText = ({ command, images, options = {} }) => ["doit",
+  const commandText = ({ command, images, options = {} }) => ["doit", ...(live ? live.leading : []),
     ...(command === "build" ? (options.always ? ["-a"] : []) : [command]), ...images,
     ...Object.entries(options).filter(([name]) => name !== "always").flatMap(([name, value]) => (value === true ? [`--${name}`] : [`--${name}`, String(value)])),
   ].map(quote).join(" ");
@@ -500,7 +500,7 @@ const gallery = (() => {
   tell();
   follow();
   return {
-    $, element, section, list, words, copyButton, commandLine, commandText, when, took, difference,
+    $, live, element, section, list, words, copyButton, commandLine, commandText, when, took, difference,
     pictures, at, cards, links, matchers, filtered, additions, buttons, offered, remarks, about, absence,
     filter, show, step, replace, symbols, dialog, refresh: follow,
     current: () => pictures[current],
