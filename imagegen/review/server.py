@@ -37,7 +37,20 @@ from imagegen.state.mutex import Holder, read_holder
 __all__ = ["ReviewServer"]
 
 _HERE = Path(__file__).parent / "page"
-_PARTS = ("review", "list", "connection", "actions", "panes", "looks", "table", "compare", "versions", "edit", "marks")
+_PARTS = (
+    "review",
+    "list",
+    "connection",
+    "actions",
+    "panes",
+    "near",
+    "looks",
+    "table",
+    "compare",
+    "versions",
+    "edit",
+    "marks",
+)
 """The page's parts: each has a script and a style, in this order."""
 _LOOK_S = 1.0
 """Seconds between two looks at whether anything has changed."""

@@ -153,6 +153,30 @@ def test_what_is_shown_is_what_the_bar_and_the_keys_are_for(browser: Browser) ->
     browser.until("document.getElementById('selection').hidden", False)
 
 
+def test_of_thousands_only_those_near_the_screen_are_there(browser: Browser) -> None:
+    browser.run("""
+        const some = gallery.pictures.filter((one) => one.job === 'places').map(looks.ofPicture);
+        const many = Array.from({length: 2000}, (_, index) => ({...some[index % 3], key: `${index}`, title: `number ${index + 1}`}));
+        table.open({state: ['images', []], looks: () => many, name: () => 'many', part: () => ''});
+    """)
+    count = "document.querySelectorAll('#panes .view').length"
+    last = "document.getElementById('panes').lastElementChild.querySelector('b')?.textContent"
+    chosen = "document.querySelector('#panes .active b').textContent"
+    browser.until("document.getElementById('panes').children.length", 2000)
+    browser.press("k")
+    browser.until(last, "number 2000")
+    assert browser.run(f"return {chosen}") == "number 2000"
+    browser.press("j")
+    browser.until(chosen, "number 1")
+    browser.until(last, None)
+    assert browser.run(f"return {count}") < 60
+    browser.run("const list = document.getElementById('panes'); list.scrollTop = list.scrollHeight / 2")
+    browser.until(f"Math.abs(Number({chosen}.split(' ')[1]) - 1000) < 40")
+    assert browser.run(CHOSEN)[2], "who scrolls has another picture before them, and acts on that"
+    browser.until(f"{count} < 60")
+    browser.press(Keys.ESCAPE)
+
+
 def test_what_cannot_be_shown_is_not_compared(folder: ProjectFolder, browser: Browser) -> None:
     def write(name: str, image: Image.Image) -> None:
         image.save(folder.root / f"assets/places/{name}.png")

@@ -2,7 +2,7 @@
 // ---- table: the light table, with any pictures beside or over each other
 const table = (() => {
   const { $, element, pictures, at, when } = gallery;
-  const MOST = 12; // panes on one screen: more of them scroll
+  const MOST = 12; // panes on one screen, and names to choose from: more panes scroll
   const GAP = 8;
   const FLICKER_MS = 700;
   const calm = matchMedia("(prefers-reduced-motion: reduce)");
@@ -15,6 +15,7 @@ const table = (() => {
   let timer = 0; // not 0: it flickers by itself
   let isLinked = true;
   let place = panes.newPlace();
+  let [viewSize, captionHeight] = [[1, 1], 0]; // of each pane, and of the words below it, as they are laid out
   let made = new Map(); // the panes that are on the table: by the look's index, or the one for two
   const broken = new Set(); // addresses of what is not an image that the browser knows
   const kept = new Map(); // image and pane by what they show, so that nothing is loaded again
@@ -100,12 +101,12 @@ const table = (() => {
     return true;
   };
   const showChosen = () => {
-    [...list.querySelectorAll(".pane")].forEach((one, number) => {
-      const isActive = way === "side" && number === active && shown.length > 1;
+    for (const one of list.querySelectorAll(".pane")) {
+      const isActive = way === "side" && Number(one.parentElement.dataset.index) === active && shown.length > 1;
       one.classList.toggle("active", isActive);
       if (isActive) one.setAttribute("aria-current", "true");
       else one.removeAttribute("aria-current");
-    });
+    }
     list.classList.toggle("second", way === "flicker" && active === second);
     tellWhich();
     renderBar();
@@ -113,9 +114,8 @@ const table = (() => {
   };
   // by keys: those beside each other may be beyond the screen
   const reach = (index) => {
-    const isThere = choose(index);
-    if (isThere && way === "side") list.children[index].scrollIntoView({ block: "nearest" });
-    return isThere;
+    if (way === "side") beside.show(index);
+    return choose(index);
   };
   const nextPane = (by) => {
     const ring = way === "side" ? [...shown.keys()] : over().slice(1);
@@ -161,7 +161,7 @@ const table = (() => {
   const imageOf = (look, isOver) => {
     // over each other, both are there at once, or a flicker would show more than the difference
     const image = element("img", {
-      alt: look.prompt || look.title, decoding: isOver ? "sync" : "async", loading: shown.length > MOST ? "lazy" : "eager", src: look.href,
+      alt: look.prompt || look.title, decoding: isOver ? "sync" : "async", src: look.href,
     });
     return { image, width: look.width, height: look.height, href: look.href };
   };
@@ -216,11 +216,13 @@ const table = (() => {
   };
   const numberOf = (look, index) => (source.picks ? look.variant : index + 1);
 
-  const sideBySide = () => shown.map((look, index) => {
+  const figureOf = (index) => {
+    const look = shown[index];
     const figure = element("figure", { class: "pane", "aria-label": [look.title, look.isPicked ? "picked" : "", facts(look)].filter(Boolean).join(", ") });
     if (canShow(look)) {
       const pane = paneOf([look], look.key);
       pane.chosen = () => choose(index);
+      [pane.width, pane.height] = viewSize;
       made.set(index, pane);
       figure.append(pane.node);
     } else {
@@ -228,8 +230,31 @@ const table = (() => {
     }
     figure.append(caption(look, index));
     figure.addEventListener("focusin", () => choose(index));
-    return element("li", {}, figure);
+    return figure;
+  };
+  const beside = nearList(list, {
+    make: figureOf,
+    drop: (index) => {
+      for (const [id, pane] of kept) if (pane === made.get(index)) kept.delete(id);
+      made.delete(index);
+    },
+    changed: () => {
+      panes.drawSoon([...made.values()]);
+      if (Math.max(...[...list.querySelectorAll("figcaption")].map((one) => one.offsetHeight)) > captionHeight) {
+        layout();
+        beside.show(active);
+      }
+      follow();
+    },
   });
+  // who scrolls on has another one before them
+  const follow = () => {
+    if (!source) return; // it was closed meanwhile
+    const index = way === "side" ? beside.seen(active) : active;
+    if (index === active) showChosen();
+    else choose(index);
+  };
+  list.addEventListener("scroll", () => { if (way === "side" && beside.seen(active) !== active) follow(); });
   // The first one and another one, over each other. A difference is of what they are over black and over white: only
   // what is alike over both is alike, its transparency too.
   const overEachOther = () => {
@@ -240,7 +265,7 @@ const table = (() => {
       pane.node.replaceChildren(element("div", { class: "ground" }, ...layers.slice(0, 2)), element("div", { class: "ground white" }, ...layers.slice(2)));
     }
     made.set(0, pane);
-    const choices = over().slice(1).map((index) => button(shown[index].title, () => choose(index),
+    const choices = (over().length > MOST ? [] : over().slice(1)).map((index) => button(shown[index].title, () => choose(index),
       { class: "chip", "aria-label": `Compare with ${shown[index].title}`, "aria-pressed": String(index === second) }));
     const said = element("p", { class: "differs" }, ...looks.differences(a, b));
     return [element("li", {}, element("figure", { class: "pane pair", "aria-label": `${a.title} and ${b.title}` }, pane.node,
@@ -257,18 +282,22 @@ const table = (() => {
     }
     if (!over().slice(1).includes(second)) second = over()[1] ?? 0;
     if (way !== "side" && active !== over()[0]) active = second;
-    list.className = [way, list.classList.contains("amplified") ? "amplified" : ""].join(" ");
+    list.className = [way, list.classList.contains("amplified") ? "amplified" : "", shown.length > MOST ? "many" : ""].join(" ");
     name.textContent = source.name();
     part.textContent = source.part();
-    previous.hidden = next.hidden = !source.step;
+    previous.hidden = next.hidden = !source.step && (way === "side" || over().length <= 2);
     for (const [key, one] of ways) press(one, key === way);
     how.hidden = over().length < 2;
     play.hidden = way !== "flicker" || calm.matches;
     amplify.hidden = way !== "difference";
     slider.hidden = way !== "swipe";
-    list.replaceChildren(...(way === "side" ? sideBySide() : overEachOther()));
+    const top = list.scrollTop;
+    beside.stop();
+    if (way === "side") beside.put(shown.length, active);
+    else list.replaceChildren(...overEachOther());
     showChosen();
     layout();
+    list.scrollTop = top;
     if (dialog.contains(document.activeElement)) return;
     const label = focus && focus.getAttribute("aria-label"); // of a button that was made again
     const again = label && [...dialog.querySelectorAll("button")].find((one) => one.getAttribute("aria-label") === label && one.offsetWidth);
@@ -294,12 +323,15 @@ const table = (() => {
     }
     dialog.classList.toggle("narrow", way !== "side" || best.width < 416);
     list.style.gridTemplateColumns = `repeat(${best.columns}, ${best.width}px)`;
+    const top = list.scrollTop;
     list.style.gridAutoRows = "auto";
     const caption = tallest(); // in these columns
     const height = Math.max(80, Math.floor((high - GAP * (best.rows - 1)) / best.rows) - caption);
     list.style.gridAutoRows = `${height + caption}px`;
+    list.scrollTop = top;
+    [viewSize, captionHeight] = [[best.width, height], caption];
     list.style.setProperty("--view", `${height}px`);
-    for (const pane of made.values()) [pane.width, pane.height] = [best.width, height];
+    for (const pane of made.values()) [pane.width, pane.height] = viewSize;
     panes.drawSoon([...made.values()]);
     tellZoom();
   };
@@ -329,6 +361,7 @@ const table = (() => {
       active = second;
     }
     render();
+    if (way === "side") beside.show(active);
     if (before) panes.zoomTo(current(), (panes.zoomOf(current()) * before) / panes.scale(current())); // larger panes, and not larger pictures
   };
   const flicker = () => (way === "flicker" ? choose(active === second ? over()[0] : second) : show("flicker"));
@@ -479,6 +512,7 @@ const table = (() => {
     const look = shown[active];
     source = null;
     kept.clear();
+    beside.stop();
     list.replaceChildren();
     // what had the focus before has it again, unless it is gone meanwhile
     const focus = document.activeElement;
