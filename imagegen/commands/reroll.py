@@ -95,19 +95,14 @@ def _select(build: Build, words: list[str]) -> list[Output]:
 
 def _ask_for_many(build: Build, words: list[str], outputs: list[Output], count: int) -> None:
     """Ask first if a job or a pattern stands for more than one picture. Raises ImagegenError if nobody agrees."""
-    from decimal import Decimal
-
-    from imagegen.execute.forecast import estimate, price
-    from imagegen.plan.record import total_seconds
+    from imagegen.execute.forecast import forecast_pictures
     from imagegen.report.console import duration, plural, price_text
 
     each = select(build, words).one_by_one.union(*(build.items.get(word, []) for word in words))
     if count * sum(output.task not in each for output in outputs) > 1:
-        times = [*estimate(build.project, outputs).values()] * count
-        seconds = None if any(one.seconds is None for one in times) else total_seconds(times)
-        prices = [price(build.project, output) for output in outputs]
-        cost = price_text(count * sum(filter(None, prices), Decimal(0)), count * prices.count(None))
-        takes = "; ".join(filter(None, [duration(seconds), cost]))
+        known = {task: planned.output for task, planned in build.planned.items()}
+        cost = forecast_pictures(build.project, known, outputs, count)
+        takes = "; ".join(filter(None, [duration(cost.seconds), price_text(cost.price, cost.unpriced)]))
         rounds = f", {count} times" if count > 1 else ""
         print(f"{plural(len(outputs), 'image')} get a new seed and are generated again{rounds} ({takes})", flush=True)
         counted = f" --count {count}" if count > 1 else ""

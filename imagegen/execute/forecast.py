@@ -21,6 +21,7 @@ from imagegen.execute.shared_store import ACCEPTED_NOT_AVAILABLE
 from imagegen.execute.stored_images import ImageCopy, StoredImages
 from imagegen.execute.worker import ImageAttempt
 from imagegen.plan.freshness import CHANGED, Verdict
+from imagegen.plan.origins import sort_by_origin
 from imagegen.plan.output import Output
 from imagegen.plan.record import Durations, Estimate, OutputLine, total_seconds
 from imagegen.project import Project
@@ -28,11 +29,15 @@ from imagegen.project import Project
 __all__ = [
     "ACTS",
     "Act",
+    "Cost",
     "Forecast",
     "ForecastImage",
+    "check_with_origins",
     "estimate",
     "forecast",
+    "forecast_pictures",
     "price",
+    "sum_up",
 ]
 
 Act = Literal["generate", "derive", "follow", "restore", "keep", "fail", "ignore", "fresh"]
@@ -108,6 +113,79 @@ class Forecast:
     def is_stale(self) -> bool:
         """Whether the next run would write any image, or fail at one. What it leaves alone is not stale."""
         return any(one.act not in ("fresh", "keep", "ignore") for one in self.images)
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What generating pictures comes to.
+
+    Attributes:
+        pictures: how many there are.
+        seconds: that they take; None if it is not known of each.
+        price: in US dollars, as far as it is known.
+        unpriced: of how many it is not known.
+
+    """
+
+    pictures: int
+    seconds: float | None
+    price: Decimal
+    unpriced: int
+
+
+def sum_up(project: Project, outputs: Sequence[Output]) -> Cost:
+    """Return what generating these comes to; one that is named twice is generated twice."""
+    outputs = [output for output in outputs if not output.is_derived]
+    estimates = estimate(project, outputs)
+    times = [estimates[output.task] for output in outputs]
+    seconds = None if any(one.seconds is None for one in times) else total_seconds(times)
+    prices = [price(project, output) for output in outputs]
+    return Cost(len(outputs), seconds, sum(filter(None, prices), Decimal(0)), prices.count(None))
+
+
+def forecast_pictures(project: Project, known: Mapping[str, Output], outputs: Sequence[Output], count: int = 1) -> Cost:
+    """Return what generating images again comes to, with what they are made from that the run would generate first.
+
+    Args:
+        project: whose images they are.
+        known: all its outputs, by task.
+        outputs: each is generated whether it is fresh or not.
+        count: how often.
+
+    Raises:
+        ImagegenError: one that they are made from cannot be read.
+
+    """
+    named = {output.task for output in outputs}
+    origins = {origin.task for output in outputs for origin in output.origins if origin.task in known} - named
+    images = forecast(project, check_with_origins(project, known, origins), ()).images
+    first = [one.output for one in images if one.act == "generate" and one.output.task not in named]
+    return sum_up(project, [*first, *(output for output in outputs for _ in range(count))])
+
+
+def check_with_origins(
+    project: Project, known: Mapping[str, Output], tasks: Iterable[str]
+) -> list[tuple[Output, Verdict]]:
+    """Return how the outputs of these tasks stand, each after all that it is made from. Raises ImagegenError.
+
+    known: all outputs, by task.
+    """
+    needed = dict.fromkeys(tasks)
+    waiting = list(needed)
+    while waiting:
+        for origin in known[waiting.pop()].origins:
+            if origin.task in known and origin.task not in needed:
+                needed[origin.task] = None
+                waiting.append(origin.task)
+    unfinished: set[str] = set()
+    standing = []
+    with project.asking_for_models_once():
+        for output in sort_by_origin([known[task] for task in needed]):
+            found, verdict = project.check_freshness(project.with_decisions(output), unfinished)
+            standing.append((found, verdict))
+            if verdict.state not in ("fresh", "kept"):
+                unfinished.add(found.task)
+    return standing
 
 
 def forecast(project: Project, standing: Sequence[tuple[Output, Verdict]], ignored: Collection[str]) -> Forecast:

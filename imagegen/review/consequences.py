@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from imagegen.backends.models import display_path
 from imagegen.errors import ImagegenError, Problem
-from imagegen.execute.forecast import Forecast, forecast
-from imagegen.plan.freshness import Verdict
+from imagegen.execute.forecast import Forecast, check_with_origins, forecast
 from imagegen.plan.origins import sort_by_origin
 from imagegen.plan.output import Output
 from imagegen.project import JobPlan, Project
@@ -54,7 +53,7 @@ def foresee(before: Sequence[JobPlan], project: Project, plans: Sequence[JobPlan
     if not changed:
         return Consequences()
     try:
-        standing = _check(project, ordered, changed)
+        standing = check_with_origins(project, {output.task: output for output in ordered}, changed)
     except ImagegenError as error:
         return Consequences(error.problems)
     found = forecast(project, standing, ())
@@ -70,28 +69,6 @@ def foresee(before: Sequence[JobPlan], project: Project, plans: Sequence[JobPlan
         names=names,
     )
     return Consequences((), list(changed), found, list(lines))
-
-
-def _check(project: Project, ordered: Sequence[Output], changed: Collection[str]) -> list[tuple[Output, Verdict]]:
-    """Return how the changed outputs stand, after all that they are made from. Raises ImagegenError."""
-    known = {output.task: output for output in ordered}
-    needed = set(changed)
-    waiting = list(changed)
-    while waiting:
-        for origin in known[waiting.pop()].origins:
-            if origin.task in known and origin.task not in needed:
-                needed.add(origin.task)
-                waiting.append(origin.task)
-    unfinished: set[str] = set()
-    standing = []
-    with project.asking_for_models_once():
-        for output in ordered:
-            if output.task in needed:
-                output, verdict = project.check_freshness(output, unfinished)
-                if verdict.state not in ("fresh", "kept"):
-                    unfinished.add(output.task)
-                standing.append((output, verdict))
-    return standing
 
 
 def _without_places(output: Output) -> Output:

@@ -42,3 +42,19 @@ def test_what_may_cost_something_is_asked_about(folder: ProjectFolder, price: st
     found = forecast(folder, "build", "portraits:yrr")
     assert (found["cost"], found["needs_question"]) == (cost, True)
     assert not forecast(folder, "build", "portraits:mallsing")["needs_question"]
+
+
+def test_what_an_image_is_made_from_is_counted_if_it_is_generated_first(folder: ProjectFolder) -> None:
+    folder.backend = ScriptedBackend(Script(prices={"Yrr": "0.25"}))
+    folder.job(
+        items=[
+            {"name": "Yrr", "prompt": "a small figure"},
+            {"name": "Okka", "prompt": "as Yrr", "scripted": {"images": {"face": "portraits:yrr"}}},
+        ]
+    )
+    again = forecast(folder, "build", "portraits:okka", always=True)
+    assert (again["pictures"], again["cost"]) == (2, "cost $0.25")
+    rerolled = forecast(folder, "reroll", "portraits:okka", count=2)
+    assert (rerolled["pictures"], rerolled["cost"]) == (3, "cost $0.25")
+    folder.build()
+    assert forecast(folder, "reroll", "portraits:okka")["cost"] == ""
