@@ -75,3 +75,21 @@ def test_a_picture_that_was_not_looked_at_is_not_marked(folder: ProjectFolder, r
     event = listener.wait_for("action", number=number, state="failed")
     assert "places:gate: its picture has changed since it was looked at" in event["lines"]
     assert ("gate", "mark") not in said(folder, "places")
+
+
+def test_a_note_that_is_typed_stays_where_it_is_and_replaces_none_that_came_meanwhile(
+    folder: ProjectFolder, browser: Browser
+) -> None:
+    browser.run("location.hash = '#icons:raven'")
+    browser.until("document.getElementById('detail').open")
+    browser.press("n", *"half a sent")
+    assert folder.doit("mark", "icons:raven", "--as", "keep", "--note", "by hand").code == 0
+    browser.until("document.querySelector('.marker.keep').getAttribute('aria-pressed')", "true")
+    browser.press(*"ence, very")
+    assert browser.run("return document.activeElement.value") == "half a sentence, very"
+    browser.press(Keys.ESCAPE)
+    browser.until("document.querySelector('#note + .warn').textContent.includes('the note is “by hand”')")
+    assert said(folder, "icons")["raven", "note"] == "by hand"
+    browser.press("n", Keys.ESCAPE)
+    wait_until(lambda: said(folder, "icons")["raven", "note"] == "half a sentence, very")
+    browser.until("document.querySelector('#note + .warn').hidden")

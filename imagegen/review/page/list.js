@@ -58,17 +58,6 @@
     return section;
   };
 
-  // children in this order; what is in its place stays untouched, so that it keeps the focus and its scroll position
-  const order = (parent, children, last = null) => {
-    const wanted = new Set(children);
-    for (const child of [...parent.children]) if (child.matches(".card, .job") && !wanted.has(child)) child.remove();
-    let next = last;
-    for (const child of [...children].reverse()) {
-      if (child.nextElementSibling !== next || child.parentElement !== parent) parent.insertBefore(child, next);
-      next = child;
-    }
-  };
-
   // ---- the filters' choices
 
   const chooseFrom = (facet, values) => {
@@ -98,11 +87,11 @@
     }));
     const kept = new Set(groups.map((group) => group.file));
     for (const file of [...sections.keys()]) if (!kept.has(file)) sections.delete(file);
-    order(main, groups.map((group, index) => {
+    gallery.arrange(main, groups.map((group, index) => {
       const section = sectionOf(group);
-      order(section.querySelector(".grid"), found[index].map(([, card]) => card));
+      gallery.arrange(section.querySelector(".grid"), found[index].map(([, card]) => card));
       return section;
-    }));
+    }), ".job");
     showChoices(groups);
     gallery.replace(found.flat());
     review.prepareCards();

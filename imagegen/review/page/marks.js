@@ -1,7 +1,7 @@
 
 // ---- marks: keep, reject, later, and notes
 (() => {
-  const { element, section, dialog, cards, links, pictures, at } = gallery;
+  const { element, dialog, cards, links, pictures, at } = gallery;
   const MARKS = [["keep", "Keep", "y"], ["reject", "Reject", "x"], ["later", "Later", "l"]];
   const UNSAVED = "Saved when you leave the field";
   const PLACE = "For the open image, the selected ones, or the one with the focus";
@@ -75,28 +75,45 @@
     made.append(element("i", { class: `mark ${value}`, "aria-hidden": "true" }), label);
     return made;
   });
-  const aboutMark = element("p", { class: "quiet" });
+  const aboutMark = element("span", { class: "quiet about" });
   const field = element("textarea", { id: "note", rows: "2", dir: "auto", maxlength: "4000", "aria-keyshortcuts": "n", "aria-describedby": "about-note" });
-  const aboutNote = element("p", { class: "quiet", id: "about-note" });
+  const aboutNote = element("span", { class: "quiet about", id: "about-note" });
+  const conflict = element("p", { class: "warn", role: "status", hidden: "" });
+  // what is said of them stands above: whatever it is, nothing below moves
   const panel = [
-    section("Mark", element("div", { class: "markers", role: "group", "aria-label": "Mark" }, ...buttons), aboutMark),
-    element("section", {}, element("h3", {}, element("label", { for: "note" }, "Note")), field, aboutNote),
+    element("section", {}, element("div", { class: "over" }, element("h3", {}, "Mark"), aboutMark),
+      element("div", { class: "markers", role: "group", "aria-label": "Mark" }, ...buttons)),
+    element("section", {}, element("div", { class: "over" }, element("h3", {}, element("label", { for: "note" }, "Note")), aboutNote), field, conflict),
   ];
-  const drafts = new Map(); // by task, what is typed and not saved
+  const drafts = new Map(); // by task, {text, over, isRefused}: what is typed and not saved, and over which note
   let task = ""; // of the image that the panel is for
 
   const save = () => {
-    const [of_, text] = [task, (drafts.get(task) || "").trim()];
-    if (!drafts.has(of_)) return;
-    drafts.delete(of_);
-    const picture = review.pictureOf(of_);
-    if (picture && text !== noteOf(picture)) say([of_], { note: text });
+    const [draft, picture] = [drafts.get(task), review.pictureOf(task)];
+    if (!draft || !picture) return;
+    const [text, now] = [draft.text.trim(), noteOf(picture)];
+    if (now !== draft.over && now !== text) { // somebody else wrote one meanwhile
+      Object.assign(draft, { over: now, isRefused: true });
+      showNote(picture);
+      return;
+    }
+    drafts.delete(task);
+    if (text !== now) say([task], { note: text });
+    showNote(review.pictureOf(task));
+  };
+  const showNote = (picture) => {
+    const draft = drafts.get(picture.task);
+    const text = draft ? draft.text : noteOf(picture);
+    if (field.value !== text) field.value = text;
+    aboutNote.replaceChildren(draft ? UNSAVED : picture.note ? gallery.about(picture.note) : "");
+    conflict.hidden = !(draft && draft.isRefused);
+    conflict.textContent = conflict.hidden ? "" : `Not saved: meanwhile the note is “${draft.over}”. Leave the field once more to replace it.`;
   };
   field.addEventListener("input", () => {
-    drafts.set(task, field.value);
+    drafts.set(task, { over: noteOf(review.pictureOf(task)), ...drafts.get(task), text: field.value });
     aboutNote.replaceChildren(UNSAVED);
   });
-  field.addEventListener("change", save);
+  field.addEventListener("blur", save);
   field.addEventListener("keydown", (event) => {
     if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) {
       event.preventDefault();
@@ -119,15 +136,10 @@
       buttons[index].setAttribute("aria-pressed", String(markOf(picture) === value));
       buttons[index].disabled = !picture.sha256;
     });
-    const { mark, note } = picture;
-    const other = mark && !mark.is_current ? `${mark.value[0].toUpperCase()}${mark.value.slice(1)} · ` : "";
+    const { mark } = picture;
+    const other = mark && !mark.is_current ? `${mark.value[0].toUpperCase()}${mark.value.slice(1)}, ` : "";
     aboutMark.replaceChildren(other, mark ? gallery.about(mark) : picture.sha256 ? "" : "There is no image to mark yet");
-    const text = drafts.has(task) ? drafts.get(task) : noteOf(picture);
-    if (field.value !== text) field.value = text;
-    aboutNote.replaceChildren(drafts.has(task) ? UNSAVED : note ? gallery.about(note) : "");
-    // the page puts the panel in its place again, which takes the focus away
-    const focus = document.activeElement;
-    if (panel.some((part) => part.contains(focus))) queueMicrotask(() => focus.focus({ preventScroll: true }));
+    showNote(picture);
     return panel;
   };
   gallery.additions.splice(gallery.additions.indexOf(gallery.remarks), 1, showPanel);

@@ -21,6 +21,17 @@ const gallery = (() => {
     return made;
   };
 
+  // children in this order; what is in its place stays untouched, so that it keeps the focus and what is typed there
+  const arrange = (parent, children, replaced = "*") => {
+    const wanted = new Set(children);
+    for (const child of [...parent.children]) if (child.matches(replaced) && !wanted.has(child)) child.remove();
+    let next = null;
+    for (const child of [...children].reverse()) {
+      if (child.nextElementSibling !== next || child.parentElement !== parent) parent.insertBefore(child, next);
+      next = child;
+    }
+  };
+
   // ---- search and filters
 
   const folded = (text) => text.normalize("NFKD").replace(/\p{M}/gu, "").toLowerCase();
@@ -230,7 +241,7 @@ const gallery = (() => {
     mark ? element("i", { class: `mark ${mark.value}${mark.is_current ? "" : " other"}` }) : null,
     note ? element("i", { class: "mark noted" }) : null);
   const about = (remark) => element("span", { class: "quiet" }, [
-    remark.by, when(remark.time), remark.is_current ? "" : "for another version of this image"].filter(Boolean).join(" · "));
+    remark.is_current ? "" : "for another version of this image", remark.by, when(remark.time)].filter(Boolean).join(" · "));
   const remarks = ({ mark, note }) => [
     mark ? section("Mark", element("p", { class: "remark" }, element("i", { class: `mark ${mark.value}${mark.is_current ? "" : " other"}`, "aria-hidden": "true" }),
       element("b", {}, mark.value[0].toUpperCase() + mark.value.slice(1)), about(mark))) : null,
@@ -296,6 +307,8 @@ const gallery = (() => {
     $("detail-part").textContent = [picture.part, picture.job].filter(Boolean).join(" · ");
     standing(picture);
     const image = $("now-image");
+    $("now").style.setProperty("--ratio", String(picture.width / picture.height)); // its room, before it is loaded
+    $("now").style.setProperty("--tall", `${picture.height}px`);
     image.hidden = !picture.thumb;
     $("now-empty").hidden = Boolean(picture.thumb);
     $("now-empty").textContent = absence(picture);
@@ -308,7 +321,7 @@ const gallery = (() => {
     const file = picture.thumb
       ? element("a", { href: path(picture.href), target: "_blank", rel: "noopener" }, picture.path) : picture.path;
     markFrames(picture);
-    $("detail-body").replaceChildren(...[
+    arrange($("detail-body"), [
       ...additions.flatMap((addition) => addition(picture)),
       ...whatToDo(picture).map((action) => section(action.purpose, commandLine(action))),
       picture.prompt ? words("Prompt", picture.prompt) : null,
@@ -342,6 +355,7 @@ const gallery = (() => {
     if (picture && picture.thumb && !$("now-image").src.endsWith(picture.thumb)) $("now-image").src = picture.thumb;
   });
 
+  const nameOf = (button) => button.getAttribute("aria-label") || button.textContent;
   // other pictures, or in another order, each with its card: what is open stays open
   const replace = (found) => {
     const open = pictures[current];
@@ -363,7 +377,9 @@ const gallery = (() => {
     } else if (JSON.stringify(pictures[current]) !== before) {
       history.replaceState(null, "", `#${pictures[current].task}`);
       const tops = [$("facts").scrollTop, dialog.scrollTop];
+      const focus = $("detail-body").contains(document.activeElement) ? document.activeElement : null;
       show(current);
+      if (focus && !focus.isConnected) ([...$("detail-body").querySelectorAll("a, button")].find((one) => nameOf(one) === nameOf(focus)) || dialog).focus({ preventScroll: true });
       [$("facts").scrollTop, dialog.scrollTop] = tops;
     } else {
       showPlace();
@@ -500,7 +516,7 @@ const gallery = (() => {
   tell();
   follow();
   return {
-    $, live, element, section, list, words, copyButton, commandLine, commandText, when, took, difference,
+    $, live, element, arrange, section, list, words, copyButton, commandLine, commandText, when, took, difference,
     pictures, at, cards, links, matchers, filtered, additions, buttons, offered, remarks, about, absence,
     filter, show, step, replace, symbols, dialog, refresh: follow,
     current: () => pictures[current],
