@@ -348,10 +348,12 @@
     const title = [...action.undo, ...(action.undo_count > action.undo.length ? ["…"] : [])].join("\n");
     return review.button(isUndo(action) ? "Do it again" : label, () => undo(undoOf(action)), { title, ...(isUndo(action) ? {} : { "aria-keyshortcuts": "u" }) });
   };
+  // of which it generated several pictures
+  const rerolled = (action) => (action && action.count > 1 ? action.images.filter((task) => at.has(task)) : []);
+  review.rerolled = () => rerolled(actions.get(latest));
   const compareButton = (action) => {
-    const images = action.images.filter((task) => at.has(task));
-    if (action.count < 2 || !images.length) return "";
-    return review.button("Compare", () => (images.length > 1 ? review.compare(images) : review.compareVersions(images[0])));
+    const images = rerolled(action);
+    return images.length ? review.button("Compare", () => review.compareVersions(images[0], "", images)) : "";
   };
   const resultLine = (action) => {
     const buttons = [compareButton(action), undoButton(action, "Undo"), logButton(action)];

@@ -30,7 +30,8 @@
       picks: true,
       looks: () => looks.variants(items[index]).map((look) => ({ ...look, title: `Variant ${look.variant}` })),
       name: () => (table.shown()[0] ? table.shown()[0].name : ""),
-      part: () => `${items[index].split(":")[0]} · ${plural(table.shown().length, "variant")}${items.length > 1 ? ` · ${index + 1} of ${items.length}, ${open() || "none"} not picked yet` : ""}`,
+      part: () => `${items[index].split(":")[0]} · ${plural(table.shown().length, "variant")}${items.length > 1 ? ` · ${index + 1} of ${items.length}, ${open() ? `${open()} not picked yet` : "all picked"}` : ""}`,
+      has: (by) => Boolean(items[index + by]),
       step: items.length > 1 ? (by) => {
         if (!items[index + by]) return false;
         index += by;
@@ -41,14 +42,12 @@
     });
     warm();
   };
-  // only: the sha256 of a version, to compare with now
-  const compareVersions = async (task, only = "") => {
-    let versions = null;
+  // The versions of an image. only: the sha256 of one of them, to compare with now
+  const versionsOf = (task, only) => {
+    let [versions, seen] = [null, ""];
     const removed = new Set();
-    let seen = "";
+    const order = []; // sha256: a pane stays where it is, whichever of them is restored
     const load = async () => {
-      const picture = pictures[at.get(task)];
-      seen = `${picture.sha256} ${picture.time}`;
       try {
         versions = await looks.versions(task);
       } catch (error) {
@@ -56,27 +55,49 @@
       }
       if (table.source() && table.source().state[1] === task) table.refresh();
     };
+    const find = () => {
+      const picture = at.has(task) && pictures[at.get(task)];
+      if (!picture) return [];
+      const is = `${picture.sha256} ${picture.time}`;
+      if (seen !== is) {
+        seen = is;
+        load();
+      }
+      const earlier = (versions || []).filter((one) => !one.is_now && one.sha256 !== picture.sha256)
+        .filter((one) => !only || one.sha256 === only || order.includes(one.sha256));
+      if (!order.includes(picture.sha256)) order.unshift(picture.sha256);
+      order.push(...earlier.map((one) => one.sha256).filter((sha256) => !order.includes(sha256)));
+      return [{ ...looks.ofPicture(picture), title: "Now" }, ...earlier.map((one) => looks.ofVersion(picture, one))]
+        .sort((a, b) => order.indexOf(a.sha256) - order.indexOf(b.sha256)).filter((look) => !removed.has(look.key));
+    };
+    return { find, removes: (look) => removed.add(look.key), isLoaded: () => Boolean(versions) };
+  };
+  // tasks: more of them, one after the other
+  const compareVersions = (task, only = "", tasks = [task]) => {
+    const all = tasks.map((one) => versionsOf(one, only));
+    let index = tasks.indexOf(task);
     table.open({
       state: ["versions", task],
-      looks: () => {
-        const picture = at.has(task) && pictures[at.get(task)];
-        if (!picture) return [];
-        if (seen && seen !== `${picture.sha256} ${picture.time}`) load();
-        const earlier = (versions || []).filter((one) => !one.is_now && one.sha256 !== picture.sha256 && (!only || one.sha256 === only))
-          .map((one) => looks.ofVersion(picture, one));
-        return [{ ...looks.ofPicture(picture), title: "Now" }, ...earlier].filter((look) => !removed.has(look.key));
-      },
-      name: () => pictures[at.get(task)].name,
-      part: () => (versions ? `${plural(table.shown().length - 1, "earlier version")}` : "Loading its earlier versions…"),
-      removes: (look) => { removed.add(look.key); },
+      looks: () => all[index].find(),
+      name: () => pictures[at.get(tasks[index])].name,
+      part: () => [all[index].isLoaded() ? plural(table.shown().length - 1, "earlier version") : "Loading its earlier versions…",
+        tasks.length > 1 ? `${index + 1} of ${tasks.length}` : ""].filter(Boolean).join(" · "),
+      removes: (look) => all[index].removes(look),
+      has: (by) => Boolean(tasks[index + by]),
+      step: tasks.length > 1 ? (by) => {
+        if (!tasks[index + by]) return false;
+        index += by;
+        table.source().state = ["versions", tasks[index]];
+        return true;
+      } : null,
     });
-    await load();
   };
 
-  // of one image: whatever there is to compare it with
+  // of one image: whatever there is to compare it with, what it was just rerolled to first
   review.compare = (tasks) => {
     const [only] = tasks.length === 1 ? tasks.map((task) => pictures[at.get(task)]) : [];
-    if (only && looks.variants(only.task).length > 1) compareVariants(only.task);
+    if (only && review.rerolled().includes(only.task)) compareVersions(only.task);
+    else if (only && looks.variants(only.task).length > 1) compareVariants(only.task);
     else if (only && only.earlier.length) compareVersions(only.task);
     else if (tasks.length) compareImages(tasks);
   };
@@ -96,13 +117,14 @@
   // a page that is loaded again shows the same table
   const STORED = "imagegen-review-table";
   window.addEventListener("pagehide", () => {
-    if (table.source()) sessionStorage.setItem(STORED, JSON.stringify({ state: table.source().state, place: table.place() }));
+    if (table.source()) sessionStorage.setItem(STORED, JSON.stringify({ state: table.source().state, place: table.place(), hash: location.hash }));
   });
   const stored = sessionStorage.getItem(STORED);
   sessionStorage.removeItem(STORED);
   review.reopen = () => {
     if (!stored) return;
-    const { state: [kind, what], place: before } = JSON.parse(stored);
+    const { state: [kind, what], place: before, hash } = JSON.parse(stored);
+    if (hash !== location.hash) return; // it was over something else
     if (kind === "images") compareImages(what.filter((task) => at.has(task)));
     else if (kind === "variants") compareVariants(what);
     else if (at.has(what)) compareVersions(what);

@@ -14,6 +14,8 @@ const panes = (() => {
   const makePane = (layers, place) => {
     const node = element("div", { class: "view" }, ...layers.map((layer) => element("div", { class: "layer" }, layer.image)));
     const pane = { node, layers, place, width: 1, height: 1, moved: () => {}, chosen: () => {}, failed: () => {} };
+    // of one that is not enlarged: whether the wheel is for what it is in; what is done where it is dragged to; and by a finger, sideways
+    Object.assign(pane, { isScrolled: () => false, draggedTo: null, swiped: () => {} });
     for (const layer of layers) {
       layer.image.draggable = false;
       const measure = () => {
@@ -119,11 +121,14 @@ const panes = (() => {
     const { node } = pane;
     const pointers = new Map();
     let hasMoved = false;
+    let start = null; // of what may become a swipe
     const point = (event) => {
       const box = node.getBoundingClientRect();
       return { x: event.clientX - box.left, y: event.clientY - box.top };
     };
+    const isWhole = () => zoomOf(pane) <= 1.001;
     node.addEventListener("wheel", (event) => {
+      if (isWhole() && !event.ctrlKey && pane.isScrolled()) return;
       event.preventDefault();
       const speed = event.deltaMode === 1 ? 0.05 : event.ctrlKey ? 0.01 : 0.002; // ctrlKey: two fingers on a touchpad
       zoomTo(pane, zoomOf(pane) * Math.exp(-event.deltaY * speed), point(event));
@@ -131,7 +136,8 @@ const panes = (() => {
     node.addEventListener("pointerdown", (event) => {
       if (event.button) return;
       node.setPointerCapture(event.pointerId);
-      if (!pointers.size) hasMoved = false;
+      if (!pointers.size) [hasMoved, start] = [false, event.pointerType === "touch" && isWhole() ? point(event) : null];
+      else start = null;
       pointers.set(event.pointerId, point(event));
     });
     node.addEventListener("pointermove", (event) => {
@@ -142,6 +148,10 @@ const panes = (() => {
       hasMoved = true;
       node.classList.add("moving");
       pointers.set(event.pointerId, now);
+      if (pane.draggedTo && isWhole() && pointers.size === 1) {
+        pane.draggedTo(between(now.x / pane.width, 0, 1));
+        return;
+      }
       const other = [...pointers].find(([id]) => id !== event.pointerId);
       if (other) {
         const apart = (from) => Math.hypot(from.x - other[1].x, from.y - other[1].y);
@@ -155,7 +165,12 @@ const panes = (() => {
       pointers.delete(event.pointerId);
       if (pointers.size) return;
       node.classList.remove("moving");
-      if (event.type === "pointerup" && !hasMoved) pane.chosen();
+      if (event.type !== "pointerup") return;
+      if (!hasMoved) pane.chosen();
+      else if (start && !pane.draggedTo) {
+        const [dx, dy] = [point(event).x - start.x, point(event).y - start.y];
+        if (Math.abs(dx) > 48 && Math.abs(dx) > 2 * Math.abs(dy)) pane.swiped(dx < 0 ? 1 : -1);
+      }
     };
     node.addEventListener("pointerup", lift);
     node.addEventListener("pointercancel", lift);

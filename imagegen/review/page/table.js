@@ -55,8 +55,13 @@ const table = (() => {
   const play = button("Play", () => playing(!timer), { "aria-pressed": "false", "aria-keyshortcuts": "p" });
   const amplify = button("Amplify", () => amplified(!list.classList.contains("amplified")), { "aria-pressed": "false" });
   const slider = element("input", { type: "range", min: "0", max: "100", value: "50", "aria-label": "How much of the first picture is shown" });
-  slider.addEventListener("input", () => list.style.setProperty("--swipe", `${slider.value}%`));
-  const how = element("div", { class: "group", role: "group", "aria-label": "How to compare" }, ...ways.values(), play, amplify, slider);
+  const divide = (share) => {
+    slider.value = String(share * 100);
+    list.style.setProperty("--swipe", `${share * 100}%`);
+  };
+  slider.addEventListener("input", () => divide(slider.value / 100));
+  const extra = element("div", { class: "extra" }, play, amplify, slider); // of each way what it needs
+  const how = element("div", { class: "group", role: "group", "aria-label": "How to compare" }, ...ways.values());
   const percent = element("span", { class: "percent", title: "Pixels of the screen for one of the picture" });
   const fitting = button("Fit", () => fit(), { "aria-keyshortcuts": "f" });
   const actual = button("1:1", () => oneToOne(), { "aria-keyshortcuts": "z", title: "One pixel of the picture is one of the screen" });
@@ -172,6 +177,9 @@ const table = (() => {
     kept.set(id, pane);
     pane.place = isLinked ? place : known ? pane.place : { ...place };
     pane.moved = () => moved(pane);
+    pane.isScrolled = () => list.scrollHeight > list.clientHeight + 1;
+    pane.draggedTo = way === "swipe" ? divide : null;
+    pane.swiped = go;
     pane.failed = (layer) => {
       broken.add(layer.href);
       if (source) render();
@@ -189,7 +197,7 @@ const table = (() => {
     if (look.variant && picking.get(look.item) === look.variant) does.push(element("span", { class: "picked" }, "Picking…"));
     else if (look.isPicked) does.push(element("span", { class: "picked" }, "Picked"));
     else if (look.variant && look.href) does.push(button("Pick", () => pick(look), { "aria-label": `Pick ${look.title}` }));
-    if (look.restores && !look.is_now) {
+    if (look.restores) {
       does.push(button("Restore", () => review.restore(look.restores, look), { "aria-label": `Restore ${look.title.toLowerCase()}` }));
     }
     const bulk = look.isImage ? review.bulk.filter((one) => ["Reroll", "Keep", "Reject"].includes(one.label) && (!one.when || one.when([look.task]))) : [];
@@ -269,7 +277,7 @@ const table = (() => {
       { class: "chip", "aria-label": `Compare with ${shown[index].title}`, "aria-pressed": String(index === second) }));
     const said = element("p", { class: "differs" }, ...looks.differences(a, b));
     return [element("li", {}, element("figure", { class: "pane pair", "aria-label": `${a.title} and ${b.title}` }, pane.node,
-      element("figcaption", {}, element("div", { class: "who" }, element("p", { id: "table-which", role: "status" }),
+      element("figcaption", {}, element("div", { class: "who" }, extra, element("p", { id: "table-which", role: "status" }),
         choices.length > 1 ? element("span", { class: "does" }, element("span", { class: "quiet" }, "with"), ...choices) : null), said)))];
   };
 
@@ -286,11 +294,13 @@ const table = (() => {
     name.textContent = source.name();
     part.textContent = source.part();
     previous.hidden = next.hidden = !source.step && (way === "side" || over().length <= 2);
+    for (const [one, by] of [[previous, -1], [next, 1]]) one.setAttribute("aria-disabled", String(Boolean(source.step && !source.has(by))));
     for (const [key, one] of ways) press(one, key === way);
     how.hidden = over().length < 2;
     play.hidden = way !== "flicker" || calm.matches;
     amplify.hidden = way !== "difference";
     slider.hidden = way !== "swipe";
+    extra.hidden = [play, amplify, slider].every((one) => one.hidden);
     const top = list.scrollTop;
     beside.stop();
     if (way === "side") beside.put(shown.length, active);
@@ -298,6 +308,7 @@ const table = (() => {
     showChosen();
     layout();
     list.scrollTop = top;
+    if (extra.contains(focus)) focus.focus();
     if (dialog.contains(document.activeElement)) return;
     const label = focus && focus.getAttribute("aria-label"); // of a button that was made again
     const again = label && [...dialog.querySelectorAll("button")].find((one) => one.getAttribute("aria-label") === label && one.offsetWidth);
@@ -462,10 +473,16 @@ const table = (() => {
     }
     return undefined;
   };
+  const decide = () => {
+    const look = chosen();
+    if (look && look.restores) review.restore(look.restores, look);
+    else if (look && source.picks) pick(look);
+  };
   const take = () => { if (source.removes && shown.length > 1 && chosen()) remove(chosen()); };
   const own = [
     { key: "1", shows: "1–9", label: "Pick that variant, or choose that pane", run: () => number(1) },
     ...[2, 3, 4, 5, 6, 7, 8, 9].map((which) => ({ key: String(which), isHidden: true, run: () => number(which) })),
+    { key: "Enter", label: "Pick the chosen variant, restore the chosen version", run: () => decide() },
     { key: "j", label: "Next item, or next pane", run: () => go(1) },
     { key: "k", label: "Previous item, or previous pane", run: () => go(-1) },
     { key: "]", label: "Next pane", run: () => nextPane(1) },
@@ -488,10 +505,11 @@ const table = (() => {
     { key: "Delete", label: "Take the pane off the table", run: () => take() },
   ];
   dialog.addEventListener("keydown", (event) => {
+    if (event.key === "a" && (event.ctrlKey || event.metaKey)) event.preventDefault(); // it would mark all words of the page
     if (event.ctrlKey || event.metaKey || event.altKey) return;
     const target = event.target;
     if (target === slider && event.key.startsWith("Arrow")) return event.stopPropagation();
-    if (event.key === " " && target.closest("button")) return;
+    if ([" ", "Enter"].includes(event.key) && target.closest("button")) return;
     const key = own.find((one) => one.key === event.key);
     if (!key) {
       // what is done to an image is done to that of the active pane; all else is for the page below
