@@ -56,7 +56,7 @@ class Script:
     `error` (text), `crash` (text: an exception that no backend should raise),
     `data` (text: returned in place of an image), `size` ([width, height] in place of the one asked for),
     `cut` (bytes to cut off the end), `format` (png, webp or jpeg), `hang` (true: until it is cancelled),
-    `lost` (text: it may have been paid for, and the answer is lost), `kill` (true: its process is killed meanwhile).
+    `until` (text: the file that it takes until), `lost` (text: it may have been paid for, and the answer is lost), `kill` (true: its process is killed meanwhile).
     prices: by an item's name, or `*` for all others, what an image costs; null if that is not known.
     problems: by an item's name, what preflight finds. digest: of the model. in_flight: requests at a time.
     log: a file that gets one JSON line for each event (preflight, started, finished, failed, cancelled), with the time of
@@ -157,6 +157,8 @@ class ScriptedBackend(Backend):
             if act.get("hang"):
                 while True:
                     progress.wait(1.0)
+            while "until" in act and not os.path.exists(act["until"]):  # noqa: PTH110
+                progress.wait(0.02)
             self._wait(act, progress)
             progress.check()
             if "crash" in act:

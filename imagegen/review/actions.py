@@ -1,7 +1,8 @@
 """The actions of the page: each is a `doit` of its own, one after another, so it does just what the command does.
 
-A child is in a session of its own, so that Ctrl-C in the terminal reaches it through here alone. It outlives a killed
-server: what it writes goes nowhere then, and it finishes what it was asked to do.
+A child is in a session of its own, so that Ctrl-C in the terminal reaches it through here alone. Once it holds the
+project, it asks whether it may begin: now nobody else changes what an undo goes back to. It outlives a killed server:
+what it has begun it finishes, and what it writes goes nowhere then; but nothing begins that nobody waits for.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import math
 import os
 import shlex
 import signal
+import socket
 import sys
 import time
 from collections import deque
@@ -35,6 +37,7 @@ from imagegen.review.undo import (
     read_remarks_state,
     read_state,
 )
+from imagegen.state.mutex import ASKS
 
 __all__ = ["Action", "Actions"]
 
@@ -66,6 +69,9 @@ class Action:
         undoes: the number of the action that it takes back.
         lines: what it said.
         interrupts: how often it was cancelled.
+        before: how the project was before it; None if that cannot be read.
+        refusal: why it is not to begin.
+        has_begun: a child of it has been let begin.
         undo: how it is taken back, once it has ended.
 
     """
@@ -78,6 +84,9 @@ class Action:
     lines: deque[str] = field(default_factory=lambda: deque(maxlen=_LINES))
     progress: RunProgress = field(default_factory=RunProgress)
     interrupts: int = 0
+    before: ProjectState | None = None
+    refusal: str = ""
+    has_begun: bool = False
     undo: Undo = field(default_factory=Undo)
     built: set[str] = field(default_factory=set)
     """Tasks of the images that it wrote."""
@@ -265,34 +274,57 @@ class Actions:
     async def _run(self, action: Action) -> None:
         action.state = "running"
         self._say(action)
-        if action.undoes and (problem := await asyncio.to_thread(self._explain_change, self.all[action.undoes])):
-            self._take(action, f"nothing is undone: {problem}")
-            self._end(action, "failed")
-            return
-        before = await asyncio.to_thread(self._read_state, action)
+        await self._prepare(action)
         code = 0
         for words in action.commands:
-            code = _INTERRUPTED if action.interrupts else await self._run_command(action, words)
+            is_over = action.refusal or action.interrupts
+            code = _INTERRUPTED if is_over else await self._run_command(action, words)
             if code:
                 break
-        if before is not None:
-            action.undo = await asyncio.to_thread(self._find_undo, action, before)
+        if action.refusal:
+            self._take(action, f"nothing is undone: {action.refusal}")
+            self._end(action, "failed")
+            return
+        if action.before is not None:
+            action.undo = await asyncio.to_thread(self._find_undo, action, action.before)
         is_cancelled = action.interrupts or code in (_INTERRUPTED, -signal.SIGINT)
         self._end(action, "done" if code == 0 else "cancelled" if is_cancelled else "failed")
+
+    async def _prepare(self, action: Action) -> None:
+        """Find out whether it may begin, and what its undo goes back to."""
+        if action.undoes:
+            action.refusal = await asyncio.to_thread(self._explain_change, self.all[action.undoes])
+        action.before = await asyncio.to_thread(self._read_state, action)
+
+    async def _answer(self, action: Action, asking: socket.socket) -> None:
+        """Let a child begin that asks by this socket, as it holds the project."""
+        loop = asyncio.get_running_loop()
+        with asking, contextlib.suppress(OSError):
+            while await loop.sock_recv(asking, 1):
+                if not action.has_begun:
+                    await self._prepare(action)
+                    if action.refusal:
+                        return
+                    action.has_begun = True
+                await loop.sock_sendall(asking, b"!")
 
     async def _run_command(self, action: Action, words: Sequence[str]) -> int:
         """Run one command of an action, and return its exit code."""
         waits = [] if any(word.startswith("wait=") for word in self.leading) else [f"wait={_WAIT_S}"]
-        process = await asyncio.create_subprocess_exec(
-            *[sys.executable, "-m", *action.line(words, *waits)],
-            cwd=self._folder,
-            env=os.environ | {EVENTS: "1"},
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.STDOUT,
-            limit=_LONGEST,
-            **_APART,
-        )
+        asked, asking = socket.socketpair()
+        asked.setblocking(False)
+        with asking:
+            process = await asyncio.create_subprocess_exec(
+                *[sys.executable, "-m", *action.line(words, *waits)],
+                cwd=self._folder,
+                env=os.environ | {EVENTS: "1", ASKS: str(asking.fileno())},
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=asyncio.subprocess.STDOUT,
+                limit=_LONGEST,
+                **_apart(asking),
+            )
+        answering = asyncio.create_task(self._answer(action, asked))
         self._processes[action.number] = process
         try:
             if action.interrupts:  # while it was being started
@@ -303,6 +335,7 @@ class Actions:
             code = await process.wait()
         finally:
             del self._processes[action.number]
+            answering.cancel()
         if code < 0 and -code != signal.SIGINT:
             self._take(action, f"its process was ended by {signal.Signals(-code).name}")
         return code
@@ -345,10 +378,14 @@ class Actions:
         self._tell({"event": "action", **action.data})
 
 
-_APART: dict[str, Any]
 if sys.platform == "win32":  # only a group of its own can be sent an interrupt, and only this one
     _INTERRUPT = signal.CTRL_BREAK_EVENT
-    _APART = {"creationflags": 0x200}  # CREATE_NEW_PROCESS_GROUP of CreateProcess
+
+    def _apart(_asking: socket.socket) -> dict[str, Any]:  # it can be handed down no socket: so it does not ask
+        return {"creationflags": 0x200}  # CREATE_NEW_PROCESS_GROUP of CreateProcess
 else:
     _INTERRUPT = signal.SIGINT
-    _APART = {"start_new_session": True}
+
+    def _apart(asking: socket.socket) -> dict[str, Any]:
+        """Return how a child is started: apart from the terminal, and with the socket that it asks by."""
+        return {"start_new_session": True, "pass_fds": [asking.fileno()]}

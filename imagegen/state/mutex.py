@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import stat
 import sys
 import tempfile
 import time
@@ -17,20 +18,30 @@ import filelock
 from imagegen.errors import ImagegenError, Problem, not_written
 from imagegen.state.atomic import make_folder
 
-__all__ = ["Holder", "hold", "read_holder"]
+__all__ = ["ASKS", "Holder", "hold", "read_holder"]
+
+ASKS = "IMAGEGEN_ASKS"
+"""The variable with the number of a socket, which the program that starts a `doit` is asked by whether it may begin."""
 
 
 @dataclass(frozen=True)
 class Holder:
-    """Who holds the mutex: its process, its command line from `doit` on, and the time of day when it got it."""
+    """Who holds the mutex: its process, its command line from `doit` on, and the time of day when it got it.
+
+    Attributes:
+        is_of_page: `doit review` has started it.
+
+    """
 
     pid: int
     command: str
     since: str
+    is_of_page: bool = False
 
     def __str__(self) -> str:
         """Return it as a message to others has it."""
-        return f"process {self.pid}: '{self.command}', since {self.since}"
+        from_page = ", from the page of doit review" if self.is_of_page else ""
+        return f"process {self.pid}: '{self.command}', since {self.since}{from_page}"
 
 
 @contextlib.contextmanager
@@ -43,6 +54,7 @@ def hold(folder: Path, wait_s: float) -> Iterator[None]:
 
     Raises:
         ImagegenError: somebody else holds it still, and who.
+        KeyboardInterrupt: the program that has started this one says that nothing is to begin, or has ended meanwhile.
 
     """
     holder = folder / "build.json"
@@ -63,14 +75,36 @@ def hold(folder: Path, wait_s: float) -> Iterator[None]:
         error.filename = str(folder)  # not the file that is tried there
         raise ImagegenError(not_written(error)) from None
     try:
-        note = {"pid": os.getpid(), "command": _command(), "since": time.strftime("%H:%M:%S")}
+        note = {
+            "pid": os.getpid(),
+            "command": _command(),
+            "since": time.strftime("%H:%M:%S"),
+            "is_of_page": ASKS in os.environ,
+        }
         with contextlib.suppress(OSError):  # on a full disk, say: without it the message to others says less
             holder.write_text(json.dumps(note), encoding="utf-8")
+        _ask_to_begin()
         yield
     finally:
         with contextlib.suppress(OSError):
             holder.unlink(missing_ok=True)
         lock.release()
+
+
+def _ask_to_begin() -> None:
+    """Ask the program that has started this one, if it wants to be. Raises KeyboardInterrupt if it does not agree."""
+    try:
+        number = int(os.environ[ASKS])
+        is_asked = stat.S_ISSOCK(os.fstat(number).st_mode)
+    except (KeyError, ValueError, OSError):  # what a `doit` starts is given the variable, but not the socket
+        return
+    if is_asked:
+        answer = b""
+        with contextlib.suppress(OSError):  # whoever would answer has ended
+            os.write(number, b"?")
+            answer = os.read(number, 1)
+        if not answer:
+            raise KeyboardInterrupt
 
 
 def _check_locks(folder: Path) -> None:
@@ -103,7 +137,8 @@ def _describe(holder: Path) -> str:
 def _read(holder: Path) -> Holder | None:
     try:
         note = json.loads(holder.read_bytes())
-        return Holder(int(note["pid"]), f"doit {note['command']}".rstrip(), str(note["since"]))
+        command, is_of_page = f"doit {note['command']}".rstrip(), note.get("is_of_page") is True
+        return Holder(int(note["pid"]), command, str(note["since"]), is_of_page)
     except (OSError, ValueError, KeyError, TypeError):
         return None
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 import signal
 from pathlib import Path
@@ -36,7 +37,8 @@ def test_an_action_waits_for_a_terminal_and_says_for_which(review: Served, folde
     wait_until(lambda: folder.calls("started"))
     heard = review.listen()
     holder = heard.wait_for("holder")["holder"]
-    assert holder == {"pid": terminal.pid, "command": "doit portraits:mallsing", "since": holder["since"]}
+    about = {"pid": terminal.pid, "command": "doit portraits:mallsing", "is_of_page": False}
+    assert holder == {**about, "since": holder["since"]}
     assert re.fullmatch(r"\d\d:\d\d:\d\d", holder["since"])
     given_up = review.run("build", "portraits:yrr")
     patient = review.run("build", "portraits:okka")
@@ -57,7 +59,8 @@ def test_a_terminal_is_told_which_action_it_is_and_may_wait(review: Served, fold
     wait_until(lambda: folder.calls("started"))
     run = folder.doit("portraits:yrr")
     assert run.code == 1
-    assert re.search(r"another doit is running here \(process \d+: 'doit portraits:mallsing', since [\d:]+\)", run.out)
+    assert "another doit is running here (process " in run.out
+    assert re.search(r": 'doit portraits:mallsing', since [\d:]+, from the page of doit review\)", run.out)
     patient = folder.start("portraits:yrr", "wait=600")
     cancel(review, number)
     patient.communicate(timeout=60)
@@ -77,6 +80,27 @@ def test_two_reviews_of_one_project_wait_for_each_other(review: Served, folder: 
         heard.wait_for("action", number=waiting, state="done")
     finally:
         other.end()
+
+
+def test_an_undo_goes_back_to_what_was_there_when_the_action_got_its_turn(
+    review: Served, folder: ProjectFolder, tmp_path: Path
+) -> None:
+    acts = {"Mallsing": [{"hang": True}], "Yrr": [{"until": str(tmp_path / "gate")}]}
+    assert folder.doit("portraits:yrr").code == 0
+    first = folder.image("yrr").read_bytes()
+    folder.script(acts=acts)
+    folder.log.unlink(missing_ok=True)
+    terminal = folder.start("reroll", "portraits:yrr")
+    wait_until(lambda: folder.calls("started"))
+    heard = review.listen()
+    number = review.run("reroll", "portraits:yrr")
+    heard.wait_for("action", number=number, state="running")
+    (tmp_path / "gate").touch()
+    terminal.communicate(timeout=60)
+    done = heard.wait_for("action", number=number, state="done")
+    _, second, third = (one["sha256"] for one in review.ask("GET", "versions?image=portraits:yrr").json[:3])
+    assert done["undo"] == [f"doit restore portraits:yrr --to {second[:12]}"]
+    assert third == hashlib.sha256(first).hexdigest()
 
 
 def test_what_is_asked_for_twice_at_once_is_done_once(review: Served, folder: ProjectFolder) -> None:

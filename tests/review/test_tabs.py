@@ -67,7 +67,7 @@ def test_an_action_in_one_tab_shows_in_the_other_and_a_double_click_is_one(
 
 def test_a_doit_in_a_terminal_is_named_while_it_runs(browser: Browser, folder: ProjectFolder) -> None:
     terminal = folder.start("portraits:mallsing")
-    browser.until(f"{BANNER}.includes('(doit portraits:mallsing, process {terminal.pid}, since ')")
+    browser.until(f"{BANNER}.startsWith('doit portraits:mallsing is running (process {terminal.pid}, since ')")
     browser.driver.refresh()
     browser.until(f"{BANNER}.includes('What you do here waits for it.')")
     press_ctrl_c(terminal)

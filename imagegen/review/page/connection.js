@@ -13,7 +13,7 @@
   // an action that was already shown as it is now is not told again
   const known = new Map();
   const same = (action) => `${action.state} ${action.lines.length}`;
-  const showHolder = (holder) => show("holder", holder && `A doit is running in a terminal (${holder.command}, process ${holder.pid}, since ${holder.since}). What you do here waits for it.`);
+  const showHolder = (holder) => show("holder", holder && `${holder.command} is running (process ${holder.pid}, since ${holder.since}). What you do here waits for it.`);
   const showTrouble = (text) => show("trouble", text, true);
   review.on("action", (event) => { known.set(event.number, same(event)); });
   review.on("holder", (event) => showHolder(event.holder));
