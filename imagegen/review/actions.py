@@ -14,7 +14,6 @@ import math
 import os
 import shlex
 import signal
-import socket
 import sys
 import time
 from collections import deque
@@ -27,6 +26,7 @@ from imagegen.errors import ImagegenError
 from imagegen.project import JobPlan, Project
 from imagegen.report.progress import EVENTS
 from imagegen.report.run_events import SEPARATOR
+from imagegen.review.consent import Consent
 from imagegen.review.progress import RunProgress
 from imagegen.review.undo import (
     ProjectState,
@@ -296,35 +296,28 @@ class Actions:
             action.refusal = await asyncio.to_thread(self._explain_change, self.all[action.undoes])
         action.before = await asyncio.to_thread(self._read_state, action)
 
-    async def _answer(self, action: Action, asking: socket.socket) -> None:
-        """Let a child begin that asks by this socket, as it holds the project."""
-        loop = asyncio.get_running_loop()
-        with asking, contextlib.suppress(OSError):
-            while await loop.sock_recv(asking, 1):
-                if not action.has_begun:
-                    await self._prepare(action)
-                    if action.refusal:
-                        return
-                    action.has_begun = True
-                await loop.sock_sendall(asking, b"!")
+    async def _may_begin(self, action: Action) -> bool:
+        """Return whether a child of it that holds the project now may go on."""
+        if not action.has_begun:
+            await self._prepare(action)
+            action.has_begun = not action.refusal
+        return action.has_begun
 
     async def _run_command(self, action: Action, words: Sequence[str]) -> int:
         """Run one command of an action, and return its exit code."""
         waits = [] if any(word.startswith("wait=") for word in self.leading) else [f"wait={_WAIT_S}"]
-        asked, asking = socket.socketpair()
-        asked.setblocking(False)
-        with asking:
+        consent = Consent(lambda: self._may_begin(action))
+        with consent as asking:
             process = await asyncio.create_subprocess_exec(
                 *[sys.executable, "-m", *action.line(words, *waits)],
                 cwd=self._folder,
-                env=os.environ | {EVENTS: "1", ASKS: str(asking.fileno())},
+                env=os.environ | {EVENTS: "1", ASKS: str(asking)},
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=asyncio.subprocess.PIPE,
                 stderr=asyncio.subprocess.STDOUT,
                 limit=_LONGEST,
                 **_apart(asking),
             )
-        answering = asyncio.create_task(self._answer(action, asked))
         self._processes[action.number] = process
         try:
             if action.interrupts:  # while it was being started
@@ -335,7 +328,7 @@ class Actions:
             code = await process.wait()
         finally:
             del self._processes[action.number]
-            answering.cancel()
+            await consent.end()
         if code < 0 and -code != signal.SIGINT:
             self._take(action, f"its process was ended by {signal.Signals(-code).name}")
         return code
@@ -381,11 +374,11 @@ class Actions:
 if sys.platform == "win32":  # only a group of its own can be sent an interrupt, and only this one
     _INTERRUPT = signal.CTRL_BREAK_EVENT
 
-    def _apart(_asking: socket.socket) -> dict[str, Any]:  # it can be handed down no socket: so it does not ask
+    def _apart(_asking: int) -> dict[str, Any]:  # it can be handed down no socket: so it does not ask
         return {"creationflags": 0x200}  # CREATE_NEW_PROCESS_GROUP of CreateProcess
 else:
     _INTERRUPT = signal.SIGINT
 
-    def _apart(asking: socket.socket) -> dict[str, Any]:
+    def _apart(asking: int) -> dict[str, Any]:
         """Return how a child is started: apart from the terminal, and with the socket that it asks by."""
-        return {"start_new_session": True, "pass_fds": [asking.fileno()]}
+        return {"start_new_session": True, "pass_fds": [asking]}
