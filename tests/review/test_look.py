@@ -178,14 +178,23 @@ def test_of_thousands_only_those_near_the_screen_are_there(browser: Browser) -> 
 
 
 def test_what_cannot_be_shown_is_not_compared(folder: ProjectFolder, browser: Browser) -> None:
-    def write(name: str, image: Image.Image) -> None:
-        image.save(folder.root / f"assets/places/{name}.png")
+    def write(name: str, content: bytes, state: str) -> None:
+        """As a whole, and wait until the page shows it: what it still asked for would be missing."""
+        new = folder.root.with_name("new.png")
+        new.write_bytes(content)
+        new.replace(folder.root / f"assets/places/{name}.png")
+        browser.until(f"gallery.pictures[gallery.at.get('places:{name}')].state", state)
+        browser.until("[...document.querySelectorAll('.card img')].every((one) => one.complete)")
 
-    files = {path: path.read_bytes() for path in (folder.root / "assets/places").glob("*.png")}
-    write("gate", Image.new("RGBA", (48, 64), (0, 0, 0, 255)))
-    write("harbour", Image.new("RGBA", (8, 8), (0, 0, 0, 0)))
-    (folder.root / "assets/places/marsh.png").write_bytes(b"broken")
-    browser.until("gallery.pictures.filter((one) => one.job === 'places' && one.state === 'edited').length", 3)
+    def png(size: tuple[int, int], alpha: int) -> bytes:
+        content = io.BytesIO()
+        Image.new("RGBA", size, (0, 0, 0, alpha)).save(content, "png")
+        return content.getvalue()
+
+    files = {path.stem: path.read_bytes() for path in (folder.root / "assets/places").glob("*.png")}
+    write("gate", png((48, 64), 255), "edited")
+    write("harbour", png((8, 8), 0), "edited")
+    write("marsh", b"broken", "edited")
     browser.run("review.compare(['places:marsh', 'places:gate', 'places:harbour'])")
     browser.until(LOADED, 2)
     assert browser.one("#panes .none").text == "The file cannot be shown here"
@@ -194,8 +203,9 @@ def test_what_cannot_be_shown_is_not_compared(folder: ProjectFolder, browser: Br
     browser.press("d")
     browser.until(LOADED, 4)
     assert (255, 255, 255) in colours(browser), "only transparency differs"
-    for path, content in files.items():
-        path.write_bytes(content)
+    browser.press(Keys.ESCAPE)
+    for name, content in files.items():
+        write(name, content, "fresh")
 
 
 def test_an_earlier_version_is_compared_with_now_and_restored(folder: ProjectFolder, browser: Browser) -> None:

@@ -363,12 +363,13 @@
     return element("div", { class: `doing ${action.state}` }, element("b", {}, says(action)), commands(action), words,
       element("span", { class: "buttons" }, ...buttons));
   };
+  const hint = matchMedia("(hover: none)").matches ? "Two fingers enlarge; swipe for the next" : "? shows all keys";
   // what matters most of it: what runs, else what waits, else the last result; and what can be done about it at once
   const showLine = (last, count) => {
     const [active] = [...running(), ...waiting()];
     const about = active || last;
     line.className = `going ${about ? about.state : ""}`;
-    if (!about) return line.replaceChildren();
+    if (!about) return line.replaceChildren(element("span", { class: "quiet" }, hint)); // on the light table, where its place is kept
     const verb = last ? last.command.split(/\s/)[1] : "";
     const undoLabel = active ? `Undo ${review.verbs[verb] ? verb : "build"}` : "Undo";
     return line.replaceChildren(
@@ -432,8 +433,11 @@
       review.announce(`${says}: ${action.command}. ${action.result}`);
       if (action.undo.length && !isUndo(action)) offers.push({ ...undoOf(action), number: action.number });
       if (action.state === "failed") {
-        openLog = openLog || action.number;
+        openLog = action.number;
         all.hidden = false;
+      } else if (openLog && actions.get(openLog).state === "failed") { // another result is shown now
+        openLog = 0;
+        all.hidden = true;
       }
     }
     showSoon();

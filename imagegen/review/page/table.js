@@ -483,17 +483,17 @@ const table = (() => {
     { key: "1", shows: "1–9", label: "Pick that variant, or choose that pane", run: () => number(1) },
     ...[2, 3, 4, 5, 6, 7, 8, 9].map((which) => ({ key: String(which), isHidden: true, run: () => number(which) })),
     { key: "Enter", label: "Pick the chosen variant, restore the chosen version", run: () => decide() },
-    { key: "j", label: "Next item, or next pane", run: () => go(1) },
-    { key: "k", label: "Previous item, or previous pane", run: () => go(-1) },
-    { key: "]", label: "Next pane", run: () => nextPane(1) },
-    { key: "[", label: "Previous pane", run: () => nextPane(-1) },
-    { key: "ArrowRight", shows: "← → ↑ ↓", label: "Move the pictures; or next, previous", run: () => arrow(1, 0) },
-    { key: "ArrowLeft", isHidden: true, run: () => arrow(-1, 0) },
-    { key: "ArrowDown", isHidden: true, run: () => arrow(0, 1) },
-    { key: "ArrowUp", isHidden: true, run: () => arrow(0, -1) },
-    { key: "+", label: "Larger", run: () => zoom(1) },
-    { key: "=", isHidden: true, run: () => zoom(1) },
-    { key: "-", label: "Smaller", run: () => zoom(-1) },
+    { key: "j", isHeld: true, label: "Next item, or next pane", run: () => go(1) },
+    { key: "k", isHeld: true, label: "Previous item, or previous pane", run: () => go(-1) },
+    { key: "]", isHeld: true, label: "Next pane", run: () => nextPane(1) },
+    { key: "[", isHeld: true, label: "Previous pane", run: () => nextPane(-1) },
+    { key: "ArrowRight", isHeld: true, shows: "← → ↑ ↓", label: "Move the pictures; or next, previous", run: () => arrow(1, 0) },
+    { key: "ArrowLeft", isHeld: true, isHidden: true, run: () => arrow(-1, 0) },
+    { key: "ArrowDown", isHeld: true, isHidden: true, run: () => arrow(0, 1) },
+    { key: "ArrowUp", isHeld: true, isHidden: true, run: () => arrow(0, -1) },
+    { key: "+", isHeld: true, label: "Larger", run: () => zoom(1) },
+    { key: "=", isHeld: true, isHidden: true, run: () => zoom(1) },
+    { key: "-", isHeld: true, label: "Smaller", run: () => zoom(-1) },
     { key: "f", label: "Fit", run: () => fit() },
     { key: "z", label: "One pixel for one (1:1)", run: () => (current() && panes.isActual(current()) ? fit() : oneToOne()) },
     { key: "i", label: "Move each picture by itself, or all together", run: () => link(!isLinked) },
@@ -518,6 +518,7 @@ const table = (() => {
     }
     event.preventDefault();
     event.stopPropagation(); // it is not for the page below
+    if (event.repeat && !key.isHeld) return; // a key that is held decides once
     key.run();
   });
   review.keys.push(...own.map((one) => ({ ...one, place: "Light table", when: () => dialog.open })));
