@@ -28,6 +28,7 @@ from imagegen.review.access import Access, explain, read_body
 from imagegen.review.actions import Action, Actions
 from imagegen.review.address import Address
 from imagegen.review.commands import read_command
+from imagegen.review.connections import Connection
 from imagegen.review.editing import Editor
 from imagegen.review.forecast import forecast_action
 from imagegen.review.live import LiveGallery
@@ -337,7 +338,7 @@ def _config(app: Access) -> uvicorn.Config:
     """Return how uvicorn serves: it writes no log, which would have the secret, and believes no X-Forwarded-For."""
     return uvicorn.Config(
         app,
-        http="h11",  # the strict one, whatever else is installed
+        http=Connection,
         ws="none",
         loop="asyncio",
         lifespan="on",
@@ -346,6 +347,5 @@ def _config(app: Access) -> uvicorn.Config:
         access_log=False,
         proxy_headers=False,
         server_header=False,
-        limit_concurrency=256,
         timeout_graceful_shutdown=2,
     )

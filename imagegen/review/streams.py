@@ -16,6 +16,8 @@ _MOST_STREAMS = 32
 """Pages that are open at a time. A browser itself opens six connections to a server at most."""
 _MOST_WAITING = 500
 """Events that wait for a page."""
+_MOST_CHARACTERS = 1 << 23
+"""Characters of these events."""
 _QUIET_S = 15.0
 """Seconds after which a stream without events sends a comment: so a page that is gone is noticed."""
 
@@ -30,7 +32,8 @@ class EventStreams:
 
     def __init__(self, hello: Callable[[], Mapping[str, Any]]) -> None:
         self._hello = hello
-        self._queues: set[asyncio.Queue[str | None]] = set()
+        self._queues: dict[asyncio.Queue[str | None], int] = {}
+        """What waits for each page, and how many characters that is."""
 
     @property
     def is_full(self) -> bool:
@@ -40,13 +43,14 @@ class EventStreams:
     def send(self, event: Mapping[str, Any]) -> None:
         """Send an event to every page. One that has fallen behind gets `hello` in place of all that waits for it."""
         text = _encode(event)
-        for queue in self._queues:
-            if queue.full():
+        for queue, waiting in self._queues.items():
+            if queue.full() or waiting + len(text) > _MOST_CHARACTERS:
                 while not queue.empty():
                     queue.get_nowait()
-                queue.put_nowait(_encode(self._hello()))
+                self._queues[queue] = 0
+                self._put(queue, _encode(self._hello()))
             else:
-                queue.put_nowait(text)
+                self._put(queue, text)
 
     def close(self) -> None:
         """End every stream, once what waits has been sent."""
@@ -58,7 +62,7 @@ class EventStreams:
     async def stream(self) -> AsyncGenerator[str, None]:
         """Yield what is sent to one page."""
         queue: asyncio.Queue[str | None] = asyncio.Queue(_MOST_WAITING)
-        self._queues.add(queue)
+        self._queues[queue] = 0
         try:
             yield f"retry: 1000\n\n{_encode(self._hello())}"
             while True:
@@ -68,9 +72,14 @@ class EventStreams:
                     text = ":\n\n"
                 if text is None:
                     return
+                self._queues[queue] = max(0, self._queues[queue] - len(text))
                 yield text
         finally:
-            self._queues.discard(queue)
+            del self._queues[queue]
+
+    def _put(self, queue: asyncio.Queue[str | None], text: str) -> None:
+        queue.put_nowait(text)
+        self._queues[queue] += len(text)
 
 
 def _encode(event: Mapping[str, Any]) -> str:

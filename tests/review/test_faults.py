@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import queue
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -91,6 +94,18 @@ def test_a_fault_in_one_answer_is_an_answer_too(server: ReviewServer, capsys: py
 
     wait_until(is_printed)
     assert ask(server.urls[0], "GET", "nowhere").status == 404
+
+
+def test_a_connection_waits_for_a_whole_request_only_so_long(
+    server: ReviewServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("imagegen.review.connections._PATIENCE_S", 0.1)
+    wait_until(lambda: ask(server.urls[0], "GET", "nowhere").status == 404)
+    parts = urlsplit(server.urls[0])
+    with socket.create_connection((parts.hostname or "", parts.port or 0), timeout=60) as connection:
+        connection.sendall(b"GET / HTTP/1.1\r\nHost: ")
+        with contextlib.suppress(ConnectionResetError):
+            assert connection.recv(1) == b""
 
 
 def test_a_fault_that_ends_its_work_ends_it(server: ReviewServer, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -33,6 +33,20 @@ def test_a_page_that_sleeps_gets_everything_again_in_place_of_what_it_missed() -
     asyncio.run(play())
 
 
+def test_what_waits_for_a_page_has_a_bound_however_long_each_event_is() -> None:
+    async def play() -> None:
+        streams = EventStreams(lambda: {"event": "hello"})
+        asleep = streams.stream()
+        await read(asleep, 1)
+        for count in range(5):
+            streams.send({"event": "line", "line": "x" * (3 << 20), "count": count})
+        missed = await read(asleep, 3)
+        assert [one.get("count") for one in missed] == [None, 3, 4]
+        await asleep.aclose()
+
+    asyncio.run(play())
+
+
 def test_a_stream_that_was_left_takes_no_place() -> None:
     async def play() -> None:
         streams = EventStreams(dict)
