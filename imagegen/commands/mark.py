@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from imagegen.commands.build import Build, select, select_images
 from imagegen.commands.command import command, option
+from imagegen.commands.restore import find_named
 from imagegen.errors import ImagegenError, Problem, printable
 from imagegen.plan.remark import LONGEST_NOTE, MARKS, Remark
 
@@ -18,6 +20,7 @@ __all__ = ["mark"]
 
 _NONE = "none"
 """The value of --as that takes a mark back."""
+_SHA256 = re.compile(r"[0-9a-f]{64}")
 _SHOWN = 72
 """Characters of a note in the list."""
 
@@ -34,6 +37,15 @@ _SHOWN = 72
     [
         option("as", str, None, "the mark; none takes it back", value="MARK", choices=[*MARKS, _NONE]),
         option("note", str, None, "the note; an empty one takes it back"),
+        option(
+            "of",
+            list,
+            [],
+            "the sha256 of the file that was looked at, if that is not the present one, or none if there was none; "
+            "with several images, one for each, in their order",
+            value="SHA256",
+        ),
+        option("by", str, None, "who says it [default: user.name of git]"),
         option("seen", str, None, "mark nothing if a file's sha256 begins with none of these", value="SHA256,…"),
     ],
     words="IMAGE|JOB...",
@@ -46,38 +58,63 @@ def mark(build: Build, words: list[str], **options: Any) -> None:
         return
     if not words:
         raise ImagegenError(Problem("", "name what to mark, an image or a whole job", "doit mark JOB:IMAGE --as keep"))
-    _check_note(note)
-    outputs = _find_images(build, words, needs_file=given not in (None, _NONE), seen=options["seen"])
-    _record(build, outputs, given, note)
+    for text, name in ((note, "the note"), (options["by"], "the name")):
+        _check_text(text, name)
+    named = _pair(build, words, options["of"])
+    outputs = _find_images(build, words, needs_file=given not in (None, _NONE) and not named, seen=options["seen"])
+    _record(build, outputs, given, note, by=options["by"], named=named)
 
 
-def _check_note(note: str | None) -> None:
-    if note is None:
+def _check_text(text: str | None, name: str) -> None:
+    if text is None:
         return
-    if len(note) > LONGEST_NOTE:
-        what = f"the note has {len(note)} characters, and at most {LONGEST_NOTE} are kept"
+    if len(text) > LONGEST_NOTE:
+        what = f"{name} has {len(text)} characters, and at most {LONGEST_NOTE} are kept"
         raise ImagegenError(Problem("", what, "write it into a file of its own, and name that file in the note"))
     try:
-        note.encode("utf-8")
+        text.encode("utf-8")
     except UnicodeEncodeError:
-        raise ImagegenError(Problem("", "the note is not valid UTF-8", "type it again")) from None
+        raise ImagegenError(Problem("", f"{name} is not valid UTF-8", "type it again")) from None
 
 
-def _record(build: Build, outputs: list[Output], given: str | None, note: str | None) -> None:
-    """Write the remarks on these images, and print what changed."""
+def _pair(build: Build, words: list[str], of: Sequence[str]) -> dict[str, str | None]:
+    """Return the sha256 of the file that each image's remark is about, by task; empty if it is the present one.
+
+    Raises ImagegenError.
+    """
+    if not of:
+        return {}
+    for sha256 in of:
+        if sha256 != _NONE and not _SHA256.fullmatch(sha256):
+            raise ImagegenError(Problem("", f"--of {sha256} is not a sha256", "give all of its 64 characters"))
+    named = find_named(build, words, "--of", of)
+    return {output.task: None if one == _NONE else one for output, one in zip(named, of, strict=True)}
+
+
+def _record(
+    build: Build,
+    outputs: list[Output],
+    given: str | None,
+    note: str | None,
+    *,
+    by: str | None,
+    named: Mapping[str, str | None],
+) -> None:
+    """Write the remarks on these images, and print what changed. named: see `_pair`."""
     from imagegen.project.git import user_name
     from imagegen.project.remarks import record_remarks
 
-    by = user_name(build.root)
+    by = user_name(build.root) if by is None else by
     remarks: dict[str, list[Remark]] = {}
     without_file = 0
     for output in outputs:
         state = build.project.hashes.state(output.path)
-        sha256 = state.sha256 if state else None
+        sha256 = named.get(output.task, state.sha256 if state else None)
         found = remarks.setdefault(output.job, [])
-        if given == _NONE or (given is not None and sha256):
+        has_file = bool(sha256) or output.task in named
+        if given == _NONE or (given is not None and has_file):
             found.append(Remark(output.full_slug, "mark", None if given == _NONE else given, sha256, by=by))
-        without_file += given not in (None, _NONE) and not sha256
+        without_file += given not in (None, _NONE) and not has_file
         if note is not None:
             found.append(Remark(output.full_slug, "note", note.strip() or None, sha256, by=by))
     tasks = {(output.job, output.full_slug): output.task for output in outputs}

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from imagegen.execute.versions import ImageVersion
     from imagegen.plan.output import Output
 
-__all__ = ["history_lines", "restore"]
+__all__ = ["find_named", "history_lines", "restore"]
 
 _SHORTEST = 8
 """Characters of a sha256 that name a version: what is shorter is a number, or may mean several."""
@@ -76,17 +76,33 @@ def _find_images(build: Build, words: Sequence[str], to: Sequence[str], *, only_
     """Return the image that each word names. Raises ImagegenError."""
     if not words:
         raise ImagegenError(Problem("", "name an image", "for example: doit restore JOB:IMAGE --list"))
+    outputs = find_named(build, words, "--to", to)
+    if only_list and len(outputs) > 1:
+        what = f"that is {len(outputs)} images, and the versions of one are shown at a time"
+        raise ImagegenError(Problem("", what, f"for example: doit restore {outputs[0].task} --list"))
+    return outputs
+
+
+def find_named(build: Build, words: Sequence[str], option: str, given: Sequence[str]) -> list[Output]:
+    """Return the image that each word names, in their order.
+
+    Args:
+        build: this invocation.
+        words: the names, at least one.
+        option: that has a value for each image.
+        given: its values; none if it is left out.
+
+    Raises:
+        ImagegenError: a word stands for none or for several, one is named twice, or there are more or fewer values.
+    """
     select_images(build, words)  # whatever names nothing, all at once
     named = {name: one.output for task, one in build.planned.items() for name in (task, one.output.path)}
     outputs = [named.get(posixpath.normpath(word)) or _only_image(build, word) for word in words]
     tasks = Counter(output.task for output in outputs)
     if twice := [Problem(task, "it is named twice", "name each image once") for task in tasks if tasks[task] > 1]:
         raise ImagegenError(*twice)
-    if only_list and len(outputs) > 1:
-        what = f"that is {len(outputs)} images, and the versions of one are shown at a time"
-        raise ImagegenError(Problem("", what, f"for example: doit restore {outputs[0].task} --list"))
-    if to and len(to) != len(outputs):
-        what = f"there are {len(outputs)} images and {len(to)} --to"
+    if given and len(given) != len(outputs):
+        what = f"there are {len(outputs)} images and {len(given)} {option}"
         raise ImagegenError(Problem("", what, "give it once for each image, in their order; or leave it out"))
     return outputs
 
@@ -94,8 +110,8 @@ def _find_images(build: Build, words: Sequence[str], to: Sequence[str], *, only_
 def _only_image(build: Build, word: str) -> Output:
     planned = select_images(build, [word])
     if len(planned) != 1:
-        hint = f"for example: doit restore {' '.join(one.output.task for one in planned[:2])}"
-        raise ImagegenError(Problem(word, f"that is {len(planned)} images, and each is restored by its own name", hint))
+        hint = f"for example: {' '.join(one.output.task for one in planned[:2])}"
+        raise ImagegenError(Problem(word, f"that is {len(planned)} images, and here each goes by its own name", hint))
     return planned[0].output
 
 

@@ -188,5 +188,6 @@ def store_recorded_file(project: Project, name: str, data: bytes, line: OutputLi
 
 
 def _index(project: Project, entry: StoreEntry) -> None:
-    if all(known.sha256 != entry.sha256 for known in project.store.entries(entry.fingerprint)):
+    known = project.store.entries(entry.fingerprint)
+    if all((one.sha256, one.name) != (entry.sha256, entry.name) for one in known):  # each name has versions of its own
         project.store.add(entry)

@@ -15,11 +15,19 @@ from imagegen.images.formats import format_of
 from imagegen.plan.freshness import Reason, compare_requests
 from imagegen.plan.origins import PICTURE, sort_by_origin
 from imagegen.plan.output import Output
-from imagegen.plan.record import ACCEPT, REROLL, Decision, recorded_fields
+from imagegen.plan.record import ACCEPT, REROLL, Decision, OutputLine, recorded_fields
 from imagegen.project import Project
 from imagegen.state.store import StoreEntry
 
-__all__ = ["ImageVersion", "list_versions", "list_versions_of_each", "previous_version", "restore", "restore_each"]
+__all__ = [
+    "ImageVersion",
+    "list_versions",
+    "list_versions_of_each",
+    "previous_version",
+    "restore",
+    "restore_each",
+    "seed_that_differs",
+]
 
 
 @dataclass(frozen=True)
@@ -224,10 +232,19 @@ def _decide(
 
 def _seed_of(output: Output, version: ImageVersion) -> int | None:
     """Return the seed that gives the output that version's request; None if a seed alone does not."""
-    seed = version.request.get("seed")
-    if version.by_hand or output.has_own_seed or not isinstance(seed, int):
+    return None if version.by_hand else _find_seed(output, version.fingerprint, version.request)
+
+
+def seed_that_differs(output: Output, line: OutputLine) -> int | None:
+    """Return the seed of an output's line, if it alone makes its request another than the output's; else None."""
+    return None if line.fingerprint == output.fingerprint else _find_seed(output, line.fingerprint, line.request)
+
+
+def _find_seed(output: Output, fingerprint: str, request: Mapping[str, Any]) -> int | None:
+    seed = request.get("seed")
+    if output.has_own_seed or not isinstance(seed, int):
         return None
-    return seed if output.with_decisions(seed=seed).fingerprint == version.fingerprint else None
+    return seed if output.with_decisions(seed=seed).fingerprint == fingerprint else None
 
 
 def _read_file(project: Project, output: Output, version: ImageVersion) -> bytes:

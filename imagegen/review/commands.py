@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from imagegen.plan.remark import LONGEST_NOTE, MARKS
 
-__all__ = ["MOST_PICTURES", "read_command"]
+__all__ = ["MOST_PICTURES", "read_command", "split_line"]
 
 MOST_PICTURES = 32
 """Of one image that a reroll may be asked for."""
@@ -74,7 +74,7 @@ def read_command(body: Mapping[str, Any], known: Collection[str]) -> list[list[s
     else:
         head = [str(name)]
     assert isinstance(images, list)  # noqa: S101 - it has been checked
-    return _split(head, list(dict.fromkeys(images)), options)
+    return split_line(head, ((name, ()) for name in dict.fromkeys(images)), options)
 
 
 def _check_images(images: object, command: _Command, known: Collection[str]) -> str:
@@ -120,15 +120,23 @@ def _is_valid(value: object, kind: type | range | re.Pattern[str]) -> bool:
     return isinstance(value, str) and kind.fullmatch(value) is not None
 
 
-def _split(head: Sequence[str], images: Sequence[str], options: Sequence[str]) -> list[list[str]]:
-    """Return as many command lines as the names take."""
-    lines: list[list[str]] = [[]]
-    room = left = _LONGEST - len(shlex.join([*head, *options]))
-    for image in images:
-        size = len(shlex.quote(image)) + 1
-        if size > left and lines[-1]:
-            lines.append([])
+def split_line(head: Sequence[str], named: Iterable[tuple[str, Sequence[str]]], tail: Sequence[str]) -> list[list[str]]:
+    """Return as many command lines as the names take.
+
+    Args:
+        head: the words before the names.
+        named: each name, with the words of its own that come after all names.
+        tail: the last words.
+
+    """
+    lines: list[tuple[list[str], list[str]]] = [([], [])]
+    room = left = _LONGEST - len(shlex.join([*head, *tail]))
+    for name, own in named:
+        size = len(shlex.join([name, *own])) + 1
+        if size > left and lines[-1][0]:
+            lines.append(([], []))
             left = room
-        lines[-1].append(image)
+        lines[-1][0].append(name)
+        lines[-1][1].extend(own)
         left -= size
-    return [[*head, *line, *options] for line in lines]
+    return [[*head, *names, *own, *tail] for names, own in lines]

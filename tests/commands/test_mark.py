@@ -184,3 +184,17 @@ def test_the_marks_of_a_job_that_is_gone_are_reported_and_left_alone(project: Ma
         assert "rename this file too" in said
     assert project.doit("prune", "--yes").code == 0
     assert (project.root / "jobs/portraits.review").exists()
+
+
+def test_a_mark_of_an_earlier_picture_names_it(tmp_path: Path) -> None:
+    marked = Marked(tmp_path)
+    earlier = "5f" * 32
+    marked.mark("portraits:yrr", "portraits:mallsing", "--of", earlier, "--of", "none", "--as", "keep", "--by=Ada")
+    text = marked.root.joinpath("jobs/portraits.review").read_text("utf-8")
+    assert f'"mark":"keep","sha256":"{earlier}"' in text.replace(": ", ":").replace(", ", ",")
+    assert text.count("Ada") == 2
+    assert [line[0] for line in marked.listed()] == ["keep", "(keep)"]
+    assert "there are 2 images and 1 --of" in marked.refused(
+        "portraits:yrr", "portraits:mallsing", "--of", earlier, "--note=x"
+    )
+    assert "is not a sha256" in marked.refused("portraits:yrr", "--of", "5f0c1a2b", "--as", "keep")

@@ -57,7 +57,7 @@ def test_several_images_go_back_together_or_none_does(project: ProjectFolder) ->
         (["portraits:yrr", "portraits:yrr"], "portraits:yrr: it is named twice"),
         (["portraits:yrr", "portraits:mallsing", "--to", "1"], "there are 2 images and 1 --to"),
         (["portraits:yrr", "portraits:mallsing", "--list"], "that is 2 images, and the versions of one are shown"),
-        (["portraits:yrr", "portraits"], "portraits: that is 6 images, and each is restored by its own name"),
+        (["portraits:yrr", "portraits"], "portraits: that is 6 images, and here each goes by its own name"),
         (["portraits:yrr", "portraits:okka"], "portraits:okka: there is no earlier version to go back to"),
         (
             ["portraits:yrr", "portraits:mallsing", "--to", "2", "--to", "9"],

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -43,11 +45,11 @@ def take_back(folder: ProjectFolder, undo: Undo) -> None:
     assert explain_change(undo, project, project.plans()) == ""
     for words in undo.commands:
         run = folder.doit(*words)
-        assert run.code == 0, run.out
+        assert (run.code, run.tasks("generated")) == (0, []), (words, run.out)
 
 
-def standing(folder: ProjectFolder) -> tuple[dict[str, bytes], dict[str, str]]:
-    return folder.files(), folder.states()
+def standing(folder: ProjectFolder) -> tuple[dict[str, str], dict[str, str]]:
+    return {path: hashlib.sha256(data).hexdigest() for path, data in folder.files().items()}, folder.states()
 
 
 def reroll_and_build(folder: ProjectFolder) -> None:
@@ -68,7 +70,7 @@ def test_a_build_of_stale_images_leaves_them_stale_again(folder: ProjectFolder) 
     folder.job(prompt={"suffix": "at dusk"})
     before = standing(folder)
     undo = undo_of(folder, folder.build, "portraits")
-    assert [words[0] for words in undo.commands] == ["restore", "accept"] * 2
+    assert [[words[0], len(words)] for words in undo.commands] == [["restore", 7], ["accept", 4]]
     take_back(folder, undo)
     assert standing(folder) == before
     assert set(folder.build().values()) == {"restored"}, "nothing is generated twice"
@@ -77,7 +79,7 @@ def test_a_build_of_stale_images_leaves_them_stale_again(folder: ProjectFolder) 
 def test_what_was_not_there_before_cannot_be_gone_back_to(folder: ProjectFolder) -> None:
     folder.image("yrr").unlink()
     undo = undo_of(folder, folder.build, YRR)
-    assert (undo.commands, undo.problem) == ((), f"{YRR}: there was no image before, so there is none to go back to")
+    assert (undo.commands, undo.problem) == ((), "1 new image stays")
 
 
 def test_an_accepted_file_counts_as_edited_again(folder: ProjectFolder) -> None:
@@ -114,19 +116,46 @@ def test_a_pick_goes_back_to_the_variant_that_was_picked(folder: ProjectFolder) 
         folder.pick("yrr", 2)
 
 
-def test_derived_files_follow_their_image_back(folder: ProjectFolder) -> None:
-    folder.job(derive={"small": {"width": 16}})
+@pytest.mark.parametrize("is_stale", [False, True])
+def test_nothing_is_generated_and_everything_is_as_before(folder: ProjectFolder, is_stale: bool) -> None:
+    derive: dict[str, Any] = {
+        "derive": {"small": {"width": 16}},
+        "sheet": {"layout": "packed", "index": ["css"], "of": "small"},
+    }
+    for file in folder.root.glob("assets/portraits/*"):
+        file.unlink()
+    folder.job(variants=3, **derive)
     folder.build()
-    before = standing(folder)
+    folder.doit("pick", YRR, "--variant", "1")
+    folder.build()
+    if is_stale:
+        folder.job(variants=3, **{**derive, "derive": {"small": {"width": 20}}}, prompt={"suffix": "at dusk"})
+    third = f"{MALLSING}-v3"
+    actions: dict[str, Callable[[], object]] = {
+        "build": folder.build,
+        "build of one": lambda: folder.build(third),
+        "build of a derived file": lambda: folder.build(f"{MALLSING}-v2:small", f"{MALLSING}-v2"),
+        "reroll": lambda: (folder.reroll(third), folder.build(third)),
+        "reroll that was cancelled": lambda: folder.reroll(third),
+        "pick": lambda: folder.doit("pick", YRR, "--variant", "2"),
+        "unpick": lambda: folder.doit("pick", YRR, "--variant", "0"),
+        "accept": lambda: folder.doit("accept", "portraits"),
+    }
+    for name, act in actions.items():
+        before = standing(folder)
+        undo = undo_of(folder, act, "portraits")
+        if name == "reroll that was cancelled" and is_stale:
+            assert (undo.commands, undo.problem) == ((), "the seed of 1 image stays decided")
+        else:
+            assert undo.commands or (not is_stale and name.startswith(("build", "accept")))
+        take_back(folder, undo)
+        assert standing(folder) == before, (name, undo)
 
-    def reroll_all() -> None:
-        folder.reroll(YRR)
-        folder.build()
 
-    undo = undo_of(folder, reroll_all, "portraits")
-    assert undo.commands[1:] == ([f"{YRR}:small"],)
-    take_back(folder, undo)
-    assert standing(folder) == before
+def test_what_cannot_come_back_is_counted(folder: ProjectFolder) -> None:
+    folder.job(items=[{"name": f"n{number}", "prompt": f"{number}"} for number in range(30)])
+    undo = undo_of(folder, folder.build, "portraits")
+    assert (undo.commands, undo.problem) == ((), "30 new images stay")
 
 
 def test_it_is_for_what_the_action_touched_and_for_nothing_that_has_changed_since(folder: ProjectFolder) -> None:
@@ -138,15 +167,20 @@ def test_it_is_for_what_the_action_touched_and_for_nothing_that_has_changed_sinc
     assert explain_change(undo, project, project.plans()) == f"{YRR} has another image by now"
 
 
-def test_a_mark_of_another_version_does_not_come_back_as_one_of_this(folder: ProjectFolder) -> None:
-    folder.doit("mark", YRR, "--as", "keep")
+def test_a_mark_of_another_version_comes_back_as_one_of_that_and_as_who_said_it(folder: ProjectFolder) -> None:
+    folder.doit("mark", YRR, "--as", "keep", "--note=the hands", "--by=Ada")
+    looked_at = hashlib.sha256(folder.image("yrr").read_bytes()).hexdigest()
     folder.touch_up("yrr")
-    project = folder.project()
-    before = read_remarks_state(project, project.plans())
-    folder.doit("mark", YRR, "--as", "reject")
-    project = folder.project()
-    undo = find_remarks_undo(before, project, project.plans(), [YRR])
-    assert undo.commands == (["mark", YRR, "--as", "none"],)
+    for words in (["--as", "reject"], ["--as", "none"], ["--note=", "--as", "later"]):
+        project = folder.project()
+        before = read_remarks_state(project, project.plans())
+        folder.doit("mark", YRR, *words)
+        project = folder.project()
+        undo = find_remarks_undo(before, project, project.plans(), [YRR])
+        assert undo.commands[0] == ["mark", YRR, "--of", looked_at, "--as", "keep", "--by=Ada"]
+        take_back(folder, undo)
+        project = folder.project()
+        assert read_remarks_state(project, project.plans()) == before
 
 
 def test_marks_and_notes_are_as_before(folder: ProjectFolder) -> None:
@@ -158,8 +192,8 @@ def test_marks_and_notes_are_as_before(folder: ProjectFolder) -> None:
     project = folder.project()
     undo = find_remarks_undo(before, project, project.plans(), [YRR, MALLSING])
     assert undo.commands == (
-        ["mark", MALLSING, "--as", "none"],
         ["mark", YRR, "--as", "later"],
+        ["mark", MALLSING, "--as", "none"],
         ["mark", YRR, "--note=the hands"],
     )
     take_back(folder, undo)
