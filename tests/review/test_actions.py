@@ -245,6 +245,7 @@ def test_a_failure_is_shown_at_the_image_with_its_log(page: Browser) -> None:
     page.until("document.querySelector('#facts').textContent.includes('out of memory')")
     page.press("?")
     page.until("document.querySelector('.question h2').textContent", "Keys")
+    assert page.run("return document.querySelector('.question').scrollTop") == 0  # it shows its beginning
     keys = page.run("return [...document.querySelectorAll('.question kbd')].map((one) => one.textContent)")
     assert {"b", "r", "R", "a", "u", "j", "k", "s", "?", "1–9", "/"} <= set(keys)
     page.press(Keys.ESCAPE)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import signal
 from pathlib import Path
@@ -10,7 +11,7 @@ import pytest
 
 from tests.project_folder import JOB, ProjectFolder, press_ctrl_c
 from tests.report.gallery.browser import Browser
-from tests.review.served import Served, wait_until
+from tests.review.served import Listener, Served, wait_until
 
 # with `--dist loadgroup`, one worker has all of them, and so there is one browser
 pytestmark = pytest.mark.xdist_group("browser")
@@ -103,6 +104,28 @@ def test_a_page_says_that_its_server_has_ended(folder: ProjectFolder, chromium: 
     chromium.until(f"{BANNER}.startsWith('doit review does not answer')")
     chromium.driver.get("about:blank")
     wait_until(lambda: all("ERR_" in line for line in chromium.console()))  # what it asked for in vain
+
+
+def test_a_page_that_finds_no_room_says_so_and_tries_again(review: Served, browser: Browser) -> None:
+    browser.driver.get("about:blank")
+    crowd: list[Listener] = []
+
+    def is_full() -> bool:
+        with contextlib.suppress(ConnectionRefusedError):
+            crowd.append(review.listen())
+            return False
+        return True
+
+    wait_until(is_full)
+    browser.driver.get(review.url)
+    browser.until(f"{BANNER}.includes('close some of its tabs. This page tries it again.')")
+    for one in crowd:
+        one.close()
+    browser.until(BANNER, "")
+    before = browser.run(f"return {picture_of('portraits:okka')}")
+    review.run("reroll", "portraits:okka")
+    browser.until(f"{picture_of('portraits:okka')} !== '{before}'")
+    assert [line for line in browser.console() if "503" not in line] == []
 
 
 def test_a_page_that_was_away_catches_up(review: Served, browser: Browser) -> None:

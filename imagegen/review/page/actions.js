@@ -505,7 +505,7 @@
       if (!one.isHidden) add(one.place || "Everywhere", one.shows || one.key, one.label);
     }
     const close = review.button("Close", () => box.close());
-    const box = element("dialog", { class: "question small-dialog", "aria-labelledby": "keys" }, element("h2", { id: "keys" }, "Keys"),
+    const box = element("dialog", { class: "question small-dialog", "aria-labelledby": "keys", tabindex: "-1" }, element("h2", { id: "keys" }, "Keys"),
       ...[...places].flatMap(([place, rows]) => [element("h3", {}, place),
         element("dl", {}, ...rows.flatMap(([key, label]) => [element("dt", {}, element("kbd", {}, key)), element("dd", {}, label)]))]),
       element("p", { class: "buttons" }, close));
@@ -516,6 +516,7 @@
     });
     document.body.append(box);
     box.showModal();
+    box.focus(); // and not the only button, which is at its end
   };
   review.keys.push({ key: "?", label: "Show the keys", place: "Everywhere", when: () => !document.querySelector(".question[open]"), run: help });
   const open = review.button("Keys", help, { id: "help", "aria-keyshortcuts": "?" });

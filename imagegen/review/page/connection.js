@@ -27,34 +27,54 @@
     }
   });
 
+  const noAnswer = "doit review does not answer. If it has ended, start it again, and open the address that it prints.";
   const ended = "The review has ended. Start doit review again, and open the address that it prints.";
   let source = null;
   let isOver = false;
-  const disconnect = () => { if (source) source.close(); };
+  let again = 0;
+  const isClosed = () => !source || source.readyState === EventSource.CLOSED;
+  const disconnect = () => {
+    clearTimeout(again);
+    if (source) source.close();
+  };
+  const end = () => {
+    isOver = true;
+    disconnect();
+    show("server", ended, true);
+  };
+  // why nothing comes: the browser says that of no answer, and asks no more once it has got one that is not a stream
+  const ask = async () => {
+    const stop = new AbortController();
+    const answer = await fetch("events", { signal: stop.signal }).catch(() => null);
+    const said = answer && !answer.ok ? await answer.json().catch(() => ({})) : {};
+    stop.abort();
+    if (isOver || !isClosed() || document.hidden) return;
+    if (answer && answer.ok) review.connect();
+    else if (answer && [403, 404].includes(answer.status)) end(); // it is another server, or none of ours
+    else {
+      show("server", said.problem ? `Nothing new is shown: ${said.problem}. This page tries it again.` : noAnswer, true);
+      again = setTimeout(ask, 2000);
+    }
+  };
   review.connect = () => {
     disconnect();
     source = new EventSource("events");
     source.addEventListener("message", (message) => review.emit(JSON.parse(message.data)));
     source.addEventListener("open", () => show("server", ""));
     source.addEventListener("error", () => {
-      // the browser tries again by itself, unless something else answers at this address
-      isOver = source.readyState === EventSource.CLOSED;
-      show("server", isOver ? ended : "doit review does not answer. If it has ended, start it again, and open the address that it prints.", true);
+      if (isClosed()) ask();
+      else show("server", noAnswer, true); // the browser tries again by itself
     });
   };
-  review.on("bye", () => {
-    isOver = true;
-    disconnect();
-    show("server", ended, true);
-  });
+  review.on("bye", end);
   // a browser has six connections to a server at most: a tab that nobody looks at does not keep one, and catches up later
   let hidden = 0;
   document.addEventListener("visibilitychange", () => {
     clearTimeout(hidden);
-    if (document.hidden) hidden = setTimeout(disconnect, 60000);
-    else if (!isOver && source.readyState === EventSource.CLOSED) review.connect();
+    if (document.hidden) hidden = setTimeout(disconnect, 10000);
+    else if (!isOver && isClosed()) review.connect();
   });
-  review.connect();
+  if (!document.hidden) review.connect();
   for (const action of review.live.actions) known.set(action.number, same(action));
   showHolder(review.live.holder);
   showTrouble(review.live.trouble);

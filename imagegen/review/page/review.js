@@ -22,7 +22,7 @@ const review = (() => {
     const answer = await fetch(address, {
       method: "POST", headers: { "Content-Type": "application/json" }, body: text,
       keepalive: text.length < 3e4, // arrives although the page is closed meanwhile; browsers take no more than 64 KiB so
-    });
+    }).catch(() => { throw new Error("doit review does not answer"); });
     const said = await answer.json().catch(() => ({}));
     if (!answer.ok) throw new Error(said.problem || `The server refused it (${answer.status})`);
     return said;
