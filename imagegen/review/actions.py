@@ -19,6 +19,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal
 
@@ -120,6 +121,8 @@ class Action:
     @property
     def result(self) -> str:
         """What became of it, in one line."""
+        if self.state == "failed" and not self.progress.has_failures and (problem := _find_problem(self.lines)):
+            return problem
         said = [" ".join(line.split()) for line in self.lines if line.strip()]
         picked = next((line for line in said if line.startswith(("picked ", "unpicked "))), "")
         return picked or self.progress.summary or (said[-1] if said else "")
@@ -369,6 +372,13 @@ class Actions:
 
     def _say(self, action: Action) -> None:
         self._tell({"event": "action", **action.data})
+
+
+def _find_problem(lines: Sequence[str]) -> str:
+    """Return what is wrong, of the lines of a command that failed: the last one with a hint below, or else the last."""
+    heads = [(line, below) for line, below in pairwise([*lines, ""]) if line.strip() and not line.startswith(" ")]
+    hinted = [line for line, below in heads if below.startswith("    ")]
+    return hinted[-1] if hinted else heads[-1][0] if heads else ""
 
 
 if sys.platform == "win32":  # only a group of its own can be sent an interrupt, and only this one

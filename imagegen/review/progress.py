@@ -125,6 +125,11 @@ class RunProgress:
         return {**self._overall, "flights": flights, "failures": dict(self._failures)}
 
     @property
+    def has_failures(self) -> bool:
+        """Whether an image could not be built."""
+        return self._states["failed"] > 0
+
+    @property
     def summary(self) -> str:
         """What became of the images, in words; empty if there was none to build."""
         said = [f"{self._states[state]} {state}" for state in _TOLD if self._states[state]]

@@ -74,6 +74,11 @@ def test_keys_pick_a_variant_and_take_it_back(folder: ProjectFolder, page: Brows
     assert said.startswith("picked portraits:mallsing assets/portraits/mallsing.png (variant 3)")
     assert folder.image("mallsing").read_bytes() == third
     page.until("gallery.at.has('portraits:mallsing') && !gallery.at.has('portraits:mallsing-v1')")
+    page.until("document.activeElement.getAttribute('href')", "#portraits:mallsing")
+    for name in ("r", "u"):  # held down
+        page.run(
+            f"document.activeElement.dispatchEvent(new KeyboardEvent('keydown', {{ key: '{name}', repeat: true, bubbles: true }}))"
+        )
     undo(page, "doit pick portraits:mallsing --variant 0")
     assert standing(folder) == before
     page.until("gallery.at.has('portraits:mallsing-v1')")

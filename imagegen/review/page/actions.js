@@ -86,8 +86,8 @@
     return undefined;
   };
   review.keys.push(
-    { key: "j", label: "Next image", place: "Everywhere", when: () => inGrid() || dialog.open, run: () => move(1) },
-    { key: "k", label: "Previous image", place: "Everywhere", when: () => inGrid() || dialog.open, run: () => move(-1) },
+    { key: "j", repeats: true, label: "Next image", place: "Everywhere", when: () => inGrid() || dialog.open, run: () => move(1) },
+    { key: "k", repeats: true, label: "Previous image", place: "Everywhere", when: () => inGrid() || dialog.open, run: () => move(-1) },
     { key: "s", label: "Select the image, or not", place: "Among the images", when: () => inGrid() && review.focused(),
       run: () => choose(review.focused(), !review.selected.has(review.focused()), false) },
   );
@@ -159,8 +159,9 @@
         if (!await ask(`${words}?`, [`${cost.text}.`], [line], words)) return null;
       }
     }
+    const isBusy = review.isBusy();
     const done = await review.run(command, images, options);
-    if (done) review.announce(`${done.state === "waiting" ? "Begins once what is going on has ended" : "Begun"}: ${done.command}`);
+    if (done) review.announce(`${isBusy ? "Begins once what is going on has ended" : "Begun"}: ${done.command}`);
     return done;
   };
   review.perform = perform;
@@ -192,7 +193,7 @@
   const rerolls = (tasks) => of(tasks).length > 0 && of(tasks).every((one) => one.rerolls && one.state !== "edited");
   const build = { label: "Build", key: "b", when: (tasks) => of(tasks).some(is("stale", "missing", "failed")), run: (tasks) => act("build", tasks) };
   const reroll = { label: "Reroll", key: "r", when: rerolls, run: (tasks) => act("reroll", tasks) };
-  const counted = { label: "Reroll …", key: "R", when: rerolls, run: rerollCounted };
+  const counted = { label: "Reroll several …", key: "R", when: rerolls, run: rerollCounted };
   const accept = { label: "Accept", key: "a", when: (tasks) => of(tasks).some(is("edited", "stale")), run: (tasks) => act("accept", tasks.filter((task) => is("edited", "stale")(review.pictureOf(task)))) };
   review.bulk.push(build, reroll, counted, accept);
   // beside what the view of one image says there is to do
@@ -248,6 +249,7 @@
   };
   const passed = (number) => (performance.now() - (seen.get(number) || performance.now())) / 1000;
   const running = () => [...actions.values()].filter((one) => one.state === "running");
+  review.isBusy = () => running().length > 0;
   const waiting = () => [...actions.values()].filter((one) => one.state === "waiting");
   const isOver = (action) => !["running", "waiting"].includes(action.state);
   let latest = 0; // the number of the action that ended last, whose result is shown; 0: none is
@@ -432,6 +434,7 @@
       latest = action.number;
       review.announce(`${says}: ${action.command}. ${action.result}`);
       if (action.undo.length && !isUndo(action)) offers.push({ ...undoOf(action), number: action.number });
+      if (actions.has(openLog) && isOver(actions.get(openLog))) openLog = 0; // of one before
       if (action.state === "failed") {
         openLog = action.number;
         all.hidden = false;

@@ -317,7 +317,7 @@
     save(false);
   });
   form.addEventListener("keydown", (event) => {
-    event.stopPropagation(); // letters and arrows are for the field
+    if (open) event.stopPropagation(); // letters and arrows are for the fields
     if (event.key === "Escape") {
       event.preventDefault();
       if (open) cancel();

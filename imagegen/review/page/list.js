@@ -93,9 +93,12 @@
       return section;
     }), ".job");
     showChoices(groups);
+    const focused = focus && pictures[cards.indexOf(focus.closest(".card"))];
     gallery.replace(found.flat());
     review.prepareCards();
-    if (focus && focus.isConnected && document.activeElement !== focus) focus.focus({ preventScroll: true });
+    if (!focused || document.activeElement === focus) return;
+    const next = gallery.links[gallery.successor(focused)]; // of another card, if a variant was picked
+    if (next) next.focus({ preventScroll: true });
   };
   const update = (changed) => {
     for (const [task, picture] of changed) fill(cards[at.get(task)], picture);

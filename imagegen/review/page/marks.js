@@ -1,7 +1,7 @@
 
 // ---- marks: keep, reject, later, and notes
 (() => {
-  const { element, dialog, cards, links, pictures, at } = gallery;
+  const { element, dialog } = gallery;
   const MARKS = [["keep", "Keep", "y"], ["reject", "Reject", "x"], ["later", "Later", "l"]];
   const UNSAVED = "Saved when you leave the field";
   const PLACE = "For the open image, the selected ones, or the one with the focus";
@@ -49,17 +49,7 @@
   });
 
   // what is marked among "unmarked" leaves the grid, but not from under somebody who looks at it
-  const refilter = () => {
-    if (dialog.open) return;
-    const card = document.activeElement && document.activeElement.closest(".card");
-    const before = gallery.shown();
-    gallery.filter();
-    if (!card || !card.hidden) return;
-    const shown = new Set(gallery.shown());
-    const place = before.indexOf(cards.indexOf(card));
-    const next = [...before.slice(place), ...before.slice(0, place).reverse()].find((index) => shown.has(index));
-    if (next !== undefined) links[next].focus();
-  };
+  const refilter = () => { if (!dialog.open) gallery.filter(); };
   dialog.addEventListener("close", () => setTimeout(refilter));
 
   // all have the mark already: it is taken back

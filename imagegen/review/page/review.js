@@ -58,7 +58,7 @@ const review = (() => {
   })[subject()]();
   const pictureOf = (task) => pictures[at.get(task)];
 
-  // ---- keys: {key, label, place, when() or none, run(event), shows, isHidden}; `?` lists them by place
+  // ---- keys: {key, label, place, when() or none, run(event), shows, isHidden, repeats}; `?` lists them by place
 
   const keys = [];
   const isTyping = (target) => target.closest("input:not([type=checkbox]), select, textarea, [contenteditable]");
@@ -68,7 +68,7 @@ const review = (() => {
     const key = keys.find((one) => one.key === event.key && (!one.when || one.when()));
     if (!key) return;
     event.preventDefault();
-    key.run(event);
+    if (!event.repeat || key.repeats) key.run(event); // held down, it does once what it does
   });
 
   // ---- the foot of the page: what is going on, and what is selected. It is in whatever dialog is open, which would hide it

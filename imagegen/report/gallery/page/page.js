@@ -71,6 +71,10 @@ const gallery = (() => {
     $("nothing").hidden = shown.length > 0 || !pictures.length;
     $("clear").hidden = !(words.length || facets.length || state);
     for (const listener of filtered) listener();
+    const card = document.activeElement && document.activeElement.closest(".card");
+    if (!card || !card.hidden) return;
+    const next = shown.find((index) => index > cards.indexOf(card)) ?? shown[shown.length - 1];
+    if (next !== undefined) links[next].focus();
   };
   let waiting = 0;
   const filterSoon = () => {
@@ -518,7 +522,7 @@ const gallery = (() => {
   return {
     $, live, element, arrange, section, list, words, copyButton, commandLine, commandText, when, took, difference,
     pictures, at, cards, links, matchers, filtered, additions, buttons, offered, remarks, about, absence,
-    filter, show, step, replace, symbols, dialog, refresh: follow,
+    filter, show, step, replace, successor, symbols, dialog, refresh: follow,
     current: () => pictures[current],
     shown: () => shown,
   };
