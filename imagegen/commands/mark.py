@@ -10,17 +10,17 @@ from imagegen.commands.build import Build, select, select_images
 from imagegen.commands.command import command, option
 from imagegen.commands.restore import find_named
 from imagegen.errors import ImagegenError, Problem, printable
-from imagegen.plan.remark import LONGEST_NOTE, MARKS, Remark
 
 if TYPE_CHECKING:
     from imagegen.plan.output import Output
+    from imagegen.plan.remark import Remark
     from imagegen.state.review_file import ReviewFile
 
 __all__ = ["mark"]
 
 _NONE = "none"
 """The value of --as that takes a mark back."""
-_SHA256 = re.compile(r"[0-9a-f]{64}")
+_SHA256 = "[0-9a-f]{64}"
 _SHOWN = 72
 """Characters of a note in the list."""
 
@@ -35,7 +35,9 @@ _SHOWN = 72
         "doit mark": "lists all marks and notes",
     },
     [
-        option("as", str, None, "the mark; none takes it back", value="MARK", choices=[*MARKS, _NONE]),
+        option(
+            "as", str, None, "the mark; none takes it back", value="MARK", choices=["keep", "reject", "later", _NONE]
+        ),
         option("note", str, None, "the note; an empty one takes it back"),
         option(
             "of",
@@ -66,6 +68,8 @@ def mark(build: Build, words: list[str], **options: Any) -> None:
 
 
 def _check_text(text: str | None, name: str) -> None:
+    from imagegen.plan.remark import LONGEST_NOTE
+
     if text is None:
         return
     if len(text) > LONGEST_NOTE:
@@ -85,7 +89,7 @@ def _pair(build: Build, words: list[str], of: Sequence[str]) -> dict[str, str | 
     if not of:
         return {}
     for sha256 in of:
-        if sha256 != _NONE and not _SHA256.fullmatch(sha256):
+        if sha256 != _NONE and not re.fullmatch(_SHA256, sha256):
             raise ImagegenError(Problem("", f"--of {sha256} is not a sha256", "give all of its 64 characters"))
     named = find_named(build, words, "--of", of)
     return {output.task: None if one == _NONE else one for output, one in zip(named, of, strict=True)}
@@ -101,6 +105,7 @@ def _record(
     named: Mapping[str, str | None],
 ) -> None:
     """Write the remarks on these images, and print what changed. named: see `_pair`."""
+    from imagegen.plan.remark import Remark
     from imagegen.project.git import user_name
     from imagegen.project.remarks import record_remarks
 

@@ -12,7 +12,9 @@ import pytest
 
 from imagegen.backends.placeholder import PlaceholderBackend
 from imagegen.commands.build import Build
+from imagegen.commands.command import COMMANDS
 from imagegen.commands.command_line import read_invocation
+from imagegen.plan.remark import MARKS
 from imagegen.starter import ATTRIBUTE_LINES
 from imagegen.tasks.commands import run_and_report
 from tests.project_folder import SMALL_JOB, ProjectFolder
@@ -198,3 +200,8 @@ def test_a_mark_of_an_earlier_picture_names_it(tmp_path: Path) -> None:
         "portraits:yrr", "portraits:mallsing", "--of", earlier, "--note=x"
     )
     assert "is not a sha256" in marked.refused("portraits:yrr", "--of", "5f0c1a2b", "--as", "keep")
+
+
+def test_there_is_a_value_of_as_for_each_mark() -> None:
+    choices = next(one["choices"] for one in COMMANDS["mark"].options if one["long"] == "as")
+    assert [value for value, _ in choices] == [*MARKS, "none"]
