@@ -520,6 +520,7 @@
     document.body.append(box);
     box.showModal();
     box.focus(); // and not the only button, which is at its end
+    box.scrollTop = 0;
   };
   review.keys.push({ key: "?", label: "Show the keys", place: "Everywhere", when: () => !document.querySelector(".question[open]"), run: help });
   const open = review.button("Keys", help, { id: "help", "aria-keyshortcuts": "?" });
