@@ -47,6 +47,7 @@ _PARTS = (
     "near",
     "looks",
     "table",
+    "tablekeys",
     "compare",
     "versions",
     "edit",

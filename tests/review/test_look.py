@@ -64,11 +64,13 @@ def test_variants_are_compared_at_one_place_and_picked_by_number(folder: Project
     zoomed = transforms(browser)
     assert len(set(zoomed)) == 1
     assert zoomed != fitting
+    shown = browser.one("#table .percent").text
     browser.run(
         "document.querySelectorAll('#panes .view')[1].dispatchEvent(new WheelEvent('wheel', {deltaY: -300, clientX: 700, clientY: 300}))"
     )
     assert len(set(transforms(browser))) == 1
     assert transforms(browser) != zoomed
+    assert browser.one("#table .percent").text != shown
     browser.press("i")
     ActionChains(browser.driver).drag_and_drop_by_offset(browser.all("#panes .view")[2], -40, -30).perform()
     first, second, third = transforms(browser)

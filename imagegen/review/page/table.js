@@ -133,7 +133,7 @@ const table = (() => {
   const current = () => made.get(way === "side" ? active : 0) || (isLinked ? [...made.values()][0] : undefined);
   const moved = (pane) => {
     panes.drawSoon(isLinked ? [...made.values()] : [pane]);
-    if (pane === current()) tellZoom();
+    if (isLinked || pane === current()) tellZoom();
   };
   const tellZoom = () => {
     const pane = current();
@@ -460,7 +460,7 @@ const table = (() => {
     list.focus();
   };
 
-  // ---- keys
+  // ---- what its keys do
 
   const arrow = (dx, dy) => (isZoomed() ? pan(dx * -80, dy * -80) : go(dx + dy > 0 ? 1 : -1));
   const number = (which) => {
@@ -479,49 +479,13 @@ const table = (() => {
     else if (look && source.picks) pick(look);
   };
   const take = () => { if (source.removes && shown.length > 1 && chosen()) remove(chosen()); };
-  const own = [
-    { key: "1", shows: "1–9", label: "Pick that variant, or choose that pane", run: () => number(1) },
-    ...[2, 3, 4, 5, 6, 7, 8, 9].map((which) => ({ key: String(which), isHidden: true, run: () => number(which) })),
-    { key: "Enter", label: "Pick the chosen variant, restore the chosen version", run: () => decide() },
-    { key: "j", isHeld: true, label: "Next item, or next pane", run: () => go(1) },
-    { key: "k", isHeld: true, label: "Previous item, or previous pane", run: () => go(-1) },
-    { key: "]", isHeld: true, label: "Next pane", run: () => nextPane(1) },
-    { key: "[", isHeld: true, label: "Previous pane", run: () => nextPane(-1) },
-    { key: "ArrowRight", isHeld: true, shows: "← → ↑ ↓", label: "Move the pictures; or next, previous", run: () => arrow(1, 0) },
-    { key: "ArrowLeft", isHeld: true, isHidden: true, run: () => arrow(-1, 0) },
-    { key: "ArrowDown", isHeld: true, isHidden: true, run: () => arrow(0, 1) },
-    { key: "ArrowUp", isHeld: true, isHidden: true, run: () => arrow(0, -1) },
-    { key: "+", isHeld: true, label: "Larger", run: () => zoom(1) },
-    { key: "=", isHeld: true, isHidden: true, run: () => zoom(1) },
-    { key: "-", isHeld: true, label: "Smaller", run: () => zoom(-1) },
-    { key: "f", label: "Fit", run: () => fit() },
-    { key: "z", label: "One pixel for one (1:1)", run: () => (current() && panes.isActual(current()) ? fit() : oneToOne()) },
-    { key: "i", label: "Move each picture by itself, or all together", run: () => link(!isLinked) },
-    { key: " ", shows: "Space", label: "Flicker between two", run: () => flicker() },
-    { key: "p", label: "Flicker by itself", run: () => { if (way !== "flicker") show("flicker"); if (way === "flicker") playing(!timer); } },
-    { key: "d", label: "Difference of two", run: () => show(way === "difference" ? "side" : "difference") },
-    { key: "w", label: "Swipe between two", run: () => show(way === "swipe" ? "side" : "swipe") },
-    { key: "Backspace", isHidden: true, run: () => take() },
-    { key: "Delete", label: "Take the pane off the table", run: () => take() },
-  ];
-  dialog.addEventListener("keydown", (event) => {
-    if (event.key === "a" && (event.ctrlKey || event.metaKey)) event.preventDefault(); // it would mark all words of the page
-    if (event.ctrlKey || event.metaKey || event.altKey) return;
-    const target = event.target;
-    if (target === slider && event.key.startsWith("Arrow")) return event.stopPropagation();
-    if ([" ", "Enter"].includes(event.key) && target.closest("button")) return;
-    const key = own.find((one) => one.key === event.key);
-    if (!key) {
-      // what is done to an image is done to that of the active pane; all else is for the page below
-      if (!["?", "u", "0", ...review.bulk.map((one) => one.key)].includes(event.key)) event.stopPropagation();
-      return;
-    }
-    event.preventDefault();
-    event.stopPropagation(); // it is not for the page below
-    if (event.repeat && !key.isHeld) return; // a key that is held decides once
-    key.run();
-  });
-  review.keys.push(...own.map((one) => ({ ...one, place: "Light table", when: () => dialog.open })));
+  const acts = {
+    number, decide, take, go, nextPane, arrow, zoom, fit, flicker,
+    actual: () => (current() && panes.isActual(current()) ? fit() : oneToOne()),
+    link: () => link(!isLinked),
+    play: () => { if (way !== "flicker") show("flicker"); if (way === "flicker") playing(!timer); },
+    turn: (to) => show(way === to ? "side" : to),
+  };
 
   // ---- opening and closing
 
@@ -540,7 +504,7 @@ const table = (() => {
   gallery.filtered.push(refresh); // they are other ones now
   review.on("pictures", refresh);
   return {
-    open, refresh, layout,
+    open, refresh, layout, acts, dialog, slider,
     isOpen: () => dialog.open,
     source: () => source,
     place: () => place,
