@@ -18,7 +18,7 @@ import sys
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal
@@ -68,6 +68,8 @@ class Action:
         commands: the words of each command line after `doit` and what it is given each time.
         leading: that: options of `doit`, and variables.
         undoes: the number of the action that it takes back.
+        file: that was edited on the page, instead of commands.
+        edit: the number by which the edit is taken back; None if it is none, or cannot be any more.
         lines: what it said.
         interrupts: how often it was cancelled.
         before: how the project was before it; None if that cannot be read.
@@ -81,6 +83,8 @@ class Action:
     commands: Sequence[Sequence[str]]
     leading: Sequence[str] = ()
     undoes: int | None = None
+    file: str = ""
+    edit: int | None = None
     state: Literal["waiting", "running", "done", "failed", "cancelled"] = "waiting"
     lines: deque[str] = field(default_factory=lambda: deque(maxlen=_LINES))
     progress: RunProgress = field(default_factory=RunProgress)
@@ -100,13 +104,20 @@ class Action:
 
     @property
     def command(self) -> str:
-        """As one types it: a line for each command."""
+        """As one types it: a line for each command; of an edit, what was edited."""
+        if self.file:
+            return f"edit of {self.file}"
         return "\n".join(shlex.join(self.line(words)) for words in self.commands)
 
     @property
     def is_over(self) -> bool:
         """Whether it has ended."""
         return self.state not in ("waiting", "running")
+
+    @property
+    def can_be_undone(self) -> bool:
+        """Whether there is a way back, as far as is known."""
+        return self.edit is not None or bool(self.undo.commands)
 
     @property
     def is_of_remarks(self) -> bool:
@@ -141,6 +152,8 @@ class Action:
             "count": self.progress.rounds,
             "images": sorted(self.built),
             "undoes": self.undoes,
+            "file": self.file,
+            "can_be_undone": self.can_be_undone,
             "undo": [shlex.join(self.line(words)) for words in self.undo.commands[:_SHOWN]],
             "undo_count": len(self.undo.commands),
             "undo_problem": self.undo.problem,
@@ -219,6 +232,39 @@ class Actions:
         self._say(action)
         return action
 
+    def record_edit(self, file: str, edit: int, undoes: int | None = None) -> Action:
+        """Have an edit, which was done at once, among the actions: `u` takes back whatever was done last.
+
+        Args:
+            file: that was edited.
+            edit: its number, by which it is taken back.
+            undoes: the action that it took back.
+
+        """
+        action = Action(len(self.all) + 1, (), undoes=undoes, file=file, edit=edit, state="done")
+        self.all[action.number] = action
+        self._say(action)
+        return action
+
+    def forget_edit(self, action: Action) -> None:
+        """Take notice that an edit cannot be taken back any more."""
+        action.edit = None
+        self._say(action)
+
+    def find_last(self) -> Action | None:
+        """Return what was done last and not taken back, whether it has ended or not; None if there is nothing."""
+        undone = {one.undoes for one in self.all.values() if one.state not in ("failed", "cancelled")}
+        for action in reversed(self.all.values()):
+            if self._is_undo(action) or action.number in undone:
+                continue
+            if not action.is_over or action.can_be_undone:
+                return action
+        return None
+
+    def _is_undo(self, action: Action) -> bool:
+        """Whether it is an undo, and not one of an undo, which does again what was done first."""
+        return action.undoes is not None and not self._is_undo(self.all[action.undoes])
+
     def cancel(self, number: int) -> bool:
         """Cancel an action: one that runs as Ctrl-C does, once or twice. Return whether it had not ended."""
         action = self.all.get(number)
@@ -287,6 +333,9 @@ class Actions:
         if action.refusal:
             self._take(action, f"nothing is undone: {action.refusal}")
             self._end(action, "failed")
+            late = self.all[action.undoes] if action.undoes else action
+            late.undo = replace(late.undo, commands=())  # what was done before it comes next
+            self._say(late)
             return
         if action.before is not None:
             action.undo = await asyncio.to_thread(self._find_undo, action, action.before)

@@ -66,7 +66,7 @@ class Editor:
 
     def __init__(self, root: Path, open_project: OpenProject) -> None:
         self._root, self._open = root, open_project
-        self._edits: list[_Edit] = []
+        self._edits: dict[int, _Edit] = {}
         self._count = 0
         self._lock = threading.Lock()
         self._reading = threading.Lock()
@@ -111,26 +111,37 @@ class Editor:
                 return {**said, "written": None}
             file = proposal.item.file
             _replace(project, file, proposal.new)
-            self._count += 1
-            edit = _Edit(self._count, file, str(body["task"]), proposal.old, _digest(proposal.new))
-            self._edits.append(edit)
+            edit = self._keep(file, str(body["task"]), proposal.old, proposal.new)
             return {**said, "written": _as_data(edit)}
 
     def undo(self, body: Mapping[str, Any]) -> dict[str, Any]:
-        """Write the text of before the last edit, if the file is as that left it. Raises ImagegenError.
+        """Write the text of before an edit, if the file is as that left it. Raises ImagegenError.
 
-        body: `number` of the edit; without it, the last one.
+        body: `number` of the edit; without it, the last one. The answer has the number by which this is undone.
         """
         with self._lock, hold(self._root / ".imagegen", _WAIT_S):
-            edit = self._edits[-1] if self._edits else None
-            if edit is None or body.get("number", edit.number) != edit.number:
+            edit = self._edits.get(body.get("number", max(self._edits, default=0)))
+            if edit is None:
                 raise ImagegenError(Problem("", "there is no such edit to undo"))
             project, _ = self._open({})
-            if _digest(project.inputs.read(edit.file)) != edit.sha256:
+            after = project.inputs.read(edit.file)
+            if _digest(after) != edit.sha256:
+                del self._edits[edit.number]
                 raise ImagegenError(Problem(edit.file, "has changed since it was edited here", "git diff shows how"))
             _replace(project, edit.file, edit.before)
-            self._edits.pop()
-            return {"undone": _as_data(edit)}
+            del self._edits[edit.number]
+            again = self._keep(edit.file, edit.task, after, edit.before)
+            return {"undone": _as_data(edit), "number": again.number}
+
+    def can_undo(self, number: int) -> bool:
+        """Return whether there is such an edit, not undone, and not found to be too late to undo."""
+        return number in self._edits
+
+    def _keep(self, file: str, task: str, before: bytes, after: bytes) -> _Edit:
+        """Take notice of an edit that was written."""
+        self._count += 1
+        self._edits[self._count] = _Edit(self._count, file, task, before, _digest(after))
+        return self._edits[self._count]
 
     def _current(self) -> tuple[Project, list[JobPlan]]:
         """Return the project as it is now: what was read last, if no file that it was planned from has changed."""

@@ -168,7 +168,7 @@ class ReviewServer:
             Route("/versions", self._versions),
             Route("/run", self._run, methods=["POST"]),
             Route("/cancel", self._cancel, methods=["POST"]),
-            *(Route(f"/edit/{what}", self._edit, methods=["POST"]) for what in ("read", "preview", "write", "undo")),
+            *(Route(f"/edit/{what}", self._edit, methods=["POST"]) for what in ("read", "preview", "write")),
             Route("/undo", self._undo, methods=["POST"]),
             Route("/forecast", self._forecast, methods=["POST"]),
         ]
@@ -302,11 +302,30 @@ class ReviewServer:
         return self.actions.add(commands, rounds, undoes)
 
     async def _undo(self, request: Request) -> Response:
-        number = (await read_body(request)).get("number")
-        action = self.actions.all.get(number) if type(number) is int else None
-        if action is None or not action.undo.commands:
+        """Take back an action, or whatever was done last: what has not begun is cancelled."""
+        body = await read_body(request)
+        number = body.get("number")
+        found = self.actions.all.get(number) if type(number) is int else None
+        action = found if "number" in body else self.actions.find_last()
+        if action is None or (action.is_over and not action.can_be_undone):
             raise HTTPException(404, "there is nothing to undo")
+        if action.state == "running":
+            raise HTTPException(409, f"{_in_one_line(action)} is running: cancel it, or undo it once it has ended")
+        if action.state == "waiting":
+            self.actions.cancel(action.number)
+            return JSONResponse(action.data)
+        if action.edit is not None:
+            return await self._undo_edit(action, action.edit)
         return JSONResponse(self._add(action.undo.commands, undoes=action.number).data)
+
+    async def _undo_edit(self, action: Action, edit: int) -> Response:
+        status, answer = await asyncio.to_thread(self.editor.answer, "undo", {"number": edit})
+        if not self.editor.can_undo(edit):
+            self.actions.forget_edit(action)
+        if status == 200:
+            self.actions.record_edit(action.file, answer["number"], action.number)
+            self.tell({"event": "edit", "undone": answer["undone"]})
+        return JSONResponse(answer, status)
 
     async def _forecast(self, request: Request) -> Response:
         body = await read_body(request)
@@ -326,8 +345,9 @@ class ReviewServer:
     async def _edit(self, request: Request) -> Response:
         what = request.url.path.rpartition("/")[2]
         status, answer = await asyncio.to_thread(self.editor.answer, what, await read_body(request))
-        if answer.get("written") or answer.get("undone"):
-            self.tell({"event": "edit", **{key: answer[key] for key in ("written", "undone") if key in answer}})
+        if written := answer.get("written"):
+            written["number"] = self.actions.record_edit(written["file"], written["number"]).number
+            self.tell({"event": "edit", "written": written})
         return JSONResponse(answer, status)
 
 

@@ -88,9 +88,16 @@ def test_a_prompt_is_edited_seen_saved_and_built(review: Served, browser: Browse
     )
     shown = "return gallery.commandText({ command: 'reroll', images: ['places:gate'], options: { count: 2 } })"
     assert browser.run(shown) == "doit budget=5 reroll places:gate --count 2"
-    browser.run("review.edit.undo()")
+    browser.driver.refresh()  # the server knows what was done last: the build, and before it the edit
+    browser.press("u")
     browser.until(f"{GATE}.state", "stale")
+    browser.until(f"{GATE}.sha256", before)
+    assert (folder.root / "jobs/places.yaml").read_text() != changed
+    browser.until("document.querySelector('#activity b').textContent", "Done: undo")
+    browser.press("u")
+    browser.until("document.querySelector('#activity .going').textContent.includes('edit of jobs/places.yaml')")
     assert (folder.root / "jobs/places.yaml").read_text() == changed
+    browser.until(f"{GATE}.state", "fresh")
 
 
 def test_escape_asks_before_it_discards_and_a_draft_outlives_the_page(review: Served, browser: Browser) -> None:

@@ -118,9 +118,12 @@ def test_what_is_written_is_what_was_shown_and_can_be_undone(desk: Desk) -> None
         "prompt: a tall figure with a {red|blue} cloak  # as in the book\n",
         'prompt: "a tall figure: grey"  # as in the book\n    seed: 5\n',
     )
-    assert desk.ask("undo")["undone"]["number"] == 1
-    assert desk.text() == JOB
-    assert desk.ask("undo")["problem"] == "there is no such edit to undo"
+    edited = desk.text()
+    again = desk.ask("undo")
+    assert (again["undone"]["number"], desk.text()) == (1, JOB)
+    assert desk.ask("undo", number=1)["problem"] == "there is no such edit to undo"
+    assert desk.ask("undo", number=again["number"])["undone"]
+    assert desk.text() == edited
 
 
 def test_clearing_a_field_takes_it_out_of_the_item(desk: Desk) -> None:

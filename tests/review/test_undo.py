@@ -18,6 +18,7 @@ from imagegen.review.undo import (
     read_state,
 )
 from tests.project_folder import SMALL_JOB, ProjectFolder
+from tests.review.served import Answer, Served, small_project
 
 __all__ = []
 
@@ -200,3 +201,40 @@ def test_marks_and_notes_are_as_before(folder: ProjectFolder) -> None:
     project = folder.project()
     assert read_remarks_state(project, project.plans()) == before
     assert explain_change(undo, project, project.plans()) == f"{MALLSING} has another mark by now"
+
+
+def test_whatever_was_done_last_is_taken_back_first_edits_among_it(tmp_path: Path) -> None:
+    folder = small_project(tmp_path / "project")
+    job = folder.root / "jobs/places.yaml"
+    review = Served(folder)
+    try:
+        heard = review.listen()
+
+        def undo(*number: int) -> Answer:
+            return review.post("undo", {"number": number[0]} if number else {})
+
+        def run(command: str, *images: str, **options: object) -> None:
+            heard.wait_for("action", number=review.run(command, *images, **options), state="done")
+
+        before = folder.files(), job.read_bytes()
+        run("pick", "portraits:mallsing-v3", variant=3)
+        edit = {"task": "places:gate", "values": {"prompt": "a gate at night"}}
+        assert review.post("edit/write", edit).json["written"]["number"] == 2
+        edited = job.read_bytes()
+        run("build", "places:gate")
+
+        heard.wait_for("action", number=undo().json["number"], state="done", undoes=3)
+        assert job.read_bytes() == edited
+        assert undo().json["undone"]["file"] == "jobs/places.yaml"
+        assert heard.wait_for("action", number=5, undoes=2)["can_be_undone"], "it can be done again"
+        heard.wait_for("action", number=undo().json["number"], state="done", undoes=1)
+        assert (folder.files(), job.read_bytes()) == before
+        assert undo().json == {"problem": "there is nothing to undo"}
+
+        assert undo(5).status == 200
+        assert job.read_bytes() == edited
+        job.write_bytes(before[1])
+        assert "has changed since it was edited here" in undo().json["problem"]
+        assert undo().json == {"problem": "there is nothing to undo"}, "what is too late is not in the way"
+    finally:
+        review.end()

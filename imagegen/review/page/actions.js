@@ -239,8 +239,7 @@
   const { element, at, cards, dialog, $ } = gallery;
   const actions = new Map(); // by number, as the server says
   const seen = new Map(); // by number, when its progress was said: milliseconds, by this page's clock
-  const offers = []; // {label, commands, run}: what the key u takes back, the last one first
-  review.offerUndo = (offer) => { offers.push(offer); show(); };
+  const pressed = new Map(); // by number, until when Cancel has been pressed just now: the server takes no second click so soon
 
   const clock = (seconds) => {
     const whole = Math.max(0, Math.round(seconds));
@@ -310,12 +309,18 @@
   area.append(line, all);
   review.foot.prepend(area);
   const cancel = (action) => review.ask("cancel", { number: action.number }).catch((error) => review.say(error.message));
+  // a double click is not Ctrl-C twice; the button says so, in every tab
+  const rest = (action) => {
+    pressed.set(action.number, performance.now() + 700);
+    setTimeout(showSoon, 750);
+  };
   const cancelText = (action) => (action.state === "waiting" || !action.interrupts ? "Cancel" : action.interrupts === 1 ? "Cancel now" : "Kill");
   const logButton = (action) => review.button("Log", () => {
     openLog = openLog === action.number ? 0 : action.number;
     show();
   }, { "aria-expanded": String(openLog === action.number), "aria-controls": "log" });
-  const commands = (action) => element("code", { title: action.command }, action.command.split("\n").join(" && "));
+  const commands = (action) => (action.file ? element("span", {}, isUndo(action) ? action.command : action.file)
+    : element("code", { title: action.command }, action.command.split("\n").join(" && ")));
 
   const runningText = (action) => {
     const { done, total, left_s: left, states } = action.progress;
@@ -328,27 +333,25 @@
     ].filter(Boolean).join(" · ");
   };
   const progressOf = ({ progress: { done, total } }) => (total ? bar(done, total, "Images done") : "");
-  const cancelButton = (action) => review.button(cancelText(action), () => cancel(action));
+  const cancelButton = (action) => {
+    const isResting = action.state === "running" && performance.now() < (pressed.get(action.number) || 0);
+    return review.button(cancelText(action), () => { if (!isResting) cancel(action); }, isResting ? { "aria-disabled": "true" } : {});
+  };
   const runningLine = (action) => element("div", { class: "doing running" }, commands(action), progressOf(action),
     element("span", { class: "quiet" }, runningText(action)), element("span", { class: "buttons" }, logButton(action), cancelButton(action)));
   const waitingLine = (action) => element("div", { class: "doing waiting" }, commands(action), element("span", { class: "quiet" }, "waits"),
     element("span", { class: "buttons" }, cancelButton(action)));
-  const undoOf = (action) => ({ label: action.command, commands: action.undo, run: () => review.ask("undo", { number: action.number }) });
   // an undo, and not one of an undo, which does again what was done first
   const isUndo = (action) => Boolean(action && action.undoes) && !isUndo(actions.get(action.undoes));
-  const isUndone = (action) => [...actions.values()].some((one) => one.undoes === action.number && one.state !== "failed");
-  const undo = async (offer) => {
-    try {
-      await offer.run();
-    } catch (error) {
-      review.say(error.message);
-    }
-  };
-  const says = (action) => `${{ done: "Done", failed: "Failed", cancelled: "Cancelled" }[action.state]}${isUndo(action) ? ": undo" : ""}`;
+  const isUndone = (action) => [...actions.values()].some((one) => one.undoes === action.number && !["failed", "cancelled"].includes(one.state));
+  // the number of an action; without it, the server takes back what was done last, here or in another tab
+  const undo = (number) => review.ask("undo", number ? { number } : {}).catch((error) => review.say(error.message));
+  review.undo = undo;
+  const says = (action) => `${{ done: action.file && !isUndo(action) ? "Saved" : "Done", failed: "Failed", cancelled: "Cancelled" }[action.state]}${isUndo(action) ? ": undo" : ""}`;
   const undoButton = (action, label) => {
-    if (!action.undo.length || isUndone(action)) return "";
+    if (!action.can_be_undone || isUndone(action)) return "";
     const title = [...action.undo, ...(action.undo_count > action.undo.length ? ["…"] : [])].join("\n");
-    return review.button(isUndo(action) ? "Do it again" : label, () => undo(undoOf(action)), { title, ...(isUndo(action) ? {} : { "aria-keyshortcuts": "u" }) });
+    return review.button(isUndo(action) ? "Do it again" : label, () => undo(action.number), { title, ...(isUndo(action) ? {} : { "aria-keyshortcuts": "u" }) });
   };
   // of which it generated several pictures
   const rerolled = (action) => (action && action.count > 1 ? action.images.filter((task) => at.has(task)) : []);
@@ -373,7 +376,7 @@
     line.className = `going ${about ? about.state : ""}`;
     if (!about) return line.replaceChildren(element("span", { class: "quiet" }, hint)); // on the light table, where its place is kept
     const verb = last ? last.command.split(/\s/)[1] : "";
-    const undoLabel = active ? `Undo ${review.verbs[verb] ? verb : "build"}` : "Undo";
+    const undoLabel = active && last ? `Undo ${last.file ? "edit" : review.verbs[verb] ? verb : "build"}` : "Undo";
     return line.replaceChildren(
       active ? "" : element("b", {}, says(last)), commands(about), active === undefined || active.state === "waiting" ? "" : progressOf(active),
       element("span", { class: "quiet" }, !active ? last.result : active.state === "waiting" ? "waits" : runningText(active)),
@@ -425,15 +428,15 @@
 
   // ---- what the server says
 
+  let isLoading = true;
   const take = (action) => {
     const before = actions.get(action.number);
     actions.set(action.number, action);
     seen.set(action.number, performance.now());
-    if (before && isOver(action) && before.state !== action.state) {
-      const says = { done: "Done", failed: "Failed", cancelled: "Cancelled" }[action.state];
+    if (before && action.interrupts > before.interrupts) rest(action);
+    if (!isLoading && isOver(action) && (!before || before.state !== action.state)) {
       latest = action.number;
-      review.announce(`${says}: ${action.command}. ${action.result}`);
-      if (action.undo.length && !isUndo(action)) offers.push({ ...undoOf(action), number: action.number });
+      review.announce([`${says(action)}: ${action.command}`, action.result].filter(Boolean).join(". "));
       if (actions.has(openLog) && isOver(actions.get(openLog))) openLog = 0; // of one before
       if (action.state === "failed") {
         openLog = action.number;
@@ -477,18 +480,9 @@
     return failure ? [gallery.section("Failed", element("p", { class: "failure" }, failure.what), failure.hint ? element("p", { class: "quiet" }, failure.hint) : null)] : [];
   });
 
-  review.keys.push({
-    key: "u", label: "Undo the last action", place: "Everywhere", when: () => offers.length > 0,
-    run: () => {
-      let offer = offers.pop();
-      while (offer && offer.number && isUndone(actions.get(offer.number))) offer = offers.pop();
-      if (offer) undo(offer);
-    },
-  });
-  for (const action of review.live.actions) {
-    take(action);
-    if (action.undo.length && !isUndo(action) && !review.live.actions.some((one) => one.undoes === action.number)) offers.push({ ...undoOf(action), number: action.number });
-  }
+  review.keys.push({ key: "u", label: "Undo the last action", place: "Everywhere", run: () => undo() });
+  for (const action of review.live.actions) take(action);
+  isLoading = false;
   latest = Math.max(0, ...[...actions.values()].filter(isOver).map((one) => one.number));
   new MutationObserver(showSoon).observe(dialog, { attributes: true, attributeFilter: ["open"] });
   gallery.filtered.push(showFlights);

@@ -281,7 +281,6 @@
     }
     drafts.keep(task, {});
     const build = said.why.build.filter((one) => at.has(one) || at.has(one.split(":").slice(0, 2).join(":"))); // a derived file has no card
-    review.offerUndo({ label: `the edit of ${said.written.file}`, commands: [], run: () => undo(said.written.number) });
     if (!isBuilt || !build.length) {
       showSaved(said, build);
       return;
@@ -291,15 +290,6 @@
     perform(build);
   };
   const perform = (images) => review.perform({ command: "build", images });
-  const undo = async (number) => {
-    try {
-      const { undone } = await review.ask("edit/undo", number ? { number } : {});
-      review.announce(`${undone.file} is as it was before`);
-      if (!form.hidden) end();
-    } catch (error) {
-      review.say(error.message);
-    }
-  };
   const showSaved = (said, build) => {
     open = null;
     const isPlain = build.every((one) => at.has(one));
@@ -308,7 +298,7 @@
     const close = button("Done", () => end());
     form.replaceChildren(
       element("p", { role: "status" }, element("b", {}, "Saved"), ` ${said.written.file}`),
-      element("div", { class: "row" }, ...[first, button("Undo", () => undo(said.written.number)), close].filter(Boolean)));
+      element("div", { class: "row" }, ...[first, button("Undo", () => review.undo(said.written.number)), close].filter(Boolean)));
     (first || close).focus();
   };
 
@@ -359,7 +349,6 @@
   review.on("pictures", () => { if (open) previewSoon(); });
   review.on("edit", ({ undone }) => {
     if (open) previewSoon();
-    if (undone) review.announce(`${undone.file} is as it was before`);
+    if (undone && !open && !form.hidden) end(); // it said that it is saved
   });
-  review.edit = { start, undo };
 })();
