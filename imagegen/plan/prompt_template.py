@@ -77,7 +77,7 @@ def parse_prompt(texts: Mapping[str, Text], axes: Mapping[str, Text], wildcards:
                 said[part.name] = _parse(axes[part.name], False, problems)
             else:
                 what = f"{{{part.name}}}: no axis of the matrix has this name{did_you_mean(part.name, axes)}"
-                problems.append(Problem(texts[key].where, what))
+                problems.append(Problem(texts[key].where, f"{texts[key].what}: {what}"))
     if not problems and any(map(has_choices, (*parsed.values(), *said.values()))):
         problems += _check_picks(texts, parsed, {name: (axes[name], said[name]) for name in said}, wildcards)
         if not problems:

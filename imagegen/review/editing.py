@@ -168,7 +168,8 @@ class Editor:
             other, planned = self._open({item.file: proposal.new})
             follows = foresee(plans, other, planned)
             spots = find_spots(other, item) if follows.problems else {}
-            problems = [(_find_field(item, spots, problem), problem) for problem in follows.problems]
+            changed = [field for field in item.fields if body["values"].get(field.key, field.value) != field.value]
+            problems = [(_find_field(item, spots, problem, changed), problem) for problem in follows.problems]
         seen = body.get("sha256")
         return proposal, {
             **self._describe(project, item),
@@ -236,7 +237,8 @@ def _propose(project: Project, item: EditableItem, values: object) -> _Proposal:
         return _Proposal(item, old, old, [(key, Problem(item.where, str(error), hint))])
     except ImagegenError as error:
         spots = find_spots(project, item)
-        return _Proposal(item, old, old, [(_find_field(item, spots, problem), problem) for problem in error.problems])
+        found = [(_find_field(item, spots, problem, ()), problem) for problem in error.problems]
+        return _Proposal(item, old, old, found)
 
 
 def _read_value(field: Field, text: str) -> Any:
@@ -272,8 +274,16 @@ def _replace(project: Project, file: str, data: bytes) -> None:
 # what the page is told
 
 
-def _find_field(item: EditableItem, spots: Mapping[str, str], problem: Problem) -> str:
-    """Return the field that a problem is about; empty if it is about something else. spots: of `find_spots`."""
+def _find_field(item: EditableItem, spots: Mapping[str, str], problem: Problem, changed: Sequence[Field]) -> str:
+    """Return the field that a problem is about; empty if that is not clear.
+
+    Args:
+        item: that is edited.
+        spots: of `find_spots`.
+        problem: that follows from the change.
+        changed: the fields that are changed: of one alone, whatever is wrong in its files comes from it.
+
+    """
     keys = [field.key for field in item.fields]
     named = re.match(r"(?:items\[(\d+)\]\.)?([\w.]+)", problem.what)
     if named and f"{JOB}{named[2]}" in keys:
@@ -285,6 +295,8 @@ def _find_field(item: EditableItem, spots: Mapping[str, str], problem: Problem) 
         if problem.where == item.where or problem.where in spots:
             return named[2]
     key = spots.get(problem.where, "")
+    if key not in keys and len(changed) == 1 and problem.where.partition(":")[0] in (item.file, item.job):
+        return changed[0].key
     return key if key in keys else ""
 
 

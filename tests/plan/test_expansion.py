@@ -132,7 +132,7 @@ def test_a_name_that_windows_reserves_is_fine_within_another() -> None:
         (job(item("x" * 130)), "name: '" + "x" * 60 + "' makes a file name of 130 characters; at most 120 are portable: shorten it"),
         (job(item("A"), item("A")), "name: 'A': 'A' at j.yaml:A has the same name"),
         (job(item("A b"), item("a-B")), "name: 'a-B': 'A b' at j.yaml:A b has the file name 'a-b' too"),
-        (job(item("A", "{moood}"), matrix={"mood": {"x": "x"}}), "{moood}: no axis of the matrix has this name; did you mean 'mood'?"),
+        (job(item("A", "{moood}"), matrix={"mood": {"x": "x"}}), "prompt: {moood}: no axis of the matrix has this name; did you mean 'mood'?"),
         (job(item("A", "plain"), matrix={"mood": {"x": "x"}}), "matrix.mood: the prompt of 'A' does not use {mood}: add it to the prompt, or to prompt.prefix or suffix"),
         (job(item("A"), matrix={"steps": {"x": "x"}}), "matrix.steps: expected a whole number from 1 to 10000, found 'x'"),
         (job(item("A", "{m}"), matrix={"m": {"A b": "1", "a-b": "2"}}), "matrix.m: 'A b' and 'a-b' give the same file name"),

@@ -226,6 +226,18 @@ def test_a_field_that_the_matrix_sets_is_locked(desk: Desk) -> None:
     assert len(said["images"]) == len(said["why"]["build"]) == 2
 
 
+def test_what_is_wrong_elsewhere_because_of_one_field_is_at_that_field(desk: Desk) -> None:
+    moods = "matrix: {mood: {calm: calm, angry: angry}}\n"
+    desk.write(JOB.replace("oil on linen", '"{mood}"') + moods)
+    task = desk.open({})[1][0].outputs[0].task
+    said = desk.preview(task, prompt="a {mod} figure")
+    expected = "prompt: {mod}: no axis of the matrix has this name; did you mean 'mood'?"
+    assert [(one["field"], one["what"]) for one in said["problems"]] == [("prompt", expected)]
+    said = desk.preview(task, **{"job:prompt.suffix": ""})
+    assert [one["field"] for one in said["problems"]] == ["job:prompt.suffix"] * 2
+    assert said["problems"][0]["what"].startswith("matrix.mood: the prompt of 'Mallsing' does not use {mood}")
+
+
 def test_a_link_and_a_mode_stay(desk: Desk) -> None:
     real = desk.root / "elsewhere.yaml"
     (desk.root / "jobs/portraits.yaml").rename(real)

@@ -87,6 +87,7 @@ const review = (() => {
     if (focus) focus.focus();
   };
   new MutationObserver(placeFoot).observe(document.body, { attributes: true, attributeFilter: ["open"], subtree: true });
+  placeFoot(); // the address may name an image, which is open by now
   new ResizeObserver(() => document.documentElement.style.setProperty("--foot", `${foot.offsetHeight}px`)).observe(foot);
 
   // for those who listen: what has just happened
