@@ -1,4 +1,7 @@
-"""For each module: a small project of its own, `doit review` on it, and a browser."""
+"""For each module: a small project of its own, and `doit review` on it; and one browser for all of them.
+
+A module that uses these has an `xdist_group`, so that it is one worker that starts them.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +26,7 @@ def review(folder: ProjectFolder) -> Iterator[Served]:
     served.end()
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
     """Modules that use it have `pytestmark = pytest.mark.xdist_group("browser")`: so there is one at a time."""
     browser = Browser(tmp_path_factory.mktemp("profile"))

@@ -18,6 +18,8 @@ from tests.project_folder import ProjectFolder, picture
 from tests.review.served import Answer, Served, small_project, wait_until
 
 RUN = json.dumps({"command": "reroll", "images": ["places:gate"]}).encode()
+pytestmark = pytest.mark.xdist_group("review-access")
+
 JSON = {"Content-Type": "application/json"}
 SECURITY = (
     "content-security-policy",

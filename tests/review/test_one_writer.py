@@ -12,6 +12,8 @@ import pytest
 from tests.project_folder import ProjectFolder, press_ctrl_c
 from tests.review.served import Served, wait_until
 
+pytestmark = pytest.mark.xdist_group("review-one-writer")
+
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> ProjectFolder:

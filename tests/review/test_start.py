@@ -15,6 +15,8 @@ from imagegen.review.address import listen
 from tests.project_folder import ProjectFolder
 from tests.review.served import Served, ask, wait_until
 
+pytestmark = pytest.mark.xdist_group("review-start")
+
 IP = "198.51.100.7"
 
 

@@ -93,12 +93,15 @@ def test_every_text_is_shown_as_text(browser: Browser, folder: ProjectFolder) ->
 def test_a_page_says_that_its_server_has_ended(folder: ProjectFolder, chromium: Browser, tmp_path: Path) -> None:
     ends, is_killed = Served(folder, log=tmp_path / "1.log"), Served(folder, log=tmp_path / "2.log")
     chromium.open(ends.url)
+    chromium.run("review.on('hello', () => { window.heard = true; }); review.connect()")
+    chromium.until("window.heard")
     ends.press_ctrl_c()
     assert ends.wait() == 0
     chromium.until(f"{BANNER}.startsWith('The review has ended. Start doit review again')")
     assert chromium.console() == []  # it has been told, and asks no more
     chromium.open(is_killed.url)
-    chromium.until("review.live.actions.length", 0)
+    chromium.run("review.on('hello', () => { window.heard = true; }); review.connect()")
+    chromium.until("window.heard")
     is_killed.process.kill()
     is_killed.wait()
     chromium.until(f"{BANNER}.startsWith('doit review does not answer')")

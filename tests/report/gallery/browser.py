@@ -75,7 +75,7 @@ class Browser:
             return bool(last[0] == expected)
 
         try:
-            WebDriverWait(self.driver, 30, poll_frequency=0.02).until(holds)
+            WebDriverWait(self.driver, 30, poll_frequency=0.1).until(holds)
         except Exception:
             raise AssertionError(f"{script} is {last[0]!r}, not {expected!r}") from None
 
