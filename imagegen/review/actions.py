@@ -46,8 +46,8 @@ _LINES = 200
 """Lines of an action's output that are kept: the last ones."""
 _RECENT = 20
 """Actions that have ended and are shown to a page that is opened."""
-_SHOWN = 50
-"""Commands of an undo that a page is sent: thousands would be sent with each change."""
+_SHOWN = 2000
+"""Characters of an undo that a page is sent: those of thousands of images would be sent with each change."""
 _WAIT_S = 86400
 """Seconds that an action waits for a build in a terminal."""
 _LONGEST = 1 << 24
@@ -139,6 +139,18 @@ class Action:
         return picked or self.progress.summary or (said[-1] if said else "")
 
     @property
+    def _undo_lines(self) -> list[str]:
+        """The command lines of its undo, as far as they are shown."""
+        lines: list[str] = []
+        left = _SHOWN
+        for words in self.undo.commands:
+            line = shlex.join(self.line(words))
+            if left > 0:
+                lines.append(line if len(line) <= left else f"{line[:left]}…")
+            left -= len(line)
+        return lines
+
+    @property
     def data(self) -> dict[str, Any]:
         """As JSON values."""
         return {
@@ -154,7 +166,8 @@ class Action:
             "undoes": self.undoes,
             "file": self.file,
             "can_be_undone": self.can_be_undone,
-            "undo": [shlex.join(self.line(words)) for words in self.undo.commands[:_SHOWN]],
+            "verb": self.commands[0][0] if self.commands else "",
+            "undo": self._undo_lines,
             "undo_count": len(self.undo.commands),
             "undo_problem": self.undo.problem,
         }

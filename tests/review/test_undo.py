@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from imagegen.review.actions import Actions
 from imagegen.review.undo import (
     Undo,
     explain_change,
@@ -201,6 +202,20 @@ def test_marks_and_notes_are_as_before(folder: ProjectFolder) -> None:
     project = folder.project()
     assert read_remarks_state(project, project.plans()) == before
     assert explain_change(undo, project, project.plans()) == f"{MALLSING} has another mark by now"
+
+
+def test_what_has_not_ended_is_what_was_done_last() -> None:
+    actions = Actions(Path(), [], lambda _event: None, lambda: pytest.fail("it opens no project"))
+    pick = actions.add([["pick", YRR, "--variant", "2"]])
+    pick.state, pick.undo = "done", Undo((["pick", YRR, "--variant", "1"],))
+    build = actions.add([[YRR]])
+    assert actions.find_last() is build, "whoever presses u means this one, and not the pick"
+    build.state = "done"
+    assert actions.find_last() is pick, "it has changed nothing"
+    undo = actions.add(pick.undo.commands, undoes=pick.number)
+    assert actions.find_last() is None
+    undo.state = "failed"
+    assert actions.find_last() is pick, "it is not undone"
 
 
 def test_whatever_was_done_last_is_taken_back_first_edits_among_it(tmp_path: Path) -> None:

@@ -375,7 +375,7 @@
     const about = active || last;
     line.className = `going ${about ? about.state : ""}`;
     if (!about) return line.replaceChildren(element("span", { class: "quiet" }, hint)); // on the light table, where its place is kept
-    const verb = last ? last.command.split(/\s/)[1] : "";
+    const verb = last ? last.verb : "";
     const undoLabel = active && last ? `Undo ${last.file ? "edit" : review.verbs[verb] ? verb : "build"}` : "Undo";
     return line.replaceChildren(
       active ? "" : element("b", {}, says(last)), commands(about), active === undefined || active.state === "waiting" ? "" : progressOf(active),
