@@ -110,6 +110,7 @@ def test_escape_asks_before_it_discards_and_a_draft_outlives_the_page(review: Se
     browser.until("document.activeElement.textContent", "Keep editing")
     browser.driver.refresh()
     browser.until("document.getElementById('edit-open')?.textContent", "Continue editing")
+    browser.run("document.getElementById('edit-open').scrollIntoView({ block: 'center' })")  # above the bar
     browser.one("#edit-open").click()
     browser.until("document.getElementById('edit-prompt')?.value", "a gate at night")
     browser.press(Keys.ESCAPE)

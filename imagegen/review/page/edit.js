@@ -115,8 +115,10 @@
   const listed = (tasks) => `${tasks.slice(0, 6).join(", ")}${tasks.length > 6 ? ` and ${tasks.length - 6} more` : ""}`;
   const showPreview = (said) => {
     const { why } = said;
+    $("edit-diff").hidden = !said.diff.length;
+    $("edit-diff").replaceChildren(...said.diff.map(line).filter(Boolean));
+    $("edit-diff").setAttribute("aria-label", `Changes to ${said.file}`);
     $("edit-preview").replaceChildren(...[
-      said.diff.length ? section(`Changes ${said.file}`, element("pre", { class: "diff", tabindex: "0", "aria-label": `Changes to ${said.file}` }, ...said.diff.map(line).filter(Boolean))) : null,
       said.diff.length && !said.problems.length ? section("What the next doit would then do",
         why.lines.length ? element("ul", { class: "why" }, ...shorten(why.lines).map(sentence)) : element("p", {}, "No image changes."),
         why.others.length ? element("p", { class: "warn" }, `It changes images of other items too: ${listed(why.others)}`) : null) : null,
@@ -145,7 +147,9 @@
       const input = open.inputs[field.key];
       if (!input || field.key in open.typed) continue;
       if (input.value !== field.value) {
+        const caret = input === document.activeElement && input.tagName !== "SELECT" ? [input.selectionStart, input.selectionEnd] : null;
         input.value = field.value;
+        if (caret) input.setSelectionRange(...caret);
         fit(input);
       }
     }
@@ -154,8 +158,11 @@
     showProblems(said.problems);
     showPreview(said);
     const count = said.problems.length;
-    $("edit-said").textContent = count ? plural(count, "problem") : said.diff.length ? `Valid. ${plural(said.why.build.length, "image")} to build` : "";
+    $("edit-said").textContent = count ? `${plural(count, "problem")}: ${said.problems[0].what.replace(/^items\[\d+\]\./, "")}` : said.diff.length ? sumOf(said.why) : "Nothing changed yet";
+    $("edit-said").classList.toggle("error", count > 0);
   };
+  // what `doit why` says last
+  const sumOf = ({ lines }) => (lines.length ? lines[lines.length - 1].map(([text]) => text).join("").trim() : "No image changes");
   const notice = (text) => {
     $("edit-notice").textContent = text;
     $("edit-notice").hidden = !text;
@@ -197,11 +204,15 @@
       ofJob.length ? element("details", { id: "edit-job" }, element("summary", {}, "For all images of the job"), element("div", { class: "fields" }, ...ofJob.map(makeField))) : "",
       element("ul", { class: "error", id: "edit-problems", hidden: "" }),
       element("div", { id: "edit-preview" }),
-      element("p", { class: "hidden", id: "edit-said", role: "status" }),
-      element("div", { class: "row", id: "edit-buttons" },
-        element("button", { type: "submit", class: "plain run" }, "Save"),
-        button("Save and build", () => save(true)),
-        button("Cancel", cancel, { "aria-keyshortcuts": "Escape" })));
+      // what it means is in sight, whatever field one is in
+      element("div", { id: "edit-end" },
+        element("pre", { class: "diff", id: "edit-diff", tabindex: "0", role: "region", hidden: "" }),
+        element("div", { id: "edit-save" },
+          element("div", { class: "row", id: "edit-buttons" },
+            element("button", { type: "submit", class: "plain run" }, "Save"),
+            button("Save and build", () => save(true)),
+            button("Cancel", cancel, { "aria-keyshortcuts": "Escape" })),
+          element("p", { class: "quiet", id: "edit-said", role: "status" }, "Nothing changed yet"))));
   };
   const start = async (task) => {
     let item;
@@ -213,7 +224,7 @@
     }
     const picture = gallery.current();
     if (!picture || picture.task !== task) return; // another image was opened meanwhile
-    open = { task, item, inputs: {}, typed: drafts.of(task), diff: [], problems: [] };
+    open = { task, of: picture.item, item, inputs: {}, typed: drafts.of(task), diff: [], problems: [] };
     for (const key of Object.keys(open.typed)) if (!fieldOf(key)) delete open.typed[key];
     fill(item);
     form.hidden = false;
@@ -261,17 +272,19 @@
   const save = async (isBuilt) => {
     if (!open) return;
     const { task } = open;
+    const sent = { ...open.typed };
     asked += 1; // a preview under way is too late
     clearTimeout(timer);
     let said;
     try {
-      said = await review.ask("edit/write", { task, values: open.typed, sha256: open.item.sha256 });
+      said = await review.ask("edit/write", { task, values: sent, sha256: open.item.sha256 });
     } catch (error) {
       const [what] = error.message.split("\n");
       notice(`Not saved: ${what}. ${what.includes("another doit") ? "Save again when that has ended" : "Try again"}: nothing you typed is lost.`);
       return;
     }
     if (!open || open.task !== task) return;
+    const isSame = JSON.stringify(open.typed) === JSON.stringify(sent);
     if (!said.written) {
       take(said);
       const wrong = Object.values(open.inputs).find((input) => input.getAttribute("aria-invalid") === "true");
@@ -279,15 +292,18 @@
       if (!said.diff.length && !said.problems.length) notice("Nothing is changed.");
       return;
     }
-    drafts.keep(task, {});
+    if (isSame) drafts.keep(task, {});
     const build = said.why.build.filter((one) => at.has(one) || at.has(one.split(":").slice(0, 2).join(":"))); // a derived file has no card
-    if (!isBuilt || !build.length) {
+    if (!isSame) { // who has typed on goes on
+      preview();
+      notice(`Saved ${said.written.file}. What you typed since is not saved yet.`);
+    } else if (!isBuilt || !build.length) {
       showSaved(said, build);
-      return;
+    } else {
+      end();
+      review.announce(`Saved ${said.written.file}`);
     }
-    end();
-    review.announce(`Saved ${said.written.file}`);
-    perform(build);
+    if (isBuilt && build.length) perform(build);
   };
   const perform = (images) => review.perform({ command: "build", images });
   const showSaved = (said, build) => {
@@ -328,6 +344,11 @@
 
   const isEditable = (picture) => Boolean(picture && !picture.is_given && picture.backend);
   gallery.additions.push((picture) => {
+    if (open && open.of && open.of === picture.item && !at.has(open.task)) { // it goes by another name since a variant was picked
+      drafts.keep(open.task, {});
+      drafts.keep(picture.task, open.typed);
+      open.task = picture.task;
+    }
     if (!form.hidden && open && open.task !== picture.task) end(false); // its draft is kept
     if (!isEditable(picture)) return [];
     const isDraft = Object.keys(drafts.of(picture.task)).length > 0;

@@ -94,10 +94,13 @@
     }), ".job");
     showChoices(groups);
     const focused = focus && pictures[cards.indexOf(focus.closest(".card"))];
+    const following = focused ? pictures.slice(pictures.indexOf(focused)).map((picture) => picture.task) : [];
     gallery.replace(found.flat());
     review.prepareCards();
     if (!focused || document.activeElement === focus) return;
-    const next = gallery.links[gallery.successor(focused)]; // of another card, if a variant was picked
+    // of another card, if a variant was picked; or of the one after it, if it has gone
+    const after = () => following.map((task) => at.get(task)).find((index) => gallery.shown().includes(index));
+    const next = gallery.links[gallery.successor(focused)] || gallery.links[after() ?? gallery.shown().at(-1)];
     if (next) next.focus({ preventScroll: true });
   };
   const update = (changed) => {

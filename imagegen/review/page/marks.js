@@ -1,7 +1,7 @@
 
 // ---- marks: keep, reject, later, and notes
 (() => {
-  const { element, dialog } = gallery;
+  const { element, dialog, at } = gallery;
   const MARKS = [["keep", "Keep", "y"], ["reject", "Reject", "x"], ["later", "Later", "l"]];
   const UNSAVED = "Saved when you leave the field";
   const PLACE = "For the open image, the selected ones, or the one with the focus";
@@ -20,8 +20,11 @@
       said: [mark ? `marked ${mark.value}${mark.is_current ? "" : " in another version"}` : "", text ? "has a note" : ""].filter(Boolean).join(", "),
     };
   };
-  const under = new Map(); // by the number of an action, what it shows ahead of time: [before, after] of each picture
-  const takeBack = (pairs) => {
+  const drafts = new Map(); // by task, {text, over, isRefused}: what is typed and not saved, and over which note
+  const under = new Map(); // by the number of an action, what it shows ahead of time: [before, after] of each picture; and what was said
+  const takeBack = (pairs, { note }) => {
+    const [[{ task: first }, { note: over }]] = pairs;
+    if (note !== undefined && pairs.length === 1 && !drafts.has(first)) drafts.set(first, { text: note, over: over ? over.value : "" }); // it is not lost
     for (const [before, after] of pairs) {
       const now = review.pictureOf(before.task);
       if (now === after) gallery.update(before);
@@ -31,18 +34,19 @@
     const found = of(tasks).filter((one) => options.as === undefined || options.as === "none" || one.sha256);
     if (!found.length) return;
     const pairs = found.map((one) => [one, expected(one, options)]);
+    if (options.note !== undefined) for (const one of found) drafts.delete(one.task);
     for (const [, after] of pairs) gallery.update(after);
     refilter();
     // the files that were looked at; a long list of them would make the command line too long
     const seen = options.as && options.as !== "none" && found.length <= 200 ? { seen: found.map((one) => one.sha256.slice(0, 8)).join(",") } : {};
     const action = await review.run("mark", found.map((one) => one.task), { ...options, ...seen });
-    if (action) under.set(action.number, pairs);
-    else takeBack(pairs);
+    if (action) under.set(action.number, [pairs, options]);
+    else takeBack(pairs, options);
   };
   review.on("action", (event) => {
     if (["waiting", "running"].includes(event.state) || !under.has(event.number)) return;
     if (event.state !== "done") {
-      takeBack(under.get(event.number));
+      takeBack(...under.get(event.number));
       review.say(event.lines.join("\n"));
     }
     under.delete(event.number);
@@ -75,7 +79,6 @@
       element("div", { class: "markers", role: "group", "aria-label": "Mark" }, ...buttons)),
     element("section", {}, element("div", { class: "over" }, element("h3", {}, element("label", { for: "note" }, "Note")), aboutNote), field, conflict),
   ];
-  const drafts = new Map(); // by task, {text, over, isRefused}: what is typed and not saved, and over which note
   let task = ""; // of the image that the panel is for
 
   const save = () => {
@@ -91,10 +94,10 @@
     if (text !== now) say([task], { note: text });
     showNote(review.pictureOf(task));
   };
-  const showNote = (picture) => {
+  const showNote = (picture, isOther = false) => {
     const draft = drafts.get(picture.task);
     const text = draft ? draft.text : noteOf(picture);
-    if (field.value !== text) field.value = text;
+    if (field.value !== text && (field !== document.activeElement || isOther)) field.value = text; // nobody else writes where one types
     aboutNote.replaceChildren(draft ? UNSAVED : picture.note ? gallery.about(picture.note) : "");
     conflict.hidden = !(draft && draft.isRefused);
     conflict.textContent = conflict.hidden ? "" : `Not saved: meanwhile the note is “${draft.over}”. Leave the field once more to replace it.`;
@@ -103,7 +106,10 @@
     drafts.set(task, { over: noteOf(review.pictureOf(task)), ...drafts.get(task), text: field.value });
     aboutNote.replaceChildren(UNSAVED);
   });
-  field.addEventListener("blur", save);
+  field.addEventListener("blur", () => {
+    save();
+    if (review.pictureOf(task)) showNote(review.pictureOf(task)); // what came while one was in it
+  });
   field.addEventListener("keydown", (event) => {
     if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) {
       event.preventDefault();
@@ -120,7 +126,11 @@
 
   const showPanel = (picture) => {
     if (picture.is_given) return [];
-    if (picture.task !== task) save();
+    const isOther = picture.task !== task;
+    if (isOther && drafts.has(task) && !at.has(task) && field === document.activeElement) { // it goes by another name since a variant was picked
+      drafts.set(picture.task, drafts.get(task));
+      drafts.delete(task);
+    } else if (isOther) save();
     task = picture.task;
     MARKS.forEach(([value], index) => {
       buttons[index].setAttribute("aria-pressed", String(markOf(picture) === value));
@@ -129,7 +139,7 @@
     const { mark } = picture;
     const other = mark && !mark.is_current ? `${mark.value[0].toUpperCase()}${mark.value.slice(1)}, ` : "";
     aboutMark.replaceChildren(other, mark ? gallery.about(mark) : picture.sha256 ? "" : "There is no image to mark yet");
-    showNote(picture);
+    showNote(picture, isOther);
     return panel;
   };
   gallery.additions.splice(gallery.additions.indexOf(gallery.remarks), 1, showPanel);
@@ -140,7 +150,8 @@
     const found = of(tasks);
     const same = new Set(found.map(noteOf));
     const area = element("textarea", { name: "note", rows: "3", dir: "auto", maxlength: "4000" });
-    area.value = same.size === 1 ? [...same][0] : "";
+    const draft = found.length === 1 && drafts.get(found[0].task);
+    area.value = draft ? draft.text : same.size === 1 ? [...same][0] : "";
     area.addEventListener("keydown", (event) => {
       if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) area.form.requestSubmit();
     });
@@ -158,7 +169,7 @@
   review.keys.push(...each.map((one) => ({
     key: one.key, label: one.key === "n" ? "Write a note" : `Mark: ${one.label.toLowerCase()}`, place: PLACE,
     when: () => review.targets().length > 0 && one.when(review.targets()),
-    run: () => (one.key === "n" && dialog.open ? field.focus() : one.run(review.targets())),
+    run: () => (one.key === "n" && review.subject() === "image" && field.offsetWidth ? field.focus() : one.run(review.targets())),
   })));
   review.marks = { say, toggle, markOf };
 })();

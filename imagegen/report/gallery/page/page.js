@@ -421,7 +421,7 @@ const gallery = (() => {
   $("pictures").addEventListener("click", (event) => { pushed = pushed || Boolean(event.target.closest(".card a")); });
   window.addEventListener("hashchange", follow);
   dialog.addEventListener("close", () => {
-    const card = cards[current];
+    const place = shown.includes(current) ? current : shown.find((index) => index > current) ?? shown[shown.length - 1]; // or what took its place
     document.title = title;
     if (location.hash.length > 1) {
       if (pushed) history.back();
@@ -429,9 +429,9 @@ const gallery = (() => {
     }
     pushed = false;
     current = -1;
-    if (card && !card.hidden) {
-      card.firstElementChild.focus({ preventScroll: true });
-      card.scrollIntoView({ block: "nearest" });
+    if (place !== undefined) {
+      links[place].focus({ preventScroll: true });
+      cards[place].scrollIntoView({ block: "nearest" });
     }
   });
   $("close").addEventListener("click", () => dialog.close());
