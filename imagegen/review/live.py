@@ -221,9 +221,10 @@ class LiveGallery:
         path, project = self._paths.get(sha256), self._project
         if path is None or check_path(project.root, path, project.settings.allow_outside, writes=False):
             return None
+        file = project.root / path
         with contextlib.suppress(OSError):
-            data = (project.root / path).read_bytes()
-            if hashlib.sha256(data).hexdigest() == sha256:
+            # a pipe that is in its place meanwhile would never come to its end
+            if file.is_file() and hashlib.sha256(data := file.read_bytes()).hexdigest() == sha256:
                 return data
         return self.earlier(sha256)
 

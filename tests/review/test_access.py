@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import os
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -309,6 +310,10 @@ def test_files_that_changed_disguised_themselves_or_lead_outside(tmp_path: Path)
         gate = sha256_of(review, "places:gate")
         project.image("gate", job="places").write_bytes(picture("red", (48, 64)))
         wait_until(lambda: is_gone(review, gate))
+        red = sha256_of(review, "places:gate")
+        project.image("gate", job="places").unlink()
+        os.mkfifo(project.image("gate", job="places"))
+        wait_until(lambda: is_gone(review, red))
     finally:
         review.end()
 
