@@ -361,7 +361,7 @@
     return images.length ? review.button("Compare", () => review.compareVersions(images[0], "", images)) : "";
   };
   const resultLine = (action) => {
-    const buttons = [compareButton(action), undoButton(action, "Undo"), logButton(action)];
+    const buttons = [compareButton(action), undoButton(action, "Undo"), action.file ? "" : logButton(action)];
     buttons.push(review.button("Dismiss", () => { latest = openLog = 0; show(); }));
     const words = element("span", { class: "result" }, action.result, action.undo.length ? element("span", { class: "quiet" }, ` · undo: ${action.undo[0]}${action.undo_count > 1 ? ` and ${action.undo_count - 1} more` : ""}`) : "",
       action.undo_problem ? element("span", { class: "quiet" }, ` · ${action.undo_problem}`) : "");
