@@ -21,6 +21,8 @@ __all__ = ["mark"]
 _NONE = "none"
 """The value of --as that takes a mark back."""
 _SHA256 = "[0-9a-f]{64}"
+_SHORTEST = 8
+"""Characters of a sha256 by which --seen knows a file."""
 _SHOWN = 72
 """Characters of a note in the list."""
 
@@ -62,9 +64,17 @@ def mark(build: Build, words: list[str], **options: Any) -> None:
         raise ImagegenError(Problem("", "name what to mark, an image or a whole job", "doit mark JOB:IMAGE --as keep"))
     for text, name in ((note, "the note"), (options["by"], "the name")):
         _check_text(text, name)
+    _check_seen(options["seen"])
     named = _pair(build, words, options["of"])
     outputs = _find_images(build, words, needs_file=given not in (None, _NONE) and not named, seen=options["seen"])
     _record(build, outputs, given, note, by=options["by"], named=named)
+
+
+def _check_seen(seen: str | None) -> None:
+    for beginning in [] if seen is None else seen.split(","):
+        if len(beginning) < _SHORTEST or set(beginning) - set("0123456789abcdef"):
+            hint = f"at least {_SHORTEST} characters of each file's sha256"
+            raise ImagegenError(Problem("", f"--seen: '{printable(beginning)}' does not begin a sha256", hint))
 
 
 def _check_text(text: str | None, name: str) -> None:

@@ -23,7 +23,7 @@ from starlette.routing import Route
 
 from imagegen.errors import ImagegenError, not_written
 from imagegen.images.formats import BadImage, format_of
-from imagegen.report.gallery.page import LivePage, render
+from imagegen.report.gallery.page import LivePage, read_part, render
 from imagegen.review.access import Access, explain, read_body
 from imagegen.review.actions import Action, Actions
 from imagegen.review.address import Address
@@ -249,8 +249,8 @@ class ReviewServer:
         said = self._hello()  # before the data are looked at: what comes later is sent again
         data = self.gallery.data
         live = LivePage(
-            "".join((_HERE / f"{part}.css").read_text("utf-8") for part in _PARTS),
-            "".join((_HERE / f"{part}.js").read_text("utf-8") for part in (*_PARTS, "start")),
+            "".join(read_part(_HERE / f"{part}.css") for part in _PARTS),
+            "".join(read_part(_HERE / f"{part}.js") for part in (*_PARTS, "start")),
             {**said, "files": [group["file"] for group in data["groups"]], "leading": list(self.actions.leading)},
         )
         page = await asyncio.to_thread(render, data, "", live)

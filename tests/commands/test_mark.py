@@ -134,6 +134,8 @@ def test_what_is_wrong_is_said_before_anything_is_written(project: Marked) -> No
     assert "its picture has changed since it was looked at" in project.refused(
         "portraits", "--as=reject", "--seen=00000000"
     )
+    for seen in (",", "1", "0000000g"):
+        assert "does not begin a sha256" in project.refused("portraits:yrr", "--as=reject", f"--seen={seen}")
     assert "at most 4000 are kept" in project.refused("portraits:yrr", f"--note={'x' * 4001}")
     project.write("jobs/portraits.review", "<<<<<<< ours\n")
     assert "jobs/portraits.review:1: has unresolved merge-conflict markers" in project.refused("portraits", "--as=keep")

@@ -88,6 +88,7 @@ def test_a_prompt_is_edited_seen_saved_and_built(review: Served, browser: Browse
     )
     shown = "return gallery.commandText({ command: 'reroll', images: ['places:gate'], options: { count: 2 } })"
     assert browser.run(shown) == "doit budget=5 reroll places:gate --count 2"
+    browser.until("document.querySelector('#activity b')?.textContent", "Done")  # its undo is known then
     browser.driver.refresh()  # the server knows what was done last: the build, and before it the edit
     browser.press("u")
     browser.until(f"{GATE}.state", "stale")

@@ -32,6 +32,7 @@ __all__ = [
     "digest_of",
     "page_data",
     "picture_data",
+    "read_part",
     "render",
 ]
 
@@ -87,10 +88,16 @@ def page_data(groups: Sequence[Group], files: Files, folder: str) -> dict[str, A
     }
 
 
+@functools.cache
+def read_part(path: Path) -> str:
+    """Return a file of the page, as it was when it was first read: all of a page is of one version of this package."""
+    return path.read_text("utf-8")
+
+
 def digest(data: Mapping[str, Any]) -> str:
     """Return the SHA-256 (hex) of all that decides the page's bytes."""
     text = json.dumps(data, sort_keys=True, separators=(",", ":"))
-    parts = [text, *((_HERE / name).read_text("utf-8") for name in ("page.html", "page.css", "page.js"))]
+    parts = [text, *(read_part(_HERE / name) for name in ("page.html", "page.css", "page.js"))]
     return hashlib.sha256("\0".join(parts).encode("utf-8")).hexdigest()
 
 
@@ -119,7 +126,6 @@ def render(data: Mapping[str, Any], of: str = "", live: LivePage | None = None) 
         what = "the gallery is written with jinja2, which is not installed"
         raise ImagegenError(Problem("", what, f"{sys.executable} -m pip install jinja2")) from None
     environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(_HERE),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
@@ -130,11 +136,11 @@ def render(data: Mapping[str, Any], of: str = "", live: LivePage | None = None) 
     environment.policies["json.dumps_kwargs"] = {"sort_keys": True, "separators": (",", ":")}
     pictures = [picture for group in data["groups"] for picture in group["pictures"]]
     sizes = {(picture["width"], picture["height"]) for picture in pictures}
-    script = (_HERE / "page.js").read_text("utf-8") + (live.script if live else "")
-    style = (_HERE / "page.css").read_text("utf-8") + (live.style if live else "")
+    script = read_part(_HERE / "page.js") + (live.script if live else "")
+    style = read_part(_HERE / "page.css") + (live.style if live else "")
     style += "".join(_ratio(*size) for size in sorted(sizes))
     policy = _policy(script, style, live is not None)
-    text = environment.get_template("page.html").render(
+    text = environment.from_string(read_part(_HERE / "page.html")).render(
         digest=of,
         # Markup: they are this package's own
         script=Markup(script),  # noqa: S704
