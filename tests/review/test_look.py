@@ -234,3 +234,4 @@ def test_an_earlier_version_is_compared_with_now_and_restored(folder: ProjectFol
     wait_until(lambda: image.read_bytes() == first)
     assert now != first
     browser.until(TITLES, "Version 1,Version 2,Now")  # each stays where it is
+    assert browser.one("#panes .active b").text == "Now"

@@ -63,7 +63,7 @@
         seen = is;
         load();
       }
-      const earlier = (versions || []).filter((one) => !one.is_now && one.sha256 !== picture.sha256)
+      const earlier = (versions || []).filter((one) => one.sha256 !== picture.sha256) // which of them is now, they may not know yet
         .filter((one) => !only || one.sha256 === only || order.includes(one.sha256));
       if (!order.includes(picture.sha256)) order.unshift(picture.sha256);
       order.push(...earlier.map((one) => one.sha256).filter((sha256) => !order.includes(sha256)));

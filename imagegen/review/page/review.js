@@ -120,7 +120,7 @@ const review = (() => {
 
   const verbs = { build: "Build", pick: "Pick", reroll: "Reroll", accept: "Accept", restore: "Restore", mark: "Mark" };
   gallery.buttons.push((action) => {
-    const verb = action.options.always ? "Generate again" : verbs[action.command];
+    const verb = action.options.always ? "Generate again" : action.options.variant === 0 ? "Unpick" : verbs[action.command];
     return button(verb, () => review.perform(action), { class: "plain run", "aria-label": `${verb}: ${action.purpose}` });
   });
 
