@@ -183,6 +183,11 @@ class Served:
         self._listeners.append(Listener(self.url))
         return self._listeners[-1]
 
+    def end_listening(self) -> None:
+        """Close the streams of all who listen."""
+        while self._listeners:
+            self._listeners.pop().close()
+
     def run(self, command: str, *images: str, **options: Any) -> int:
         """Have the page's server run a command. Returns the action's number."""
         answer = self.post("run", {"command": command, "images": list(images), **options})
@@ -209,6 +214,5 @@ class Served:
             except subprocess.TimeoutExpired:
                 self.process.kill()
                 self.process.wait()
-        for listener in self._listeners:
-            listener.close()
+        self.end_listening()
         assert "Traceback" not in self.output, self.output

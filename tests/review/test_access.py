@@ -333,6 +333,7 @@ def test_connections_that_ask_for_nothing_keep_nobody_out(review: Served) -> Non
             connection.sendall(b"GET / HTTP/1.1\r\nHost: ")
     heard = review.listen()
     heard.wait_for("hello")
+    heard.close()
     assert review.ask("GET", "").status == 200
     with contextlib.suppress(ConnectionResetError):
         assert crowd[0].recv(1) == b""
@@ -341,11 +342,12 @@ def test_connections_that_ask_for_nothing_keep_nobody_out(review: Served) -> Non
 
 
 def test_only_so_many_pages_are_open_at_a_time(review: Served) -> None:
-    heard = [review.listen() for _ in range(32)]
+    wait_until(lambda: is_full(review))
     answer = review.ask("GET", "events")
     assert (answer.status, "close some of its tabs" in answer.json["problem"]) == (503, True)
-    heard.pop().close()
+    review.end_listening()
     wait_until(lambda: not is_full(review))
+    review.end_listening()
 
 
 def is_full(review: Served) -> bool:

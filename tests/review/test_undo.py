@@ -118,7 +118,7 @@ def test_a_pick_goes_back_to_the_variant_that_was_picked(folder: ProjectFolder) 
         folder.pick("yrr", 2)
 
 
-@pytest.mark.parametrize("is_stale", [False, True])
+@pytest.mark.parametrize("is_stale", [pytest.param(False, marks=pytest.mark.long), True])
 def test_nothing_is_generated_and_everything_is_as_before(folder: ProjectFolder, is_stale: bool) -> None:
     derive: dict[str, Any] = {
         "derive": {"small": {"width": 16}},
