@@ -133,3 +133,6 @@ def test_the_next_image_has_the_focus_when_one_leaves_the_grid(folder: ProjectFo
     browser.until(FOCUSED_TASK, order[3])
     assert folder.doit("mark", order[3], "--as", "keep").code == 0  # in a terminal
     browser.until(FOCUSED_TASK, order[4])
+    browser.press("/", *"figure", Keys.ESCAPE, Keys.ESCAPE)  # it is empty, and then it is left
+    browser.press("j")  # from where one was
+    browser.until(FOCUSED_TASK, order[5])

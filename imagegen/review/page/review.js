@@ -80,6 +80,14 @@ const review = (() => {
     event.preventDefault();
     event.stopImmediatePropagation();
   }, true);
+  // What had the focus may have gone, or one has clicked beside it: the next move is from the card that had it last.
+  let place = null;
+  document.addEventListener("focusin", (event) => { place = event.target.closest(".card") || place; });
+  const goBack = () => {
+    if (document.activeElement !== document.body || document.querySelector("dialog[open]")) return;
+    if (place && place.isConnected && !place.hidden) place.firstElementChild.focus({ preventScroll: true });
+  };
+  window.addEventListener("keydown", ({ key }) => { if (["j", "k"].includes(key) || key.startsWith("Arrow")) goBack(); }, true);
   document.addEventListener("keydown", (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey || event.defaultPrevented || isTyping(event.target)) return;
     if (document.querySelector(".question[open]")) return;

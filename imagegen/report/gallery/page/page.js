@@ -476,6 +476,8 @@ const gallery = (() => {
         event.preventDefault();
         target.value = "";
         filter();
+      } else if (event.key === "Escape") {
+        target.blur(); // the keys are for the page again
       } else if ((event.key === "ArrowDown" || event.key === "Enter") && shown.length) {
         event.preventDefault();
         filter();
