@@ -85,7 +85,7 @@ def test_letters_go_to_no_command_once_their_field_has_gone(browser: Browser) ->
     assert browser.run("return window.ran") == []
     for leaves in ("key(document.body, 'Escape')", "window.dispatchEvent(new Event('pointerdown'))"):
         browser.run(
-            f"{pressed} const field = document.getElementById('search'); {goes} {leaves}; key(document.body, 'q');"
+            f"{pressed} const field = document.getElementById('note'); {goes} {leaves}; key(document.body, 'q');"
         )
         assert browser.run("return window.ran.length") == 1
 

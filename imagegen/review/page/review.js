@@ -62,12 +62,13 @@ const review = (() => {
 
   const keys = [];
   const isTyping = (target) => target.closest("input:not([type=checkbox]), select, textarea, [contenteditable]");
-  // Who types goes on typing although the field has just gone, or something else has taken the focus: nothing of that is a
-  // command. It is over with a pause, a click, or a key that leaves a field.
+  // Who types goes on typing although the field has just gone, or a dialog has opened over it: nothing of that is a command.
+  // It is over with a pause, a click, or a key that leaves a field.
   const PAUSE_MS = 1500;
   let typed = null; // {field, event, time}: the last letter, and when a key was last pressed
   const leaves = ({ key, target, ctrlKey, metaKey }) =>
     ["Escape", "Tab"].includes(key) || (key === "Enter" && (ctrlKey || metaKey || target.tagName !== "TEXTAREA"));
+  const isTakenFrom = (field, target) => !field.offsetWidth || Boolean(target.closest("dialog") && !target.closest("dialog").contains(field));
   window.addEventListener("pointerdown", () => { typed = null; }, true);
   window.addEventListener("keydown", (event) => {
     const field = isTyping(event.target);
@@ -75,7 +76,7 @@ const review = (() => {
       typed = field && !leaves(event) ? { field, event, time: event.timeStamp } : null;
       return;
     }
-    if (!typed || typed.event.defaultPrevented || event.timeStamp - typed.time > PAUSE_MS) return;
+    if (!typed || !isTakenFrom(typed.field, event.target) || typed.event.defaultPrevented || event.timeStamp - typed.time > PAUSE_MS) return;
     typed.time = event.timeStamp;
     event.preventDefault();
     event.stopImmediatePropagation();
