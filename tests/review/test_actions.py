@@ -226,7 +226,10 @@ def test_keys_select_and_move_and_a_letter_that_is_typed_does_nothing(page: Brow
     page.until("gallery.$('search').value", "rb")
     page.press(Keys.TAB)  # without it, letters that come at once still count as typed
     page.run("gallery.$('clear').click(); document.activeElement.blur()")
-    page.press("j", "j", "s")
+    page.until("gallery.shown().length === gallery.pictures.length")
+    page.press("j", "j")
+    page.until("Boolean(review.focused())")
+    page.press("s")
     page.until("document.querySelector('#selection b').textContent", "1 selected")
     task = page.run("return [...review.selected][0]")
     assert page.run("return document.activeElement.getAttribute('href')") == f"#{task}"
