@@ -74,6 +74,9 @@ def review(build: Build, *, port: int, host: str, no_open: bool) -> int:
         ended_by = _wait(server, signals)
     if server.error:
         raise server.error
+    if not build.root.is_dir():  # doit would end in a traceback, as it cannot write its database
+        sys.stdout.flush()
+        os._exit(1)
     if ended_by is not None:
         signal.raise_signal(ended_by)
     return 0

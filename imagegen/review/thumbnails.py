@@ -24,6 +24,9 @@ from imagegen.state.atomic import replace_file
 
 __all__ = ["Thumbnails"]
 
+_LARGE = 24_000_000
+"""Pixels from which on an image is made small alone: it takes some 100 MB meanwhile, whatever the size of its file."""
+
 
 class Thumbnails:
     """The thumbnails of one project. Safe to share among threads.
@@ -49,6 +52,7 @@ class Thumbnails:
         self._mutex = threading.Lock()
         self._busy: dict[str, threading.Lock] = {}
         self._cores = threading.Semaphore(os.cpu_count() or 1)  # so many images are in memory at a time
+        self._large = threading.Lock()  # and one of these
 
     def size(self, sha256: str, path: Path) -> tuple[int, int] | None:
         """Return the width and height of the image in the file, in pixels; None if it cannot be shown."""
@@ -80,7 +84,7 @@ class Thumbnails:
         with lock:
             data = self._read(sha256)
             if data is None and sha256 not in self.wrong:
-                with self._cores:
+                with self._alone_if_large(sha256), self._cores:
                     data = self._create(sha256, read)
         with self._mutex:
             self._busy.pop(sha256, None)
@@ -93,6 +97,10 @@ class Thumbnails:
             for known, thumbnail in find_thumbnails(self._cache).items():
                 if known not in digits:
                     (self._cache / thumbnail.name).unlink(missing_ok=True)
+
+    def _alone_if_large(self, sha256: str) -> contextlib.AbstractContextManager[object]:
+        width, height = self._sizes.get(sha256[:20], (_LARGE, 1))  # one that is not known may be
+        return self._large if width * height >= _LARGE else contextlib.nullcontext()
 
     def _read(self, sha256: str) -> bytes | None:
         if path := self._known.get(sha256[:20]):

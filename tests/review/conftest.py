@@ -11,7 +11,17 @@ import pytest
 
 from tests.project_folder import ProjectFolder
 from tests.report.gallery.browser import Browser
-from tests.review.served import Served, small_project
+from tests.review.served import STARTED, Served, small_project
+
+
+@pytest.fixture(scope="module", autouse=True)
+def nothing_left_running() -> Iterator[None]:
+    yield
+    for one in STARTED:
+        if one.process.poll() is None:
+            one.process.kill()
+            one.wait()
+    STARTED.clear()
 
 
 @pytest.fixture(scope="module")

@@ -21,7 +21,7 @@ from urllib.parse import urlsplit
 from imagegen.backends.placeholder import PlaceholderBackend
 from tests.project_folder import ProjectFolder
 
-__all__ = ["Answer", "Listener", "Served", "ask", "post", "small_project", "wait_until"]
+__all__ = ["STARTED", "Answer", "Listener", "Served", "ask", "post", "small_project", "wait_until"]
 
 _JOB = {"backend": "placeholder", "generate": {"width": 48, "height": 64}}
 
@@ -126,6 +126,10 @@ class Listener:
         self._connection.close()
 
 
+STARTED: list[Served] = []
+"""All that were started in this module: what a test that fails leaves running is ended with it."""
+
+
 class Served:
     """`doit review --no-open` on a project, until it is ended."""
 
@@ -151,6 +155,7 @@ class Served:
                 stdout=output,
                 stderr=subprocess.STDOUT,
             )
+        STARTED.append(self)
         wait_until(lambda: "http://" in self.output or self.process.poll() is not None)
         found = re.search(r"http://\S+", self.output)
         assert found, self.output

@@ -6,10 +6,22 @@ import pytest
 from selenium.webdriver.common.keys import Keys
 
 from tests.axe import violations
+from tests.project_folder import ProjectFolder, picture
 from tests.report.gallery.browser import Browser
-from tests.review.served import Served
+from tests.review.served import Served, small_project
 
 pytestmark = pytest.mark.xdist_group("browser")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> ProjectFolder:
+    """With an image of each state."""
+    folder = small_project(tmp_path_factory.mktemp("review") / "project")
+    folder.job("later", items=[{"name": "ruin", "prompt": "a ruin"}])
+    folder.job("places", items=[{"name": name, "prompt": f"an old {name}"} for name in ("harbour", "gate", "marsh")])
+    folder.image("raven", job="icons").write_bytes(picture("blue", (48, 64)))
+    folder.image("marsh", job="places").write_bytes(b"broken")
+    return folder
 
 
 @pytest.mark.parametrize(("width", "dark"), [(1400, False), (390, True)])

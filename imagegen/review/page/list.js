@@ -19,7 +19,7 @@
     const [link] = card.children;
     const [frame, name] = link.children;
     const old = frame.querySelector("img");
-    const image = !picture.thumb ? element("span", { class: "empty" }, "no image")
+    const image = !picture.thumb ? element("span", { class: "empty" })
       : old && old.getAttribute("src") === picture.thumb ? old // it would be loaded again
         : element("img", { src: picture.thumb, alt: picture.alt, loading: "lazy", decoding: "async" });
     if (picture.thumb) image.setAttribute("alt", picture.alt);
