@@ -34,6 +34,7 @@ def budget(project: ProjectFolder, dollars: str) -> None:
     project.write("pyproject.toml", f"[tool.imagegen]\nbudget = {dollars}\n")
 
 
+@pytest.mark.long
 def test_why_says_what_the_next_run_would_cost_and_the_run_what_it_did(priced: ProjectFolder) -> None:
     assert priced.doit("why").closing == "3 to generate (time unknown; cost $0.08)"
     detail = priced.doit("why", "portraits:yrr", "portraits:okka").out.splitlines()

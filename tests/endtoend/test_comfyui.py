@@ -98,6 +98,7 @@ def test_a_job_is_drawn_once_and_is_fresh_then(project: ProjectFolder, server: S
     assert line["request"]["model"] == server.checkpoint
 
 
+@pytest.mark.long
 def test_a_clip_skip_makes_its_images_stale_and_its_default_does_not(project: ProjectFolder, server: Server) -> None:
     size = {"width": 64, "height": 64}
     project.build_job(**server.job(generate=size))

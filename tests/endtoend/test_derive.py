@@ -53,6 +53,7 @@ def test_one_command_makes_all_of_it_and_the_next_one_nothing(project: ProjectFo
     assert "8 fresh, nothing to do" in project.doit().closing
 
 
+@pytest.mark.long
 def test_images_derived_files_and_sheets_may_be_avif(project: ProjectFolder) -> None:
     derive = {"thumb": {"width": 16}, "web": {"format": "webp"}}
     run = project.build_job(output={"format": "avif"}, derive=derive, sheet={"cell": 16, "format": "avif"})

@@ -250,6 +250,7 @@ def test_a_model_that_makes_no_images_is_refused(project: OllamaProject) -> None
     assert "llama3 does not generate images: it can do completion" in run.out
 
 
+@pytest.mark.long
 def test_another_model_under_the_same_name_makes_its_images_stale(project: OllamaProject) -> None:
     project.job()
     assert project.doit().tasks("generated") == ALL

@@ -37,6 +37,7 @@ def test_without_jinja2_the_list_is_shown_and_how_to_have_the_page(project: Proj
     assert not (project.root / ".imagegen/presets.html").exists()
 
 
+@pytest.mark.long
 def test_one_preset_is_shown_with_its_steps_and_what_to_paste(project: ProjectFolder) -> None:
     out = project.doit("presets", "token-foundry", "spritesheet-phaser").out
     assert "mask: circle " in out

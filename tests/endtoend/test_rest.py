@@ -147,6 +147,7 @@ def test_a_dodo_file_that_does_more_is_run_also_with_nothing_to_do(project: Proj
     assert "own" in dodo or "run by doit" in run.out
 
 
+@pytest.mark.long
 def test_options_in_doits_configuration_hold_also_with_nothing_to_do(project: ProjectFolder) -> None:
     project.build_job()
     assert project.is_short()

@@ -114,6 +114,7 @@ def test_what_is_to_be_built_is_the_same_for_why_and_for_doit(project: ProjectFo
     assert set(project.doit("-a", "portraits:sheet").tasks("derived")) == built
 
 
+@pytest.mark.long
 def test_the_hint_of_a_reroll_is_a_reroll_that_is_done(project: ProjectFolder) -> None:
     project.build_job(derive=TOKEN, sheet=SHEET)
     for name, images in (("sheet", 3), ("sheet:godot", 3), ("yrr:token", 1)):
@@ -123,6 +124,7 @@ def test_the_hint_of_a_reroll_is_a_reroll_that_is_done(project: ProjectFolder) -
         assert (again.code, len(again.tasks("generated"))) == (0, images)
 
 
+@pytest.mark.long
 def test_the_hint_of_a_pick_names_an_image(project: ProjectFolder) -> None:
     project.build_job(derive=TOKEN, sheet=SHEET, variants=2)
     run = project.doit("pick", "portraits:sheet", "--variant", "1")

@@ -251,6 +251,7 @@ def test_two_merged_branches_generate_nothing(project: ProjectFolder) -> None:
     assert len(project.lines()) == 3  # folded
 
 
+@pytest.mark.long
 def test_of_two_images_that_both_branches_rerolled_each_is_the_one_that_was_chosen(project: ProjectFolder) -> None:
     """Also if doit was called with both of them in conflict, and knows them by that."""
     project.build_job()

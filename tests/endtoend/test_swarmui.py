@@ -15,6 +15,7 @@ from tests.endtoend.comfyui import Server
 from tests.project_folder import ProjectFolder
 
 
+@pytest.mark.long
 def test_a_workflow_with_a_reference_image_is_generated_behind_swarmui_and_beside_it(project: ProjectFolder) -> None:
     with FakeComfyUI(seconds=0.2) as behind, FakeComfyUI(seconds=0.2) as beside, FakeSwarmUI(behind) as swarm:
         (project.root / "face.png").write_bytes(png())

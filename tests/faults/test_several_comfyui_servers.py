@@ -147,6 +147,7 @@ def test_none_that_is_there_is_told_before_anything_is_begun(servers: Servers) -
     assert [project.report.count(f"no ComfyUI answers at {server.url}") for server in found] == [1, 1]
 
 
+@pytest.mark.long
 def test_a_server_that_keeps_forgetting_its_prompts_is_taken_out(servers: Servers) -> None:
     bad, good = servers.serve(), servers.serve()
     bad.faults.append(Fault("lost", times=None))

@@ -165,7 +165,7 @@ def test_beside_a_build_others_are_told_or_wait_and_what_only_reads_goes_on(
         processes = {name: yard.project.start(*(WRITERS | READERS)[name]) for name in (*writers, *readers)}
         runs = {name: yard.end(process) for name, process in processes.items()}
         assert yard.tree() == before
-        waiting = [yard.project.start(*words, "wait=100") for words in WRITERS.values()]
+        waiting = [yard.project.start(*WRITERS[name], "wait=100") for name in writers]
         time.sleep(1)
     for name in writers:
         message = runs[name].out + runs[name].err

@@ -6,6 +6,7 @@ import pytest
 from selenium.webdriver.common.keys import Keys
 
 from tests.axe import violations
+from tests.marks import long
 from tests.project_folder import ProjectFolder, picture
 from tests.report.gallery.browser import Browser
 from tests.review.served import Served, small_project
@@ -24,7 +25,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> ProjectFolder:
     return folder
 
 
-@pytest.mark.parametrize(("width", "dark"), [(1400, False), (390, True)])
+@pytest.mark.parametrize(("width", "dark"), [(390, True), long(1400, False)])
 def test_every_view_follows_the_rules(browser: Browser, review: Served, width: int, dark: bool) -> None:
     browser.open(review.url, width=width, dark=dark)
     browser.run("document.querySelector('.card input').click()")

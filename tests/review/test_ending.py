@@ -228,3 +228,8 @@ def test_what_cannot_be_read_is_said_until_it_can(serve: Serve, project: Project
     project.write("pyproject.toml", "[tool.imagegen]\nsteps_ahead = 3\n")
     wait_until(lambda: [one for one in heard.events if "steps_ahead: unknown key" in one.get("text", "")])
     assert "steps_ahead: unknown key" in review.listen().wait_for("hello")["trouble"]
+    project.root.rename(away)
+    review.wait_until_it_says("the project's folder is gone")
+    review.press_ctrl_c()
+    assert review.wait() == 1
+    away.rename(project.root)

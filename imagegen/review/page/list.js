@@ -27,7 +27,8 @@
     frame.replaceChildren(...[image, badge, picture.said ? gallery.symbols(picture) : null].filter(Boolean));
     name.replaceChildren(element("b", { dir: "auto" }, picture.name), ...(picture.part ? [" ", element("span", { class: "quiet" }, picture.part)] : []));
     link.setAttribute("href", `#${picture.task}`);
-    link.setAttribute("aria-label", picture.alt + (badge ? ` (${picture.badge.text})` : "") + (picture.said ? `, ${picture.said}` : ""));
+    // what one sees stands in it as it is seen
+    link.setAttribute("aria-label", (badge ? `${picture.badge.text} ` : "") + picture.alt + (picture.said ? `, ${picture.said}` : ""));
     return card;
   };
   const cardOf = (picture) => fill(element("li", {}, element("a", {},

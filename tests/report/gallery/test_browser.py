@@ -304,8 +304,9 @@ def test_only_images_near_the_window_are_loaded(browser: Browser) -> None:
 
 def test_marks_and_notes_are_shown_searched_and_filtered(browser: Browser) -> None:
     label = "return document.querySelector(`[href='#portraits:${arguments[0]}']`).getAttribute('aria-label')"
-    assert browser.run(label, "yrr").endswith(" (stale), marked keep")
-    assert browser.run(label, "okka").endswith(" (edited), marked reject in another version, has a note")
+    assert browser.run(label, "yrr").startswith("stale Yrr: ")
+    assert browser.run(label, "yrr").endswith(", marked keep")
+    assert browser.run(label, "okka").endswith(", marked reject in another version, has a note")
     assert browser.run("return [...document.querySelectorAll('.card .mark')].map(mark => mark.className)") == [
         "mark keep", "mark reject other", "mark noted",
     ]  # fmt: skip
@@ -336,7 +337,7 @@ def test_everything_that_can_be_used_has_a_name(browser: Browser, studio: Studio
             assert browser.one(".card a").accessible_name == "Mallsing: a tall harbour singer"
     names = browser.run("return [...document.querySelectorAll('.card a')].map(a => a.ariaLabel)")
     assert len(set(names)) == ALL
-    assert "Yrr: a small envoy, crème brûlée (stale), marked keep" in names
+    assert "stale Yrr: a small envoy, crème brûlée, marked keep" in names
     assert browser.run("return [...document.images].filter(i => !i.hasAttribute('alt')).length") == 0
 
 
