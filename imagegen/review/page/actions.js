@@ -384,6 +384,7 @@
         review.button(count > 1 ? `Details (${count})` : "Details", () => { all.hidden = !all.hidden; show(); },
           { "aria-expanded": String(!all.hidden), "aria-controls": "all-activity" })));
   };
+  showLine();
 
   const show = () => {
     const last = actions.get(latest);
