@@ -34,7 +34,6 @@ def picture(url: str, target: Path) -> None:
     driver = webdriver.Chrome(options=options, service=Service(shutil.which("chromedriver") or ""))
     try:
         driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", WINDOW)
-        driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [{"name": "hover", "value": "hover"}]})
         driver.get(url)
         driver.execute_script("review.compare(arguments[0])", SHOWN)
         WebDriverWait(driver, 30).until(lambda _: driver.execute_script(READY))

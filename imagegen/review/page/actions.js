@@ -368,7 +368,7 @@
     return element("div", { class: `doing ${action.state}` }, element("b", {}, says(action)), commands(action), words,
       element("span", { class: "buttons" }, ...buttons));
   };
-  const hint = matchMedia("(hover: none)").matches ? "Two fingers enlarge; swipe for the next" : "? shows all keys";
+  const hint = matchMedia("(pointer: coarse)").matches ? "Two fingers enlarge; swipe for the next" : "? shows all keys";
   // what matters most of it: what runs, else what waits, else the last result; and what can be done about it at once
   const showLine = (last, count) => {
     const [active] = [...running(), ...waiting()];
