@@ -214,12 +214,14 @@ class LiveGallery:
         return Files(thumbs, earlier, originals, candidates, self._thumbs.wrong)
 
     def original(self, sha256: str) -> bytes | None:
-        """Return the file of an output with this content; if it has another one meanwhile, what the store has.
+        """Return the file of an output with this content; if none has it any more, what the store has.
 
         None through a symlink to where no job may read.
         """
         path, project = self._paths.get(sha256), self._project
-        if path is None or check_path(project.root, path, project.settings.allow_outside, writes=False):
+        if path is None:
+            return self.earlier(sha256)
+        if check_path(project.root, path, project.settings.allow_outside, writes=False):
             return None
         file = project.root / path
         with contextlib.suppress(OSError):

@@ -182,3 +182,17 @@ def test_nothing_is_looked_at_twice_if_nothing_changes(studio: Studio) -> None:
     before = live.pictures
     assert live.refresh() is None
     assert all(live.pictures[task] is picture for task, picture in before.items())
+
+
+def test_a_page_that_is_behind_gets_what_it_asks_for_from_the_store(studio: Studio) -> None:
+    studio.items("gate", backend="placeholder")
+    studio.build()
+    live = follow(studio.root)
+    before = studio.image("gate").read_bytes()
+    studio.items("gate", backend="placeholder", generate={"width": 48, "height": 48})
+    studio.build()
+    live.refresh()
+    sha256 = hashlib.sha256(before).hexdigest()
+    assert live.pictures["portraits:gate"]["sha256"] != sha256
+    assert live.original(sha256) == before
+    assert live.thumbnail(sha256)

@@ -111,13 +111,9 @@
     if (review.pictureOf(task)) showNote(review.pictureOf(task)); // what came while one was in it
   });
   field.addEventListener("keydown", (event) => {
-    if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) {
-      event.preventDefault();
-      save();
-    }
     event.stopPropagation(); // arrows move in the text
-    if (event.key === "Escape") {
-      event.preventDefault(); // leaves the field, and not the image
+    if (event.key === "Escape" || (event.key === "Enter" && (event.ctrlKey || event.metaKey))) {
+      event.preventDefault(); // leaves the field, which saves it, and not the image
       dialog.focus();
     }
   });
