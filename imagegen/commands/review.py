@@ -34,7 +34,7 @@ _SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK")
     {
         "doit review": "opens it in a browser; Ctrl-C ends it",
         "doit review --no-open --port=8765": "prints the address only",
-        "doit review --host=0.0.0.0": "for other machines too: whoever has the address can change the project",
+        "doit review --host=0.0.0.0": "for other machines too: anybody with the address can change the project",
     },
     [
         option("port", int, 0, "to listen on [default: any that is free]"),
@@ -112,7 +112,7 @@ def _announce(server: ReviewServer, address: Address, *, is_opened: bool) -> Non
     for url in others:
         print(f"{'':<10} {url}")
     if not address.is_loopback:
-        print(f"{'':<10} other machines reach it too, unencrypted: whoever has the address can change the project")
+        print(f"{'':<10} other machines reach it too, unencrypted: anybody with the address can change the project")
     sys.stdout.flush()
     if is_opened and not is_ci(os.environ) and (why := open_in_browser(first)):
         print(Problem("", f"not opened: {why}", "open the address yourself; --no-open says nothing"), flush=True)

@@ -185,7 +185,7 @@ class Actions:
     Args:
         folder: to run `doit` in.
         leading: words before each command: options of `doit` that `doit review` itself was given, and variables.
-        tell: takes each event, as JSON values.
+        send: takes each event, as JSON values.
         open_project: returns the project and its plans as they are now.
 
     Attributes:
@@ -198,13 +198,13 @@ class Actions:
         self,
         folder: Path,
         leading: Sequence[str],
-        tell: Callable[[dict[str, Any]], None],
+        send: Callable[[dict[str, Any]], None],
         open_project: Callable[[], tuple[Project, Sequence[JobPlan]]],
     ) -> None:
         self._folder = folder
         self._open_project = open_project
         self.leading = leading
-        self._tell = tell
+        self._send = send
         self._queue: asyncio.Queue[Action] = asyncio.Queue()
         self._beside: asyncio.Queue[Action] = asyncio.Queue()
         self._processes: dict[int, asyncio.subprocess.Process] = {}
@@ -422,10 +422,10 @@ class Actions:
         if line.startswith(SEPARATOR):
             with contextlib.suppress(ValueError, TypeError):  # half a line, if it was killed
                 event = json.loads(line[1:])
-                self._tell({"action": action.number, **event, "progress": action.note(event)})
+                self._send({"action": action.number, **event, "progress": action.note(event)})
             return
         action.lines.append(line)
-        self._tell({"event": "line", "action": action.number, "line": line})
+        self._send({"event": "line", "action": action.number, "line": line})
 
     def _end(self, action: Action, state: Literal["done", "failed", "cancelled"]) -> None:
         action.state = state
@@ -433,7 +433,7 @@ class Actions:
         self._say(action)
 
     def _say(self, action: Action) -> None:
-        self._tell({"event": "action", **action.data})
+        self._send({"event": "action", **action.data})
 
 
 def _find_problem(lines: Sequence[str]) -> str:

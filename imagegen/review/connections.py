@@ -1,4 +1,4 @@
-"""The connections of the server: whoever sends no whole request holds none of them for long, and keeps nobody out.
+"""The connections of the server: one without a whole request is closed soon, and keeps nobody out.
 
 Anybody who reaches the port can open connections, without the secret. So each waits for a request a few seconds only,
 and where there are many, the one that has waited longest makes room for a new one.

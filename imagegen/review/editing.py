@@ -271,7 +271,7 @@ def _replace(project: Project, file: str, data: bytes) -> None:
         raise ImagegenError(not_written(error, path=file)) from None
 
 
-# what the page is told
+# what the page gets
 
 
 def _find_field(item: EditableItem, spots: Mapping[str, str], problem: Problem, changed: Sequence[Field]) -> str:

@@ -98,7 +98,7 @@ class ReviewServer:
     ) -> None:
         self.gallery, self.editor = gallery, editor
         self.error: BaseException | None = None
-        self.actions = Actions(folder, leading, self.tell, gallery.opened)
+        self.actions = Actions(folder, leading, self.send, gallery.opened)
         self._say, self._on_end, self._state = say, on_end, state
         self._streams = EventStreams(self._hello)
         self._news = asyncio.Event()
@@ -118,7 +118,7 @@ class ReviewServer:
         return self._thread.is_alive()
 
     def start(self) -> None:
-        """Begin to serve, in a thread of its own: signals stay with whoever started it."""
+        """Begin to serve, in a thread of its own: signals stay with its caller."""
         self._thread.start()
 
     def interrupt(self) -> None:
@@ -129,7 +129,7 @@ class ReviewServer:
             with contextlib.suppress(RuntimeError):  # its loop has ended meanwhile
                 self._loop.call_soon_threadsafe(self._interrupt)
 
-    def tell(self, event: Mapping[str, Any]) -> None:
+    def send(self, event: Mapping[str, Any]) -> None:
         """Send an event to every page that is open."""
         if event["event"] in _NEWS:
             self._news.set()
@@ -153,7 +153,7 @@ class ReviewServer:
 
     async def _end(self) -> None:
         await self.actions.wait_until_idle()
-        self.tell({"event": "bye"})
+        self.send({"event": "bye"})
         self._streams.close()
         self._server.should_exit = True
 
@@ -203,17 +203,17 @@ class ReviewServer:
                 holder = None
             if holder != self._holder:
                 self._holder = holder
-                self.tell({"event": "holder", "holder": vars(holder) if holder else None})
+                self.send({"event": "holder", "holder": vars(holder) if holder else None})
             start_s = time.monotonic()
             problem = await self._refresh(has_news=has_news)
             if problem != self._problem:
                 self._problem = problem
-                self.tell({"event": "trouble", "text": problem})
+                self.send({"event": "trouble", "text": problem})
                 self._say(problem or "the project can be read again")
             await asyncio.sleep(_REST * (time.monotonic() - start_s))
 
     async def _refresh(self, *, has_news: bool) -> str:
-        """Read again what has changed, and tell the pages. Returns why that is not possible.
+        """Read again what has changed, and send it to the pages. Return why that is not possible.
 
         has_news: whether it is known that something has changed.
         """
@@ -230,7 +230,7 @@ class ReviewServer:
                 traceback.print_exc()
             return f"the page cannot be brought up to date ({type(error).__name__}: {error})"
         if changes:
-            self.tell(changes.event)
+            self.send(changes.event)
         return ""
 
     def _hello(self) -> dict[str, Any]:
@@ -324,7 +324,7 @@ class ReviewServer:
             self.actions.forget_edit(action)
         if status == 200:
             self.actions.record_edit(action.file, answer["number"], action.number)
-            self.tell({"event": "edit", "undone": answer["undone"]})
+            self.send({"event": "edit", "undone": answer["undone"]})
         return JSONResponse(answer, status)
 
     async def _forecast(self, request: Request) -> Response:
@@ -347,7 +347,7 @@ class ReviewServer:
         status, answer = await asyncio.to_thread(self.editor.answer, what, await read_body(request))
         if written := answer.get("written"):
             written["number"] = self.actions.record_edit(written["file"], written["number"]).number
-            self.tell({"event": "edit", "written": written})
+            self.send({"event": "edit", "written": written})
         return JSONResponse(answer, status)
 
 

@@ -100,7 +100,7 @@ def _ask_to_begin() -> None:
         return
     if is_asked:
         answer = b""
-        with contextlib.suppress(OSError):  # whoever would answer has ended
+        with contextlib.suppress(OSError):  # the process that would answer has ended
             os.write(number, b"?")
             answer = os.read(number, 1)
         if not answer:

@@ -1,4 +1,4 @@
-"""A page is opened in a window, and otherwise somebody is told why not."""
+"""A page is opened in a window, or it is said why not."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A page and terminals on one project: one writes at a time, the others wait or are told who it is."""
+"""A page and terminals on one project: one writes at a time, the others wait, or name who it is."""
 
 from __future__ import annotations
 

@@ -98,7 +98,7 @@ def test_a_page_says_that_its_server_has_ended(folder: ProjectFolder, chromium: 
     ends.press_ctrl_c()
     assert ends.wait() == 0
     chromium.until(f"{BANNER}.startsWith('The review has ended. Start doit review again')")
-    assert chromium.console() == []  # it has been told, and asks no more
+    assert chromium.console() == []  # it knows, and asks no more
     chromium.open(is_killed.url)
     chromium.run("review.on('hello', () => { window.heard = true; }); review.connect()")
     chromium.until("window.heard")

@@ -99,7 +99,7 @@ def open_page(driver: Any, url: str) -> tuple[float, float]:
 
 
 def time_updates(server: Server, folder: Path, rounds: int) -> tuple[float, float]:
-    """Return the seconds until the pages are told that an image is another one, and the processor's time for that."""
+    """Return the seconds until the pages hear that an image is another one, and the processor's time for that."""
     image = sorted(folder.glob("assets/portraits/*.png"))[5]
     first, second = image.read_bytes(), sorted(folder.glob("assets/portraits/*.png"))[6].read_bytes()
     waits, before = [], server.cpu_s()

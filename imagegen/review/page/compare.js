@@ -2,7 +2,7 @@
 // ---- compare: what can be put on the light table, and how it gets there
 (() => {
   const { element, pictures, at } = gallery;
-  const plural = (number, noun) => `${number} ${noun}${number === 1 ? "" : "s"}`;
+  const { plural } = review;
   const compareImages = (tasks) => {
     let entries = tasks.filter((task) => at.has(task)).map((task) => ({ task, item: pictures[at.get(task)].item, variant: pictures[at.get(task)].variant }));
     const find = ({ task, item, variant }) => (at.has(task) ? looks.ofPicture(pictures[at.get(task)])

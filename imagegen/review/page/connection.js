@@ -10,7 +10,7 @@
   };
   document.querySelector("header.bar").after(banner);
 
-  // an action that was already shown as it is now is not told again
+  // an action that was already shown as it is now is not reported again
   const known = new Map();
   const same = (action) => `${action.state} ${action.lines.length}`;
   const showHolder = (holder) => show("holder", holder && `${holder.command} is running (process ${holder.pid}, since ${holder.since}). What you do here waits for it.`);

@@ -2,8 +2,7 @@
 // ---- edit: an item's prompt and settings, with the diff and what `doit why` says of it before it is written
 (() => {
   const { $, element, section, dialog, at, pictures } = gallery;
-  const { button } = review;
-  const plural = (number, noun) => `${number} ${noun}${number === 1 ? "" : "s"}`;
+  const { button, plural } = review;
 
   const MOST_LINES = 40; // of what `doit why` says
 

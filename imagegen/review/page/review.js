@@ -9,6 +9,7 @@ const review = (() => {
     for (const listener of [...(listeners.get(event.event) || []), ...(listeners.get("*") || [])]) listener(event);
   };
 
+  const plural = (number, noun) => `${number} ${noun}${number === 1 ? "" : "s"}`;
   const button = (label, act, attributes = {}) => {
     const made = element("button", { type: "button", class: "plain", ...attributes }, label);
     made.addEventListener("click", act);
@@ -134,5 +135,5 @@ const review = (() => {
   });
 
   // bulk: {label, key or none, when(tasks) or none, run(tasks)}: the buttons for what is selected
-  return { ask, run, say, announce, on, emit, keys, bulk: [], selected, select, subject, targets, focused, pictureOf, foot, live, shownTasks, button, verbs };
+  return { ask, run, say, announce, on, emit, keys, bulk: [], selected, select, subject, targets, focused, pictureOf, foot, live, shownTasks, button, plural, verbs };
 })();
