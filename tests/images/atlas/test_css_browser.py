@@ -51,7 +51,7 @@ def test_each_element_looks_as_its_picture_does(tmp_path: Path) -> None:
     browser = Browser(tmp_path / "profile")
     try:
         browser.open(page, width=600, height=SIDE)
-        with Image.open(io.BytesIO(browser.driver.get_screenshot_as_png())) as found:
+        with Image.open(io.BytesIO(browser.screenshot())) as found:
             seen = found.convert("RGB")
         assert browser.console() == []
     finally:

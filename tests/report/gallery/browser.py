@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from selenium import webdriver
+from selenium.common.exceptions import WebDriverException
 from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
 from selenium.webdriver.remote.webelement import WebElement
@@ -51,6 +52,17 @@ class Browser:
         self._devtools("Emulation.setEmulatedMedia", features=[scheme])
         self.driver.get("about:blank")
         self.driver.get(f"{page if isinstance(page, str) else page.as_uri()}{fragment}")
+
+    def screenshot(self) -> bytes:
+        """What is shown, as PNG. While a page takes another one's place, chromedriver finds none: it is asked again."""
+
+        def take(driver: webdriver.Chrome) -> bytes | None:
+            try:
+                return driver.get_screenshot_as_png()
+            except WebDriverException:
+                return None
+
+        return bytes(WebDriverWait(self.driver, 60).until(take) or b"")
 
     def one(self, selector: str) -> WebElement:
         return self.driver.find_element(By.CSS_SELECTOR, selector)
