@@ -11,9 +11,10 @@ import os
 import signal
 import socket
 import subprocess
+import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Literal
@@ -35,6 +36,7 @@ __all__ = [
     "environment_without_secrets",
     "exit_code",
     "find_free_port",
+    "hold_free_port",
     "start_process",
     "stop_process",
     "this_process",
@@ -131,9 +133,27 @@ def wait_for_end(identity: ProcessIdentity, seconds: float) -> bool:
 
 def find_free_port() -> int:
     """Return a port of 127.0.0.1 that nothing listens on now."""
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return int(found.getsockname()[1])
+    with hold_free_port() as port:
+        return port
+
+
+@contextmanager
+def hold_free_port() -> Iterator[int]:
+    """Give a port of 127.0.0.1 that nothing listens on, and keep others from it while a server is started for it.
+
+    sd-server binds with SO_REUSEPORT: two may get one port, and each answers some of what is asked of the other. On
+    Linux, a socket that is bound and does not listen lets a server have its port, and nobody is given it as a free one.
+    On other systems that would be in the server's way, and the port is only found.
+    """
+    with socket.socket() as held:
+        if sys.platform == "linux":
+            held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        held.bind(("127.0.0.1", 0))
+        port = int(held.getsockname()[1])
+        if sys.platform != "linux":
+            held.close()
+        yield port
 
 
 def exit_code(identity: ProcessIdentity) -> int | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
 import sys
 from dataclasses import replace
@@ -15,6 +16,7 @@ from imagegen.backends.managed_server import (
     ProcessIdentity,
     environment_without_secrets,
     exit_code,
+    hold_free_port,
     start_process,
     stop_process,
     this_process,
@@ -56,3 +58,17 @@ def test_a_child_gets_no_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_log_that_is_not_there_has_no_end(tmp_path: Path) -> None:
     assert ManagedServer("It", tmp_path, Path("server.log"), "", "").read_log_tail() == []
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere a port is found, and not held")
+@pytest.mark.parametrize("option", [socket.SO_REUSEADDR, getattr(socket, "SO_REUSEPORT", 0)])
+def test_a_port_that_is_held_is_had_by_a_server_and_by_nobody_who_only_wants_one(option: int) -> None:
+    with hold_free_port() as port, socket.socket() as other, socket.socket() as server:
+        with pytest.raises(OSError, match="already in use"):
+            other.bind(("127.0.0.1", port))
+        with pytest.raises(ConnectionRefusedError):
+            socket.create_connection(("127.0.0.1", port), 5)
+        server.setsockopt(socket.SOL_SOCKET, option, 1)
+        server.bind(("127.0.0.1", port))
+        server.listen()
+        socket.create_connection(("127.0.0.1", port), 5).close()

@@ -14,7 +14,7 @@ from imagegen.backends.managed_server import (
     ServerRecord,
     environment_without_secrets,
     exit_code,
-    find_free_port,
+    hold_free_port,
 )
 from imagegen.backends.sd.client import Client
 from imagegen.backends.sd.errors import explain_start
@@ -102,18 +102,19 @@ def start(launch: Launch, on_wait: Callable[[str], None], check: Callable[[], No
     """
     own = managed_server(launch.root)
     for is_last in (False, True):
-        record = _take_or_start(own, launch)
-        try:
-            _wait_until_ready(own, record, launch, on_wait, check)
-        except BaseException as error:
-            code = exit_code(record.process)
-            own.release(_GRACE_S)
-            if code == 0 and not is_last:  # another program took its port while the model was loaded
-                continue
-            if isinstance(error, ImagegenError) and code:
-                problem = explain_start(ServerLog(launch.root).read_errors(), code, launch.arguments)
-                raise ImagegenError(problem or error.problems[0]) from None
-            raise
+        with hold_free_port() as port:
+            record = _take_or_start(own, launch, port)
+            try:
+                _wait_until_ready(own, record, launch, on_wait, check)
+            except BaseException as error:
+                code = exit_code(record.process)
+                own.release(_GRACE_S)
+                if code == 0 and not is_last:  # another program took its port while the model was loaded
+                    continue
+                if isinstance(error, ImagegenError) and code:
+                    problem = explain_start(ServerLog(launch.root).read_errors(), code, launch.arguments)
+                    raise ImagegenError(problem or error.problems[0]) from None
+                raise
         return record
     raise AssertionError("the second one was the last")
 
@@ -136,7 +137,7 @@ def _wait_until_ready(
         raise ImagegenError(Problem("", "the model has no text encoder, which reads the prompt", _NO_ENCODER))
 
 
-def _take_or_start(own: ManagedServer, launch: Launch) -> ServerRecord:
+def _take_or_start(own: ManagedServer, launch: Launch, port: int) -> ServerRecord:
     with own.lock():
         if problem := find_other_run(launch.root):
             raise ImagegenError(problem)
@@ -145,7 +146,6 @@ def _take_or_start(own: ManagedServer, launch: Launch) -> ServerRecord:
             return own.take_over(record, "run")
         if record:
             own.stop(record, _GRACE_S)
-        port = find_free_port()
         command = [*launch.command, "--listen-ip", _LISTEN, "--listen-port", str(port)]
         url = f"http://{_LISTEN}:{port}"
         return own.start(command, launch.root, environment_without_secrets(), url, "run", identity)

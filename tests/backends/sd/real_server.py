@@ -14,7 +14,8 @@ import subprocess
 from contextlib import suppress
 from pathlib import Path
 
-from tests.backends.comfyui.fake_program import free_port, runs
+from imagegen.backends.managed_server import hold_free_port
+from tests.backends.comfyui.fake_program import runs
 from tests.backends.sd.fake_sd_server.fixture import until
 
 __all__ = ["MODEL", "PROGRAM", "RealSd"]
@@ -101,7 +102,10 @@ exec {shlex.quote(PROGRAM)} "$@"
 
     def start(self, *arguments: str) -> str:
         """Start one as a user does, and wait until it serves. Returns its address."""
-        port = free_port()
+        with hold_free_port() as port:
+            return self._start_at(port, arguments)
+
+    def _start_at(self, port: int, arguments: tuple[str, ...]) -> str:
         none = subprocess.DEVNULL
         command = [str(self.program), *arguments, "--listen-port", str(port)]
         process = subprocess.Popen(command, stdin=none, stdout=none, stderr=none)

@@ -15,7 +15,8 @@ from typing import Any
 
 import psutil
 
-from tests.backends.comfyui.fake_program import free_port, runs
+from imagegen.backends.managed_server import hold_free_port
+from tests.backends.comfyui.fake_program import runs
 from tests.backends.sd.fake_sd_server.state import State
 from tests.backends.sd.model_files import write_model
 
@@ -198,7 +199,10 @@ class FakeSd:
 
     def start(self, *arguments: str, port: int = 0) -> str:
         """Start one as a user does, and wait until it serves. Returns its address."""
-        port = port or free_port()
+        with hold_free_port() as free:
+            return self._start_at(port or free, arguments)
+
+    def _start_at(self, port: int, arguments: tuple[str, ...]) -> str:
         command = [str(self.program), *arguments, "--listen-port", str(port)]
         with (self.folder / "by-hand.log").open("ab") as log:
             process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
