@@ -19,7 +19,9 @@ from typing import TYPE_CHECKING, Any
 from doit import cmd_clean, cmd_dumpdb, cmd_forget, cmd_help, cmd_ignore, cmd_info, cmd_list, cmd_run, doit_cmd
 from doit.cmd_base import Command, DodoTaskLoader
 from doit.cmdparse import CmdParseError
-from doit.exceptions import InvalidDodoFile
+from doit.exceptions import InvalidCommand, InvalidDodoFile, InvalidTask
+
+from imagegen.run_options import RUN_OPTIONS
 
 if TYPE_CHECKING:
     from imagegen.commands.command import Command as OurCommand
@@ -27,11 +29,40 @@ if TYPE_CHECKING:
 __all__ = ["Clean", "DumpDB", "Forget", "Help", "Ignore", "Info", "List", "Run"]
 
 
+_NO_DODO = "there is no dodo.py in this folder"
+_JSON = "--json"
+
+
 class _Checked(Command):  # type: ignore[misc]  # doit ships no types
     """Refuses an unknown option in plain words, with a suggestion."""
 
     def parse_execute(self, in_args: Sequence[str]) -> Any:
-        """Parse the options and execute the command, as doit does."""
+        """Parse the options and execute the command, as doit does; in a project of ours, with its exit codes."""
+        params = {**{option.name: option.default for option in self.cmdparser.options}, **self.opt_vals}
+        if not _may_be_ours(params):
+            self._refuse_options_of_ours(in_args)
+            return self._parse_execute(in_args)
+        if _JSON in in_args:
+            from imagegen.report.json_output import json_output
+
+            json_output(begin=True)
+        try:
+            code = self._parse_execute(in_args)
+        except (CmdParseError, InvalidDodoFile, InvalidCommand, InvalidTask) as error:
+            if isinstance(error, InvalidCommand):  # as doit does it
+                error.cmd_used, error.bin_name = self.name, self.bin_name
+            return _report(self.name, error)
+        process = sys.modules.get("imagegen.process")
+        return (process.worst_exit_code() if process else 0) or code
+
+    def _refuse_options_of_ours(self, in_args: Sequence[str]) -> None:
+        ours = {option["long"] for option in getattr(self, "our_options", ())}
+        for word in in_args:
+            name = word.partition("=")[0]
+            if name.startswith("--") and name[2:] in ours:
+                raise CmdParseError(f"option {name} is of projects of imagegen, and dodo.py takes no tasks from it")
+
+    def _parse_execute(self, in_args: Sequence[str]) -> Any:
         try:
             getopt.getopt(in_args, self.cmdparser.get_short(), self.cmdparser.get_long())
         except getopt.GetoptError as error:
@@ -53,8 +84,7 @@ class _Checked(Command):  # type: ignore[misc]  # doit ships no types
             if "Could not find dodo file" not in str(error) or "dodo.py'" not in str(error):
                 raise
             raise InvalidDodoFile(
-                "there is no dodo.py in this folder\n"
-                "    in a subfolder of a project: doit -k; to set up a new one: imagegen init"
+                f"{_NO_DODO}\n    in a subfolder of a project: doit -k; to set up a new one: imagegen init"
             ) from None
         except ModuleNotFoundError as error:
             from imagegen.installation import explain_import_error
@@ -99,6 +129,8 @@ class List(_Checked, cmd_list.List):  # type: ignore[misc]
 class Run(_Checked, cmd_run.Run):  # type: ignore[misc]
     """`doit run`, also where no command is named."""
 
+    our_options = RUN_OPTIONS
+    cmd_options = (*cmd_run.Run.cmd_options, *RUN_OPTIONS)
     params: Mapping[str, Any] = MappingProxyType({})
     """What it goes by: its options, and what doit's configuration and dodo.py say of the others."""
 
@@ -107,18 +139,25 @@ class Run(_Checked, cmd_run.Run):  # type: ignore[misc]
         self.params = params
         return super().execute(params, args)
 
-    def parse_execute(self, in_args: Sequence[str]) -> Any:
+    def _parse_execute(self, in_args: Sequence[str]) -> Any:
         """Say so if there is nothing to do; else do as doit does: then dodo.py and all commands are loaded."""
         started = time.monotonic()
-        is_plain = not in_args and getattr(doit_cmd, "_CMDLINE_VARS", None) == {}
+        is_plain = set(in_args) <= {_JSON} and getattr(doit_cmd, "_CMDLINE_VARS", None) == {}
         if is_plain and self._has_defaults() and (count := _count_fresh()):
             from imagegen.process import prepare_process
             from imagegen.report.console import closing_line
 
             prepare_process()
-            print(closing_line({"fresh": count}, 0, time.monotonic() - started))
+            if in_args:
+                from imagegen.report.json_output import json_output
+                from imagegen.report.run_summary import RunSummary
+
+                if output := json_output():
+                    output.write_result("run", 0, (), RunSummary({"fresh": count}, time.monotonic() - started))
+            else:
+                print(closing_line({"fresh": count}, 0, time.monotonic() - started))
             return 0
-        return super().parse_execute(in_args)
+        return super()._parse_execute(in_args)
 
     def _has_defaults(self) -> bool:
         """Whether no option is given: neither in doit's configuration nor by the environment."""
@@ -191,6 +230,19 @@ def _our_commands(loader: Any, params: Mapping[str, Any]) -> list[OurCommand]:
 
     taken = [name for name in COMMANDS if f"task_{name.partition(':')[0]}" in (loader.namespace or {})]
     return [COMMANDS[name] for name in sorted(taken)]
+
+
+def _report(command: str, error: Exception) -> int:
+    """Say what is wrong with what was asked, as doit does, and return the exit code."""
+    from imagegen.errors import BAD_INPUT, NOT_BEGUN, Problem
+    from imagegen.report.json_output import json_output
+
+    sys.stderr.write(f"ERROR: {error}\n")
+    code = NOT_BEGUN if _NO_DODO in str(error) else BAD_INPUT
+    if output := json_output():
+        what, _, hint = str(error).partition("\n")
+        output.write_result(command, code, getattr(error, "problems", [Problem("", what, hint.strip())]))
+    return code
 
 
 def _refusal(command: Command, error: getopt.GetoptError, ours: Sequence[OurCommand]) -> str:

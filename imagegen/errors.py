@@ -8,7 +8,14 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-__all__ = ["LONGEST", "ImagegenError", "Problem", "did_you_mean", "not_written", "printable"]
+__all__ = [
+    *("BAD_INPUT", "DONE", "FAILED", "NOT_BEGUN"),
+    *("LONGEST", "ImagegenError", "InputError", "NotBegunError", "Problem"),
+    *("did_you_mean", "not_written", "printable"),
+]
+
+DONE, FAILED, BAD_INPUT, NOT_BEGUN = range(4)
+"""Exit codes of every command: docs/scripting.md says what each means. After Ctrl-C it is 130, as in every shell."""
 
 LONGEST = 2000
 """Characters of each part of a problem in a message: what it quotes may be of any length."""
@@ -44,9 +51,27 @@ def _cut(text: str) -> str:
 class ImagegenError(Exception):
     """What a user can fix. It has all the problems that were found, not only the first."""
 
+    exit_code = FAILED
+    """Of a command that ends with it."""
+
     def __init__(self, *problems: Problem) -> None:
         super().__init__("\n".join(map(str, problems)))
         self.problems = problems
+
+
+class InputError(ImagegenError):
+    """A job file, a setting, an option or a name is wrong: nothing was changed."""
+
+    exit_code = BAD_INPUT
+
+
+class NotBegunError(ImagegenError):
+    """Nothing is wrong with what was asked, but it was not begun.
+
+    A question was not answered with yes, another doit is at work, or something is not installed.
+    """
+
+    exit_code = NOT_BEGUN
 
 
 def not_written(error: OSError, where: str = "", path: str = "", doing: str = "write") -> Problem:

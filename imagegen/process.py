@@ -15,7 +15,7 @@ import threading
 from types import FrameType, TracebackType
 from typing import Any
 
-__all__ = ["fail_at_end", "prepare_process"]
+__all__ = ["fail_at_end", "note_exit_code", "prepare_process", "worst_exit_code"]
 
 _UNREAD = frozenset({errno.EPIPE, errno.EIO, errno.EINVAL})
 """Nobody reads any more: the pipe is closed, the terminal is gone (EINVAL: a closed pipe on Windows)."""
@@ -90,6 +90,19 @@ _failures: list[str] = []
 def fail_at_end(said: str) -> None:
     """Have the process print this when all else is done, and exit with 1, whatever doit's own exit code is."""
     _failures.append(said)
+
+
+_exit_codes: list[int] = []
+
+
+def note_exit_code(code: int) -> None:
+    """Have the process end with this exit code, whatever doit makes of it; the highest counts."""
+    _exit_codes.append(code)
+
+
+def worst_exit_code() -> int:
+    """Return the exit code that was noted; 0 if none was."""
+    return max(_exit_codes, default=0)
 
 
 def _end() -> None:

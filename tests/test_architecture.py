@@ -12,7 +12,7 @@ import pytest
 
 PACKAGE = Path(__file__).parents[1] / "imagegen"
 ORDER = (
-    {"errors", "calls", "process"},
+    {"errors", "calls", "process", "run_options"},
     {"installation"},
     {"config"},
     {"prompts"},

@@ -33,7 +33,7 @@ from imagegen.commands.up_to_date import (
 )
 from imagegen.config.job_files import find_job_files, find_stray_files, name_tasks
 from imagegen.config.settings import Settings, read_settings
-from imagegen.errors import ImagegenError, Problem, did_you_mean
+from imagegen.errors import ImagegenError, InputError, Problem, did_you_mean
 
 if TYPE_CHECKING:
     from imagegen.execute.budget import Budget
@@ -477,7 +477,7 @@ class Selection:
 
 
 def select(build: Build, words: Sequence[str]) -> Selection:
-    """Return what these words name, everything if there are none. Raises ImagegenError for each that names nothing.
+    """Return what these words name, everything if there are none. Raises InputError for each that names nothing.
 
     A word that is the name of an item with variants stands for all of them.
     """
@@ -503,17 +503,17 @@ def select(build: Build, words: Sequence[str]) -> Selection:
         selected_jobs |= of_broken | ({task} & jobs.keys())
         one_by_one |= found & {task}
     if problems:
-        raise ImagegenError(*problems)
+        raise InputError(*problems)
     selected = tuple(task for task in build.planned if task in images or not words)
     selected_jobs |= {task.partition(":")[0] for task in selected}
     return Selection(selected, frozenset(one_by_one), tuple(plan for plan in build.plans if plan.task in selected_jobs))
 
 
 def select_images(build: Build, words: Sequence[str]) -> list[PlannedImage]:
-    """Return the images that these words name, each once. Raises ImagegenError also for jobs that are broken."""
+    """Return the images that these words name, each once. Raises InputError also for jobs that are broken."""
     found = select(build, words)
     if problems := [problem for plan in found.plans for problem in plan.problems]:
-        raise ImagegenError(*dict.fromkeys(problems))
+        raise InputError(*dict.fromkeys(problems))
     return [build.planned[task] for task in found.images]
 
 

@@ -6,12 +6,12 @@ Declaring one with `command` is all it takes: doit's tasks, the reserved names a
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from imagegen.errors import ImagegenError, Problem
+from imagegen.errors import DONE, NotBegunError, Problem
 
 if TYPE_CHECKING:
     from imagegen.backends.base import Progress
@@ -37,12 +37,28 @@ OURS = "imagegen"
 COMMANDS: dict[str, Command] = {}
 """Each command by its name. Complete once `imagegen.commands` is imported."""
 
-Work = Callable[..., "int | None"]
+Work = Callable[..., "Answer | int | None"]
 """Gets the build, then the options by their names and, where the command takes words, these as `words`.
 
-Returns doit's exit code: 1 for a failure, 2 for an error, which it has printed; none or 0 for success.
 Raises ImagegenError and OSError, which are printed.
 """
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a command answers, to a program and to a person.
+
+    Attributes:
+        result: a dataclass, of the class that the command declares as its `result`.
+        lines: the same for a person. They are printed, unless a program asked.
+        exit_code: FAILED if it did its work and found or met a failure.
+        problems: that it met on its way.
+    """
+
+    result: object
+    lines: Iterable[str] = ()
+    exit_code: int = DONE
+    problems: Sequence[Problem] = ()
 
 
 def option(
@@ -72,7 +88,7 @@ def option(
     }
 
 
-AS_JSON = option("json", bool, False, "print it as JSON")
+AS_JSON = option("json", bool, False, "print a line of JSON, for a program: docs/scripting.md")
 YES = option("yes", bool, False, "do not ask", "y")
 
 
@@ -89,6 +105,7 @@ class Command:
     needs_settings: bool = True
     needs_jobs: bool = True
     jobs: Callable[[Build], list[str]] | None = None
+    result: type | None = None
 
     @property
     def text_options(self) -> list[dict[str, Any]]:
@@ -120,6 +137,7 @@ def command(
     needs_settings: bool = True,
     needs_jobs: bool = True,
     jobs: Callable[[Build], list[str]] | None = None,
+    result: type | None = None,
 ) -> Callable[[Work], Work]:
     """Declare the decorated function to be the work of a new command.
 
@@ -132,11 +150,13 @@ def command(
         needs_settings: whether it fails if the settings are not valid.
         needs_jobs: whether it looks at any job; if not, none is read and planned for it.
         jobs: returns the jobs to build once its work is done.
+        result: the dataclass of what it answers: see `Answer`. It has the option `--json` for it.
 
     """
 
     def declare(work: Work) -> Work:
-        COMMANDS[name] = Command(name, summary, examples, tuple(options), words, work, needs_settings, needs_jobs, jobs)
+        every = (*options, AS_JSON)
+        COMMANDS[name] = Command(name, summary, examples, every, words, work, needs_settings, needs_jobs, jobs, result)
         return work
 
     return declare
@@ -154,9 +174,11 @@ def confirm(question: str, otherwise: str, confirmed: str) -> bool:
         ImagegenError: there is no terminal to ask on.
 
     """
-    if not (sys.stdin and sys.stdin.isatty() and sys.stdout.isatty()):
+    from imagegen.report.json_output import json_output
+
+    if json_output() or not (sys.stdin and sys.stdin.isatty() and sys.stdout.isatty()):
         hint = f"to go ahead without the question: {confirmed}"
-        raise ImagegenError(Problem("", f"{otherwise}: there is no terminal to ask on", hint))
+        raise NotBegunError(Problem("", f"{otherwise}: there is no terminal to ask on", hint))
     try:
         answer = input(f"{question} [y/N] ")
     except EOFError:
@@ -167,7 +189,7 @@ def confirm(question: str, otherwise: str, confirmed: str) -> bool:
 def require(question: str, otherwise: str, confirmed: str) -> None:
     """Ask as `confirm` does. Raises ImagegenError also if the user does not agree."""
     if not confirm(question, otherwise, confirmed):
-        raise ImagegenError(Problem("", otherwise))
+        raise NotBegunError(Problem("", otherwise))
 
 
 @contextmanager

@@ -25,6 +25,7 @@ from doit.globals import Globals
 
 from imagegen.commands.command import COMMANDS, Command, spell
 from imagegen.errors import Problem, did_you_mean, printable
+from imagegen.run_options import RUN_OPTIONS
 
 __all__ = [
     "RANDOM_SEED",
@@ -141,7 +142,8 @@ def read_invocation(arguments: Sequence[str]) -> Invocation:
         leading.append(words.pop(0))
     command = words.pop(0) if words and words[0] in _DOIT_COMMANDS else "run"
     kind = next(one for one in DoitMain.DOIT_CMDS if one.get_name() == command)
-    options = CmdParse(_options(DoitCmdBase.base_options, DodoTaskLoader.cmd_options, kind.cmd_options))
+    ours = RUN_OPTIONS if command == "run" else ()
+    options = CmdParse(_options(DoitCmdBase.base_options, DodoTaskLoader.cmd_options, kind.cmd_options, ours))
     given: dict[str, object] = {}
     problems: list[Problem] = []
     try:

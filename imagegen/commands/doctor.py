@@ -7,8 +7,8 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Literal
 
 from imagegen.commands.build import Build
-from imagegen.commands.command import AS_JSON, command, option
-from imagegen.errors import printable
+from imagegen.commands.command import Answer, command, option
+from imagegen.errors import DONE, FAILED, printable
 
 if TYPE_CHECKING:
     from imagegen.backends.base import Diagnosis
@@ -26,12 +26,11 @@ _SIGNS = {"ok": "✓", "warning": "!", "wrong": "✗"}
         "doit doctor --find": "look for ComfyUI, A1111 and others that run already, and say how to use them",
         "doit doctor --json": "for a script",
     },
-    [option("find", bool, False, "also look for image servers at the usual ports of this machine"), AS_JSON],
+    [option("find", bool, False, "also look for image servers at the usual ports of this machine")],
     needs_settings=False,
 )
-def doctor(build: Build, *, find: bool, json: bool) -> int:
+def doctor(build: Build, *, find: bool) -> Answer:
     """Print what was found. Fails if something keeps a job from being built."""
-    from imagegen.report.console import as_json
     from imagegen.report.doctor import Case, examine
 
     verdicts = [(planned.output, planned.verdict) for planned in build.planned.values()]
@@ -41,11 +40,9 @@ def doctor(build: Build, *, find: bool, json: bool) -> int:
         from imagegen.report.servers import check_servers
 
         rows += check_servers(case)
-    if json:
-        print(as_json([{"state": _state(row), **asdict(row), "blocks": row.blocks and not row.ok} for row in rows]))
-    else:
-        print("\n".join(as_lines(rows, _read_pyproject(build) if find else "")))
-    return int(_is_blocked(rows))
+    checks = [{"state": _state(row), **asdict(row), "blocks": row.blocks and not row.ok} for row in rows]
+    lines = as_lines(rows, _read_pyproject(build) if find else "")
+    return Answer({"checks": checks}, lines, FAILED if _is_blocked(rows) else DONE)
 
 
 def as_lines(rows: Sequence[Diagnosis], pyproject: str | None = "") -> list[str]:

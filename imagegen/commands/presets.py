@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, get_args
 
 from imagegen.commands.build import Build
-from imagegen.commands.command import AS_JSON, command
-from imagegen.errors import ImagegenError, Problem, did_you_mean, not_written
+from imagegen.commands.command import Answer, command
+from imagegen.errors import ImagegenError, InputError, Problem, did_you_mean, not_written
+from imagegen.report.json_output import json_output
 
 if TYPE_CHECKING:
     from imagegen.config.presets import Preset
@@ -20,15 +21,13 @@ _PAGE = ".imagegen/presets.html"
     "presets",
     "List the presets of derived files and of sheets, and write a page with a picture of what each does.",
     {"doit presets": f"all of them, and {_PAGE}", "doit presets token-foundry": "what is in it, and how a job uses it"},
-    [AS_JSON],
     words="[NAME...]",
     needs_settings=False,
     needs_jobs=False,
 )
-def presets(build: Build, words: list[str], *, json: bool) -> None:
+def presets(build: Build, words: list[str]) -> Answer:
     """Print what was asked for, and write the page."""
     from imagegen.config.presets import Use, list_presets, load_preset
-    from imagegen.report.console import as_json
     from imagegen.report.presets.page import check_package, render
     from imagegen.report.presets.pictures import show_preset
     from imagegen.state.atomic import replace_file
@@ -38,23 +37,23 @@ def presets(build: Build, words: list[str], *, json: bool) -> None:
     for word in words:
         if word not in names:
             what = f"there is no preset '{word}'{did_you_mean(word, names)}"
-            raise ImagegenError(Problem("presets", what, f"there are {', '.join(names)}"))
-    if json:
-        print(as_json([_as_data(preset) for preset in known if not words or preset.name in words]))
-        return
+            raise InputError(Problem("presets", what, f"there are {', '.join(names)}"))
+    data = {"presets": [_as_data(preset) for preset in known if not words or preset.name in words]}
+    if json_output():
+        return Answer(data)
     chosen = [preset for preset in known if preset.name in words]
     print("\n\n".join(map(_describe, chosen)) if chosen else _list(known), flush=True)
     try:
         check_package()
     except ImagegenError as error:  # the page is an extra: what was asked for is said
         print(f"\n{error}")
-        return
+        return Answer(data)
     page = render([show_preset(preset) for preset in known])
     try:
         replace_file(build.root / _PAGE, page.encode("utf-8"), build.root / ".imagegen" / "tmp")
     except OSError as error:
         raise ImagegenError(not_written(error, path=_PAGE)) from None
-    print(f"\npictures of all presets: {_PAGE}")
+    return Answer(data, ("", f"pictures of all presets: {_PAGE}"))
 
 
 def _as_data(preset: Preset) -> dict[str, Any]:

@@ -1,34 +1,68 @@
-"""`doit schema`: write the JSON Schema of job files, with which editors complete, explain and check as you type."""
+"""`doit schema`: write the JSON Schema of job files, for editors, or of what `--json` prints, for programs."""
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
 from imagegen.commands.build import Build
-from imagegen.commands.command import command, option
+from imagegen.commands.command import COMMANDS, Answer, command, option
 
 __all__ = ["OUT", "schema"]
 
 OUT = "job.schema.json"
 _BASE_OUT = "base.schema.json"
+_RESULTS_OUT = "results.schema.json"
+
+
+@dataclass(frozen=True)
+class WrittenSchema:
+    """A JSON Schema.
+
+    Attributes:
+        path: the file that has it now; null if it was to be printed.
+        schema: the schema itself, if it was to be printed.
+    """
+
+    path: str | None
+    schema: Mapping[str, Any] | None
 
 
 @command(
     "schema",
-    "Write the JSON Schema of job files, for editors.",
-    {"doit schema": f"writes {OUT}", "doit schema --base": f"writes {_BASE_OUT}", "doit schema --out=-": "prints it"},
+    "Write the JSON Schema of job files, for editors; or of what --json prints, for programs.",
+    {
+        "doit schema": f"writes {OUT}",
+        "doit schema --base": f"writes {_BASE_OUT}",
+        "doit schema --results": f"writes {_RESULTS_OUT}",
+        "doit schema --out=-": "prints it",
+    },
     [
         option("out", str, "", f"the file to write, relative to the project; - prints it [default: {OUT}]"),
+        option("results", bool, False, f"the schema of what --json prints [to {_RESULTS_OUT}]"),
         option("base", bool, False, f"the schema of files that jobs extend, which need no items [to {_BASE_OUT}]"),
     ],
     needs_settings=False,
     needs_jobs=False,
+    result=WrittenSchema,
 )
-def schema(build: Build, *, out: str, base: bool) -> None:
+def schema(build: Build, *, out: str, base: bool, results: bool) -> Answer:
     """Write or print the schema."""
     from imagegen.project.backends import schema_text, write_schema
 
-    out = out or (_BASE_OUT if base else OUT)
-    text = schema_text(of_base=base)
+    out = out or (_RESULTS_OUT if results else _BASE_OUT if base else OUT)
+    text = _results_text() if results else schema_text(of_base=base)
     if out == "-":
-        print(text, end="")
-    else:
-        print(f"{out}: {write_schema(build.root, out, text)}")
+        return Answer(WrittenSchema(None, json.loads(text)), text.splitlines())
+    state = write_schema(build.root, out, text)
+    return Answer(WrittenSchema(out, None), [f"{out}: {state}"])
+
+
+def _results_text() -> str:
+    from imagegen.report.result_schema import results_schema
+    from imagegen.report.run_summary import RunSummary
+
+    declared = {one.name: one.result for one in COMMANDS.values() if one.result}
+    return json.dumps(results_schema({"run": RunSummary, **declared}), indent=2) + "\n"

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from imagegen.commands.build import Build
-from imagegen.commands.command import AS_JSON, command
+from imagegen.commands.command import Answer, command
+from imagegen.errors import BAD_INPUT, DONE
 
 if TYPE_CHECKING:
     from imagegen.config.settings import Value
@@ -21,27 +21,23 @@ __all__ = ["settings"]
     "settings",
     "Show every setting, with where its value came from.",
     {"doit settings": "", "doit settings backend=comfyui": "as they would be for this command line"},
-    [AS_JSON],
     needs_settings=False,
 )
-def settings(build: Build, *, json: bool) -> int:
+def settings(build: Build) -> Answer:
     """Print the settings, and what is wrong with them. A secret is not printed, only whether it is set."""
     import re
 
     from imagegen.config.settings import collect_settings
-    from imagegen.report.console import as_json, table
+    from imagegen.report.console import table
 
     values, _ = collect_settings(build.root, build.invocation.given, os.environ)
     rows = [*_rows(values, build.plans)]
-    if json:
-        print(as_json({"settings": rows, "problems": [asdict(problem) for problem in build.problems]}))
-    else:
-        heading = ("setting", "value", "from", "")
-        shown = ({**row, "value": re.sub(r"\b([0-9a-f]{12})[0-9a-f]{52}\b", r"\1…", row["value"])} for row in rows)
-        print("\n".join(table([heading, *(tuple(row.values()) for row in shown)])))
-        if build.problems:
-            print("", *build.problems, sep="\n")
-    return int(bool(build.problems))
+    heading = ("setting", "value", "from", "")
+    shown = ({**row, "value": re.sub(r"\b([0-9a-f]{12})[0-9a-f]{52}\b", r"\1…", row["value"])} for row in rows)
+    lines = table([heading, *(tuple(row.values()) for row in shown)])
+    if build.problems:
+        lines.append("")
+    return Answer({"settings": rows}, lines, BAD_INPUT if build.problems else DONE, build.problems)
 
 
 def _rows(values: Iterable[Value], plans: Iterable[JobPlan]) -> Iterator[dict[str, str]]:

@@ -7,10 +7,11 @@ from collections.abc import Collection, Iterable, Sequence
 from typing import TYPE_CHECKING, TextIO
 
 from imagegen.commands.build import Build, PlannedImage, select
-from imagegen.commands.command import AS_JSON, command, option
+from imagegen.commands.command import Answer, command, option
 from imagegen.commands.command_line import is_ignored
 from imagegen.commands.needed import find_needed
-from imagegen.errors import ImagegenError
+from imagegen.errors import BAD_INPUT, DONE, FAILED
+from imagegen.report.json_output import json_output
 
 if TYPE_CHECKING:
     from imagegen.execute.forecast import Forecast
@@ -41,52 +42,49 @@ _COLOURS = {
         "doit why --check": "for CI: exit code 0 if everything is fresh",
     },
     [
-        AS_JSON,
         option("check", bool, False, "exit with 1 if anything is stale, and with 2 if a job or a setting is broken"),
     ],
     words="[IMAGE|JOB...]",
     needs_settings=False,
 )
-def why(build: Build, words: list[str], *, json: bool, check: bool) -> int:
+def why(build: Build, words: list[str], *, check: bool) -> Answer:
     """Print the forecast. Fails only with --check, or if a word names nothing."""
-    try:
-        selection = select(build, words)
-    except ImagegenError as error:
-        print("\n".join(map(str, error.problems)), flush=True)
-        return 2 if check else 1
+    selection = select(build, words)
     needed = frozenset(find_needed(build, selection.images))
     images = [one for task, one in build.planned.items() if task in needed]
     jobs = {plan.name for plan in selection.plans} | {one.output.job for one in images}
     plans = [plan for plan in build.plans if plan.name in jobs]
-    found = _print_forecast(build, images, plans, selection.one_by_one, json=json)
-    if not check:
-        return 0
-    return 2 if build.problems or any(plan.problems for plan in plans) else int(found.is_stale)
+    found = _forecast(build, images)
+    problems = [*build.problems, *(problem for plan in plans for problem in plan.problems)]
+    code = (BAD_INPUT if problems else FAILED if found.is_stale else DONE) if check else DONE
+    if json_output():
+        from imagegen.report.why import as_data
+
+        data = as_data(found, plans, build.problems, selection.one_by_one, build.settings.budget)
+        return Answer(data, (), code, problems)
+    _print(build, found, plans, selection.one_by_one)
+    return Answer(None, (), code)
 
 
-def _print_forecast(
-    build: Build, images: Sequence[PlannedImage], plans: Sequence[JobPlan], named: Collection[str], *, json: bool
-) -> Forecast:
-    from imagegen.backends.text import is_terminal
+def _forecast(build: Build, images: Sequence[PlannedImage]) -> Forecast:
     from imagegen.execute.forecast import forecast
-    from imagegen.report.console import as_json
-    from imagegen.report.why import as_data, as_lines
 
     ignored = {one.output.task for one in images if is_ignored(one.output.task)}
-    found = forecast(build.project, [(one.output, one.verdict) for one in images], ignored)
-    budget = build.settings.budget
-    if json:
-        print(as_json(as_data(found, plans, build.problems, named, budget)), flush=True)
-        return found
+    return forecast(build.project, [(one.output, one.verdict) for one in images], ignored)
+
+
+def _print(build: Build, found: Forecast, plans: Sequence[JobPlan], named: Collection[str]) -> None:
+    from imagegen.backends.text import is_terminal
+    from imagegen.report.why import as_lines
+
     strays = [] if named else build.stray_files()
     problems, has_settings = [*build.problems, *strays], not build.problems
     names = _name_files(build)
-    lines = as_lines(found, plans, problems, named, budget, has_settings=has_settings, names=names)
+    lines = as_lines(found, plans, problems, named, build.settings.budget, has_settings=has_settings, names=names)
     if is_terminal():
         _print_in_colour(lines, sys.stdout)
     else:
         print("\n".join("".join(text for text, _ in line) for line in lines), flush=True)
-    return found
 
 
 def _name_files(build: Build) -> dict[str, str]:

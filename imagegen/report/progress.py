@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, TextIO
 from imagegen.errors import printable
 from imagegen.execute.events import Arrived, Event, Outcome, ProgressEvent, Started
 from imagegen.report.console import note_line, shown_line
+from imagegen.report.json_output import json_output
 
 if TYPE_CHECKING:
     from imagegen.plan.record import Estimate
@@ -54,6 +55,10 @@ def follow_run(
         line_of: the line of an outcome, empty for none.
 
     """
+    if output := json_output():
+        from imagegen.report.run_events import EventLines
+
+        return EventLines(output.write, None, total, expected)
     in_ci = is_ci(environment)
     if total and not (quiet or in_ci or environment.get(EVENTS)) and stream.isatty():
         from imagegen.report.live import LiveReport
@@ -66,9 +71,9 @@ def follow_run(
 
     report = PlainReport(write, quiet=quiet, timed=in_ci, line_of=line_of)
     if environment.get(EVENTS):
-        from imagegen.report.run_events import EventLines
+        from imagegen.report.run_events import EventLines, write_among_lines
 
-        return EventLines(stream, report, total, expected)
+        return EventLines(write_among_lines(stream), report, total, expected)
     return report
 
 

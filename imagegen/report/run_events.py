@@ -1,13 +1,13 @@
-"""What happens during a run as lines of JSON for another program, among the lines that a person reads.
+"""What happens during a run as lines of JSON for another program: alone (`--json`), or among the lines for a person.
 
-Each follows a record separator, as in JSON text sequences (RFC 7464), which no line for a person has in it.
+There, each follows a record separator, as in JSON text sequences (RFC 7464), which no line for a person has in it.
 """
 
 from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from typing import Any, TextIO
 
@@ -15,7 +15,7 @@ from imagegen.execute.events import Arrived, Event, Outcome, ProgressEvent, Star
 from imagegen.plan.record import Estimate
 from imagegen.report.progress import InFlight, PlainReport
 
-__all__ = ["SEPARATOR", "EventLines"]
+__all__ = ["SEPARATOR", "EventLines", "write_among_lines"]
 
 SEPARATOR = "\x1e"
 _EVERY_S = 0.5
@@ -25,17 +25,23 @@ _EVERY_S = 0.5
 class EventLines:
     """A report that writes each event as JSON, and has another one write the lines for a person."""
 
-    def __init__(self, stream: TextIO, report: PlainReport, total: int, expected: Mapping[str, Estimate]) -> None:
+    def __init__(
+        self,
+        write: Callable[[Mapping[str, Any]], None],
+        report: PlainReport | None,
+        total: int,
+        expected: Mapping[str, Estimate],
+    ) -> None:
         """Write that a run begins.
 
         Args:
-            stream: to write to.
-            report: that writes the lines for a person.
+            write: takes an event.
+            report: that writes the lines for a person, if there are to be any.
             total: images that the run has to do with.
             expected: the time that generating takes, by task.
 
         """
-        self._stream = stream
+        self._write = write
         self._report = report
         from imagegen.report.live import Remaining  # it loads rich
 
@@ -51,11 +57,13 @@ class EventLines:
         if isinstance(event, Outcome):
             self._remaining.take_off(event)
         self._write({**self._fields(event), **self._left()})
-        self._report.on_event(event)
+        if self._report:
+            self._report.on_event(event)
 
     def stop(self) -> None:
         """Write that the run has ended."""
-        self._report.stop()
+        if self._report:
+            self._report.stop()
         self._write({"event": "end"})
 
     def _left(self) -> dict[str, float | None]:
@@ -95,6 +103,12 @@ class EventLines:
             "also": also,
         }
 
-    def _write(self, fields: Mapping[str, Any]) -> None:
-        self._stream.write(f"{SEPARATOR}{json.dumps(fields, ensure_ascii=False)}\n")
-        self._stream.flush()
+
+def write_among_lines(stream: TextIO) -> Callable[[Mapping[str, Any]], None]:
+    """Return what writes an event to a stream that has lines for a person too."""
+
+    def write(fields: Mapping[str, Any]) -> None:
+        stream.write(f"{SEPARATOR}{json.dumps(fields, ensure_ascii=False)}\n")
+        stream.flush()
+
+    return write

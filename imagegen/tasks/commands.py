@@ -6,12 +6,14 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-from doit.exceptions import BaseFail, TaskError, TaskFailed
+from doit.exceptions import BaseFail, TaskFailed
 
 from imagegen.commands.build import Build, current_build
-from imagegen.commands.command import COMMANDS, OURS, Command
+from imagegen.commands.command import COMMANDS, OURS, Answer, Command
 from imagegen.commands.command_line import current_invocation
-from imagegen.errors import ImagegenError, Problem, not_written
+from imagegen.errors import BAD_INPUT, FAILED, NOT_BEGUN, ImagegenError, not_written
+from imagegen.process import note_exit_code
+from imagegen.report.json_output import json_output
 
 __all__ = ["run_and_report", "task_creators"]
 
@@ -55,25 +57,37 @@ def _run(command: str, /, **options: Any) -> BaseFail | None:
 
 
 def run_and_report(build: Build, command: Command, options: Mapping[str, Any]) -> BaseFail | None:
-    """Do a command's work and print what is wrong, if anything. Returns what doit makes its exit code of."""
-    code: int | None = 1
-    problems: Sequence[Problem] = build.problems if command.needs_settings else ()
-    if not problems:
+    """Do a command's work, and print or write what it answers. Returns what doit makes its exit code of."""
+    given = {name: value for name, value in options.items() if name != "json"}
+    answer = Answer(None, exit_code=BAD_INPUT, problems=build.problems)
+    if not (build.problems and command.needs_settings):
         try:
-            code = command.work(build, **options)
+            answer = _as_answer(command.work(build, **given))
         except ImagegenError as error:
-            problems = error.problems
+            answer = Answer(None, exit_code=error.exit_code, problems=error.problems)
         except OSError as error:
-            problems = [not_written(error, doing="read or write")]
+            answer = Answer(None, exit_code=FAILED, problems=[not_written(error, doing="read or write")])
         except ModuleNotFoundError as error:
             from imagegen.installation import explain_import_error
 
             if not (missing := explain_import_error(error)):
                 raise
-            problems = [missing]
-    for problem in dict.fromkeys(problems):
-        print(problem, flush=True)
-    if not code:
+            answer = Answer(None, exit_code=NOT_BEGUN, problems=[missing])
+        except SystemExit as stop:
+            if output := json_output():
+                output.write_result(command.name, int(stop.code or 0))
+            raise
+    if output := json_output():
+        output.write_result(command.name, answer.exit_code, answer.problems, answer.result)
+    else:
+        for line in (*answer.lines, *dict.fromkeys(answer.problems)):
+            print(line, flush=True)
+    if not answer.exit_code:
         return None
-    said = "\n".join(map(str, problems)) or f"{command.name} failed"
-    return TaskError(said, report=False) if code == 2 else TaskFailed(said, report=False)
+    note_exit_code(answer.exit_code)
+    said = "\n".join(map(str, answer.problems)) or f"{command.name} failed"
+    return TaskFailed(said, report=False)
+
+
+def _as_answer(found: Answer | int | None) -> Answer:
+    return found if isinstance(found, Answer) else Answer(None, exit_code=found or 0)

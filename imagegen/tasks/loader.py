@@ -132,7 +132,9 @@ def _show_help(invocation: Invocation) -> None:
 
 def _refuse(problems: Sequence[Problem]) -> None:
     if problems:
-        raise InvalidCommand("\n".join(map(str, problems)))
+        error = InvalidCommand("\n".join(map(str, problems)))
+        error.problems = problems  # as data, for --json
+        raise error
 
 
 def check_variables(invocation: Invocation) -> list[Problem]:

@@ -17,14 +17,18 @@ from imagegen.commands.command import COMMANDS, OURS
 from imagegen.commands.command_line import is_ignored
 from imagegen.commands.needed import find_needed, list_parts
 from imagegen.commands.up_to_date import default_tasks
-from imagegen.errors import Problem, printable
+from imagegen.errors import BAD_INPUT, DONE, FAILED, Problem, printable
+from imagegen.process import note_exit_code
 from imagegen.report.console import closing_line, cost_text, failures, orphan_lines, same_seed_lines
+from imagegen.report.json_output import json_output
 from imagegen.tasks.commands import run_and_report
 from imagegen.tasks.jobs import add_failed
 
 if TYPE_CHECKING:
+    from imagegen.execute.budget import Costs
     from imagegen.plan.record import Estimate
     from imagegen.project import JobPlan
+    from imagegen.report.json_output import JsonOutput
     from imagegen.report.live import LiveReport
     from imagegen.report.progress import PlainReport
     from imagegen.report.run_events import EventLines
@@ -45,7 +49,9 @@ class ImagegenReporter(ConsoleReporter):  # type: ignore[misc]  # doit ships no 
         self._ignored = 0
         self._broken: list[JobPlan] = []
         self._ending_problems: Sequence[Problem] = ()
-        self._cost = ""
+        self._costs: Costs | None = None
+        self._is_stopped = False
+        self._notes: list[str] = []
 
     def initialize(self, tasks: dict[str, Task], selected_tasks: Sequence[str]) -> None:
         """Have the images of the selection built: doit is about to run its first task."""
@@ -74,8 +80,9 @@ class ImagegenReporter(ConsoleReporter):  # type: ignore[misc]  # doit ships no 
         self._build = build
         if not build.plans:
             return
-        # what is wrong with the settings is wrong with every job: once is enough
-        self._say(dict.fromkeys(problem for plan in self._broken for problem in plan.problems))
+        if not json_output():  # which has them apart
+            # what is wrong with the settings is wrong with every job: once is enough
+            self._say(dict.fromkeys(problem for plan in self._broken for problem in plan.problems))
         if not build.invocation.quiet:
             self._say(build.stray_files())
             plans = [plan for plan in build.plans if self._reaches(plan.task)]
@@ -95,6 +102,8 @@ class ImagegenReporter(ConsoleReporter):  # type: ignore[misc]  # doit ships no 
 
     def add_failure(self, task: Task, fail: BaseFail) -> None:
         """Report that a task failed; of ours, only a fault in the task itself is news."""
+        if not _is_ours(task):
+            note_exit_code(FAILED)
         if not _is_ours(task) or (fail.report and fail.get_name() != "UnmetDependency"):
             super().add_failure(task, fail)
 
@@ -117,21 +126,59 @@ class ImagegenReporter(ConsoleReporter):  # type: ignore[misc]  # doit ships no 
         """Say at the end what failed and why, and what the run did."""
         build = self._build
         if build is not None:
-            failed = failures(build.outcomes)
-            self._say(["", *failed] if failed else [])
-            self._say(self._ending_problems)
-            counts = build.count_outcomes(self._reached) + Counter(ignored=self._ignored)
-            if not build.invocation.quiet and (counts["generated"] or counts["derived"] or counts["restored"]):
-                self._say(orphan_lines(build.orphans(self._reached)))
-                self._say(same_seed_lines(build.outcomes))
-            if not build.invocation.quiet:
-                self._say(build.suggest_sd(build.outcomes))
-            self._say(build.stop_left_over_servers())
-            if not build.invocation.quiet or failed:
-                seconds = time.monotonic() - build.started
-                has_settings = not build.problems
-                self._say([closing_line(counts, len(self._broken), seconds, self._cost, has_settings=has_settings)])
+            self._say_ending(build)
+            note_exit_code(self._exit_code(build))
+        if (output := json_output()) and (build is not None or not self._tells_commands()):
+            self._write_result(output, build or current_build())
         super().complete_run()
+
+    def _say_ending(self, build: Build) -> None:
+        failed = failures(build.outcomes)
+        counts = self._count(build)
+        if not build.invocation.quiet and (counts["generated"] or counts["derived"] or counts["restored"]):
+            orphans = orphan_lines(build.orphans(self._reached))
+            same_seed = same_seed_lines(build.outcomes)
+        else:
+            orphans = same_seed = []
+        suggested = [] if build.invocation.quiet else build.suggest_sd(build.outcomes)
+        stopped = build.stop_left_over_servers()
+        if json_output():  # what failed is said of each image
+            self._say([*orphans, *same_seed, *suggested, *stopped])
+            return
+        self._say(["", *failed] if failed else [])
+        self._say([*self._ending_problems, *orphans, *same_seed, *suggested, *stopped])
+        if not build.invocation.quiet or failed:
+            seconds = time.monotonic() - build.started
+            cost, has_settings = cost_text(self._costs), not build.problems
+            self._say([closing_line(counts, len(self._broken), seconds, cost, has_settings=has_settings)])
+
+    def _count(self, build: Build) -> Counter[str]:
+        return build.count_outcomes(self._reached) + Counter(ignored=self._ignored)
+
+    def _tells_commands(self) -> bool:
+        """Whether commands were named, which write results of their own."""
+        return any(name in COMMANDS for name in self._reached)
+
+    def _write_result(self, output: JsonOutput, build: Build) -> None:
+        from imagegen.report.run_summary import RunSummary, summarise_cost, summarise_images
+
+        summary = RunSummary(
+            self._count(build),
+            time.monotonic() - build.started,
+            summarise_images(build.outcomes),
+            summarise_cost(self._costs),
+            tuple(self._notes),
+            self._is_stopped,
+        )
+        problems = [*(problem for plan in self._broken for problem in plan.problems), *self._ending_problems]
+        output.write_result("run", self._exit_code(build), problems, summary)
+
+    def _exit_code(self, build: Build) -> int:
+        if self._is_stopped:
+            return 130
+        if self._broken:
+            return BAD_INPUT
+        return FAILED if any(one.state in ("failed", "cancelled") for one in build.outcomes) else DONE
 
     def _check_selection(self, build: Build, selected: Sequence[str]) -> None:
         """Say why there is nothing to build, where that is so."""
@@ -139,7 +186,7 @@ class ImagegenReporter(ConsoleReporter):  # type: ignore[misc]  # doit ships no 
             return
         if words := build.invocation.words:
             self._say([f"no task has a name like {' or '.join(words)}; doit list --all shows them"])
-            raise SystemExit(1)
+            raise SystemExit(BAD_INPUT)
         missing = "no job files in jobs/: nothing to do (imagegen init adds a first one)"
         self._say(["nothing to do: default_tasks is empty" if default_tasks(build.root) else missing])
         self._say(build.stray_files())
@@ -151,8 +198,9 @@ class ImagegenReporter(ConsoleReporter):  # type: ignore[misc]  # doit ships no 
         finally:
             report.stop()
         self._ending_problems = ending.problems
-        self._cost = cost_text(ending.costs)
+        self._costs = ending.costs
         if ending.stopped:
+            self._is_stopped = True
             raise SystemExit(130)
         add_failed(build, self._tasks)
 
@@ -163,7 +211,9 @@ class ImagegenReporter(ConsoleReporter):  # type: ignore[misc]  # doit ships no 
         waiting = [task for task in images if task in forced or build.planned[task].verdict.state != "fresh"]
         stale = [task for task in waiting if task in forced or build.planned[task].verdict.state == "stale"]
         times: Mapping[str, Estimate] = {}
-        if stale and (self.outstream.isatty() or EVENTS in os.environ):  # lines alone show no time that is left
+        if stale and (
+            self.outstream.isatty() or EVENTS in os.environ or json_output()
+        ):  # lines alone show no time that is left
             from imagegen.execute.forecast import estimate
 
             times = estimate(build.project, [build.planned[task].output for task in stale])
@@ -174,6 +224,9 @@ class ImagegenReporter(ConsoleReporter):  # type: ignore[misc]  # doit ships no 
         return job in self._reached or any(name.startswith(f"{job}:") for name in self._reached)
 
     def _say(self, lines: Iterable[object]) -> None:
+        if json_output():
+            self._notes += map(str, lines)
+            return
         for line in lines:
             self.write(f"{printable(str(line))}\n")
         self.outstream.flush()

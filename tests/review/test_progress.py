@@ -10,7 +10,7 @@ from imagegen.errors import Problem
 from imagegen.execute.events import Arrived, Event, Outcome, ProgressEvent, Started
 from imagegen.plan.record import Estimate
 from imagegen.report.progress import PlainReport
-from imagegen.report.run_events import SEPARATOR, EventLines
+from imagegen.report.run_events import SEPARATOR, EventLines, write_among_lines
 from imagegen.review.progress import RunProgress
 from tests.report.events import Clock, image
 
@@ -22,7 +22,7 @@ ONE, TWO = image("one"), image("two")
 def follow(*events: Event, expected: dict[str, Estimate] | None = None, total: int = 2) -> list[dict[str, Any]]:
     """The events as a run writes them for another program."""
     stream = io.StringIO()
-    lines = EventLines(stream, PlainReport(lambda _: None), total, expected or {})
+    lines = EventLines(write_among_lines(stream), PlainReport(lambda _: None), total, expected or {})
     for event in events:
         lines.on_event(event)
     lines.stop()

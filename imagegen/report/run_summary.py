@@ -1,0 +1,99 @@
+"""What a run did, as data: for `--json`, for `--summary` and for a program that imports imagegen."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from imagegen.errors import Problem
+
+if TYPE_CHECKING:
+    from imagegen.execute.budget import Costs
+    from imagegen.execute.events import Outcome
+
+__all__ = ["Cost", "ImageOutcome", "RunSummary", "summarise_cost", "summarise_images"]
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What was paid, in US dollars.
+
+    Attributes:
+        spent: in all, as far as prices are known.
+        unpriced: images that arrived, of unknown price.
+        lost: images that may have been paid for without arriving.
+    """
+
+    spent: float = 0.0
+    unpriced: int = 0
+    lost: int = 0
+
+
+@dataclass(frozen=True)
+class ImageOutcome:
+    """What became of one image.
+
+    Attributes:
+        task: its name, `portraits:mallsing`.
+        path: its file, in the project.
+        state: generated, derived, restored, kept, failed or cancelled.
+        seconds: that it took.
+        seed: that decided it; None if none does.
+        reasons: why it was stale.
+        note: what else there is to say.
+        problems: why it failed, and what else is wrong.
+    """
+
+    task: str
+    path: str
+    state: str
+    seconds: float
+    seed: int | None
+    reasons: tuple[str, ...]
+    note: str
+    problems: tuple[Problem, ...]
+
+
+@dataclass(frozen=True)
+class RunSummary:
+    """What a run did.
+
+    Attributes:
+        counts: of images, by state; those that were fresh are only counted.
+        seconds: that it took.
+        images: that were not fresh.
+        cost: of those that a service charges for.
+        notes: what there is to say besides, a line each.
+        stopped: whether Ctrl-C ended it early.
+    """
+
+    counts: Mapping[str, int]
+    seconds: float
+    images: tuple[ImageOutcome, ...] = ()
+    cost: Cost = field(default_factory=Cost)
+    notes: tuple[str, ...] = ()
+    stopped: bool = False
+
+
+def summarise_images(outcomes: Iterable[Outcome]) -> tuple[ImageOutcome, ...]:
+    """Return what became of each image that was not fresh."""
+    return tuple(
+        ImageOutcome(
+            one.output.task,
+            one.output.path,
+            one.state,
+            round(one.seconds, 3),
+            one.output.request.seed if one.output.uses_seed else None,
+            tuple(map(str, one.reasons)),
+            one.note,
+            tuple(filter(None, (one.problem, *one.also))),
+        )
+        for one in outcomes
+        if one.state != "fresh"
+    )
+
+
+def summarise_cost(costs: Costs | None) -> Cost:
+    """Return what a run cost; None: nothing."""
+    return Cost(float(costs.spent), costs.unpriced, costs.lost + costs.lost_before) if costs else Cost()
