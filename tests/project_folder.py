@@ -90,6 +90,29 @@ class Run:
     def closing(self) -> str:
         return self.out.strip().splitlines()[-1]
 
+    # with --json
+
+    @property
+    def events(self) -> list[dict[str, Any]]:
+        """All lines of stdout, the results among them. Each is JSON."""
+        return [json.loads(line) for line in self.out.splitlines()]
+
+    @property
+    def answer(self) -> dict[str, Any]:
+        """The last line: what the last command answered."""
+        answer = self.events[-1]
+        assert answer["event"] == "result", answer
+        return answer
+
+    @property
+    def result(self) -> Any:
+        return self.answer["result"]
+
+    @property
+    def problems(self) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = self.answer["problems"]
+        return found
+
 
 class ProjectFolder:
     """`root` has a dodo.py, a script for the scripted backend, and job files as a test writes them."""
