@@ -18,7 +18,7 @@ from imagegen.commands.command_line import is_ignored
 from imagegen.commands.needed import find_needed, list_parts
 from imagegen.commands.up_to_date import default_tasks
 from imagegen.errors import BAD_INPUT, DONE, FAILED, Problem, printable
-from imagegen.process import note_exit_code
+from imagegen.process import note_exit_code, worst_exit_code
 from imagegen.report.console import closing_line, cost_text, failures, orphan_lines, same_seed_lines
 from imagegen.report.json_output import json_output
 from imagegen.tasks.commands import run_and_report
@@ -61,7 +61,7 @@ class ImagegenReporter(ConsoleReporter):  # type: ignore[misc]  # doit ships no 
         builders = [name for name in reached if _is_ours(tasks[name]) and name in COMMANDS and COMMANDS[name].jobs]
         for name in builders:
             if run_and_report(build, COMMANDS[name], tasks[name].options):
-                raise SystemExit(1)
+                raise SystemExit(worst_exit_code())
         self._check_selection(build, selected_tasks)
         images = find_needed(
             build,

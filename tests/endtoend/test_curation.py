@@ -10,6 +10,7 @@ import subprocess
 import sys
 from typing import Any
 
+from imagegen.errors import BAD_INPUT, NOT_BEGUN
 from tests.project_folder import JOB, ProjectFolder, picture, press_ctrl_c
 from tests.state.waiting import wait_until
 
@@ -112,11 +113,11 @@ def test_a_reroll_of_a_whole_job_asks_first(project: ProjectFolder) -> None:
     project.build_job()
     for words, number in ((["portraits"], 3), (["portraits:m*", "portraits:o*"], 2)):
         run = project.doit("reroll", *words)
-        assert run.code == 1
+        assert run.code == NOT_BEGUN
         assert f"doit reroll {shlex.join(words)} --yes" in run.out
         assert f"{number} images get a new seed and are generated again (under 1 s)\n" in run.out
     if sys.platform != "win32":
-        assert answered(project, "n", "reroll", "portraits") == 1
+        assert answered(project, "n", "reroll", "portraits") == NOT_BEGUN
     assert len(project.calls()) == 3
     assert project.doit("reroll", "portraits", "--yes").tasks("generated") == [
         "portraits:mallsing",
@@ -247,7 +248,7 @@ def test_verify_says_what_is_wrong_with_what_to_do_and_its_code_says_so_too(proj
     )
     assert "1 intact, 1 missing, 1 corrupt" in run.closing
     assert project.doit("verify", "portraits:mallsing").code == 0
-    assert project.doit("verify", "portraits:m*", "nothing").code == 1
+    assert project.doit("verify", "portraits:m*", "nothing").code == BAD_INPUT
 
 
 def test_prune_asks_first_and_elsewhere_needs_a_yes(project: ProjectFolder) -> None:
@@ -258,11 +259,11 @@ def test_prune_asks_first_and_elsewhere_needs_a_yes(project: ProjectFolder) -> N
     assert "remove  assets/portraits/yrr.png: it no longer belongs to any item" in run.out
     assert project.image("yrr").exists()
     run = project.doit("prune")
-    assert run.code == 1
+    assert run.code == NOT_BEGUN
     assert "doit prune --yes" in run.out
     assert project.image("yrr").exists()
     if sys.platform != "win32":
-        assert answered(project, "n", "prune") == 1
+        assert answered(project, "n", "prune") == NOT_BEGUN
         assert project.image("yrr").exists()
         assert answered(project, "y", "prune") == 0
         assert not project.image("yrr").exists()
