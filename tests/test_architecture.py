@@ -22,6 +22,7 @@ ORDER = (
     {"execute", "starter"},
     {"report", "testing"},
     {"review"},
+    {"library"},
     {"commands"},
     {"tasks"},
     {"doit_commands", "doit_startup"},

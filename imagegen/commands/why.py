@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, TextIO
 from imagegen.commands.build import Build, PlannedImage, select
 from imagegen.commands.command import Answer, command, option
 from imagegen.commands.command_line import is_ignored
-from imagegen.commands.needed import find_needed
 from imagegen.errors import BAD_INPUT, DONE, FAILED
+from imagegen.library.needed import find_needed
 from imagegen.report.json_output import json_output
 
 if TYPE_CHECKING:

@@ -21,7 +21,7 @@ from imagegen.execute.finishing_room import FinishingRoom
 from imagegen.execute.shared_store import SharedStoreClient, check_packages, fetch_accepted, is_shared
 from imagegen.execute.step_checks import check_transparency
 from imagegen.execute.stored_images import StoredImages
-from imagegen.execute.worker import InterruptibleWorker
+from imagegen.execute.worker import InterruptibleWorker, Stopping
 from imagegen.plan.origins import sort_by_origin
 from imagegen.plan.output import ONE_OFF, Output
 from imagegen.project import Project
@@ -56,6 +56,7 @@ def run(
     on_event: Callable[[Event], None],
     forced: Collection[str] = (),
     budget: Budget | None = None,
+    stopping: Stopping | None = None,
 ) -> RunResult:
     """Bring the outputs up to date.
 
@@ -66,10 +67,11 @@ def run(
         on_event: called in this thread with each event, among them one outcome for each output.
         forced: tasks of outputs to generate even if they are fresh or could be restored.
         budget: one that earlier runs share; by default, one of its own, by the settings.
+        stopping: how another thread may end it early; Ctrl-C does the same.
     """
     with project.asking_for_models_once():
         stale = [work.output for work in _check_freshness(project, sort_by_origin(outputs), forced, on_event)]
-    worker = InterruptibleWorker(on_event)
+    worker = InterruptibleWorker(on_event, stopping)
     result, shared = RunResult(), None
     if stale:
         budget = budget or Budget(project.settings.budget)

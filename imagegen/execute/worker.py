@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor, wait
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from types import FrameType
@@ -23,7 +24,16 @@ __all__ = [
     "ImageAttempt",
     "ImageProgress",
     "InterruptibleWorker",
+    "Stopping",
 ]
+
+
+@dataclass(frozen=True)
+class Stopping:
+    """How a run is ended early, from any thread. stop: start nothing more. cancel: also give up what is running."""
+
+    stop: threading.Event = field(default_factory=threading.Event)
+    cancel: threading.Event = field(default_factory=threading.Event)
 
 
 class InterruptibleWorker:
@@ -34,8 +44,9 @@ class InterruptibleWorker:
     behind. A signal that this process was started to ignore stays ignored. Ctrl-Break on Windows is like Ctrl-C.
     """
 
-    def __init__(self, on_event: Callable[[Event], None]) -> None:
-        self.stop, self.cancel = threading.Event(), threading.Event()
+    def __init__(self, on_event: Callable[[Event], None], stopping: Stopping | None = None) -> None:
+        stopping = stopping or Stopping()
+        self.stop, self.cancel = stopping.stop, stopping.cancel
         self._on_event = on_event
         self._queue: queue.SimpleQueue[Event | Literal["interrupted", "done"]] = queue.SimpleQueue()
         self._running: set[str] = set()

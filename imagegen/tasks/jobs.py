@@ -16,8 +16,8 @@ from doit.task import Task, dict_to_task
 from imagegen.commands.build import Build, PlannedImage, TaskResult, current_build
 from imagegen.commands.command import OURS
 from imagegen.commands.command_line import is_ignored
-from imagegen.commands.needed import list_needed, list_parts
 from imagegen.errors import ImagegenError, Problem, not_written
+from imagegen.library.needed import list_needed, list_parts
 from imagegen.process import fail_at_end
 
 if TYPE_CHECKING:

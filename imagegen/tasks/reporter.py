@@ -15,9 +15,9 @@ from doit.task import Task
 from imagegen.commands.build import Build, current_build
 from imagegen.commands.command import COMMANDS, OURS
 from imagegen.commands.command_line import is_ignored
-from imagegen.commands.needed import find_needed, list_parts
 from imagegen.commands.up_to_date import default_tasks
 from imagegen.errors import BAD_INPUT, DONE, FAILED, Problem, printable
+from imagegen.library.needed import find_needed, list_parts
 from imagegen.process import note_exit_code, worst_exit_code
 from imagegen.report.console import closing_line, cost_text, failures, orphan_lines, same_seed_lines
 from imagegen.report.json_output import json_output

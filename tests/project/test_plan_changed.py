@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from imagegen.backends.registry import registry
-from imagegen.commands.up_to_date import take_snapshot
 from imagegen.config.settings import Settings
+from imagegen.library.snapshots import take_snapshot
 from imagegen.plan.output import Output
 from imagegen.project import JobPlan, Project
 from imagegen.project.plan_changed import plan_changed
