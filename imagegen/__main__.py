@@ -13,7 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from imagegen.errors import ImagegenError, Problem, did_you_mean, not_written, printable
+from imagegen.errors import ImagegenError, InputError, NotBegunError, Problem, did_you_mean, not_written, printable
 
 if TYPE_CHECKING:
     from imagegen.starter import Step
@@ -41,6 +41,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = _parser()
     try:
         words = parser.parse_args(_known(list(sys.argv[1:] if arguments is None else arguments), parser))
+        if words.command == _MCP:
+            return _serve(words)
         code = _version() if words.version else _COMMANDS.get(words.command, lambda: _help(parser))()
         sys.stdout.flush()
     except ImagegenError as error:
@@ -73,7 +75,14 @@ def _parser() -> argparse.ArgumentParser:
     importer = "print the C# script that imports sheets with index: unity into Unity"
     example = "example: imagegen unity-importer > Assets/Editor/ImagegenSheets.cs"
     commands.add_parser(_IMPORTER, help=importer, description=importer.capitalize(), epilog=example)
+    _add_mcp(commands.add_parser(_MCP, help="serve an agent over MCP: docs/agents.md", description=_SERVE))
     return parser
+
+
+def _add_mcp(parser: argparse.ArgumentParser) -> None:
+    parser.epilog = "An agent starts it, as `python -m imagegen mcp --project FOLDER`: docs/agents.md"
+    parser.add_argument("--project", default=".", metavar="FOLDER", help="the project [default: the current folder]")
+    parser.add_argument("--allow-build", action="store_true", help="offer what changes the project, too")
 
 
 def _known(words: list[str], parser: argparse.ArgumentParser) -> list[str]:
@@ -81,11 +90,11 @@ def _known(words: list[str], parser: argparse.ArgumentParser) -> list[str]:
     command, *others = [*[word for word in words if not word.startswith("-")], ""]
     if command == "help":
         return ["--help"]
-    if command == _IMPORTER:
+    if command in (_IMPORTER, _MCP):
         return words
     if command not in ("", "init"):
         hint = (
-            did_you_mean(command, ["init", _IMPORTER])
+            did_you_mean(command, ["init", _IMPORTER, _MCP])
             or "; the commands that build images are doit's: doit help lists them"
         )
         parser.error(f"unknown command '{printable(command)}'{hint}")
@@ -129,7 +138,27 @@ def _print_importer() -> int:
     return 0
 
 
+def _serve(words: argparse.Namespace) -> int:
+    """Serve an agent. Raises ImagegenError if there is no such folder, or no SDK."""
+    project = Path(words.project)
+    if not project.is_dir():
+        raise InputError(Problem("--project", f"there is no folder {project}", "name the folder that has dodo.py"))
+    try:
+        from imagegen.agents.server import serve
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] not in ("mcp", "mcp_types"):
+            raise
+        what = "the MCP server needs the package 'mcp', which is not installed"
+        raise NotBegunError(Problem("", what, f"{sys.executable} -m pip install 'mcp>=2'")) from None
+    serve(project.resolve(), allows_build=words.allow_build)
+    return 0
+
+
 _IMPORTER = "unity-importer"
+_MCP = "mcp"
+_SERVE = """\
+Serve one agent over MCP, on stdin and stdout. Each of its calls is a doit of its own in the project.
+"""
 _COMMANDS = {"init": _init, _IMPORTER: _print_importer}
 
 

@@ -24,7 +24,7 @@ ORDER = (
     {"review"},
     {"library"},
     {"commands"},
-    {"tasks"},
+    {"tasks", "agents"},
     {"doit_commands", "doit_startup"},
     {"__main__"},
 )

@@ -1,0 +1,158 @@
+"""The server itself: what the SDK asks for, and its end, by its client or by a signal."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import signal
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import mcp_types as types
+from mcp.server.context import ServerRequestContext
+from mcp.server.lowlevel import Server
+from mcp.server.stdio import stdio_server
+
+from imagegen import __version__
+from imagegen.agents.arguments import command_line
+from imagegen.agents.children import Call, Children, answer, failure
+from imagegen.agents.progress import Progress
+from imagegen.agents.tools import TOOLS, Tool
+from imagegen.errors import ImagegenError, InputError, Problem, did_you_mean
+
+__all__ = ["serve"]
+
+_INSTRUCTIONS = """\
+imagegen builds the generated images of this project, as make builds files: jobs/*.yaml say which images there are, and
+a build brings the stale ones up to date. To change an image, edit its prompt in the job file, call why, then build.
+Never write into the images' files or into jobs/*.lock. Images are named JOB:IMAGE, jobs by their name."""
+
+
+def serve(project: Path, *, allows_build: bool) -> None:
+    """Serve one client over stdin and stdout, until it is gone.
+
+    Args:
+        project: the folder to run doit in.
+        allows_build: whether tools that change the project are offered.
+    """
+    asyncio.run(ImagegenServer(project, allows_build=allows_build).run())
+
+
+class ImagegenServer:
+    """One server, with one client."""
+
+    def __init__(self, project: Path, *, allows_build: bool) -> None:
+        self._children = Children(project)
+        self._tools = {name: tool for name, tool in TOOLS.items() if allows_build or not tool.acts}
+        self._server = Server[Any](
+            "imagegen",
+            version=__version__,
+            instructions=_INSTRUCTIONS,
+            on_list_tools=self._list_tools,
+            on_call_tool=self._call_tool,
+        )
+
+    async def run(self) -> None:
+        """Serve, until stdin is closed or a signal ends it; then have the children end."""
+        loop = asyncio.get_running_loop()
+        signalled: asyncio.Future[int] = loop.create_future()
+
+        def on_signal(number: int) -> None:
+            if not signalled.done():
+                signalled.set_result(number)
+
+        with _signals(lambda number: loop.call_soon_threadsafe(on_signal, number)):
+            serving: asyncio.Future[Any] = asyncio.ensure_future(self._serve())
+            await asyncio.wait((serving, signalled), return_when=asyncio.FIRST_COMPLETED)
+            await self._children.close(signalled)
+            if signalled.done():  # a thread still waits for stdin, and Python would wait for it
+                sys.stderr.flush()
+                signal.signal(signalled.result(), signal.SIG_DFL)
+                signal.raise_signal(signalled.result())
+        await serving
+
+    async def _serve(self) -> None:
+        async with stdio_server() as (reading, writing):
+            await self._server.run(reading, writing, self._server.create_initialization_options())
+
+    async def _list_tools(
+        self, _context: ServerRequestContext[Any], _params: types.PaginatedRequestParams | None
+    ) -> types.ListToolsResult:
+        return types.ListToolsResult(tools=[_declare(tool) for tool in self._tools.values()])
+
+    async def _call_tool(
+        self, context: ServerRequestContext[Any], params: types.CallToolRequestParams
+    ) -> types.CallToolResult:
+        arguments = params.arguments or {}
+        try:
+            tool = self._find(params.name)
+            words = command_line(tool, arguments)
+        except ImagegenError as error:
+            command = TOOLS[params.name].command if params.name in TOOLS else params.name
+            return _result(failure(command, error.exit_code, error.problems), is_error=True)
+        call = self._children.start(words, tool.command, acts=tool.acts)
+        await self._follow(call, context)
+        found = answer(call)
+        # a check that found something has done its work
+        is_error = bool(found["exit_code"]) and (tool.acts or found["result"] is None)
+        return _result(found, is_error=is_error)
+
+    def _find(self, name: str) -> Tool:
+        if name in self._tools:
+            return self._tools[name]
+        if name in TOOLS:
+            what = f"{name} changes the project, and this server only looks at it"
+            raise InputError(Problem("", what, "a person allows it: python -m imagegen mcp --allow-build"))
+        raise InputError(Problem("", f"there is no tool {name[:60]!r}{did_you_mean(name, self._tools)}"))
+
+    @staticmethod
+    async def _follow(call: Call, context: ServerRequestContext[Any]) -> None:
+        progress = Progress()
+        try:
+            async for event in call.follow():
+                if step := progress.take(event):
+                    await context.session.report_progress(step.done, step.total, step.text)
+        except asyncio.CancelledError:
+            call.interrupt()
+            raise
+
+
+def _declare(tool: Tool) -> types.Tool:
+    return types.Tool(
+        name=tool.name,
+        description=tool.description,
+        input_schema=tool.input_schema,
+        annotations=types.ToolAnnotations(
+            read_only_hint=not tool.acts,
+            destructive_hint=tool.replaces,
+            idempotent_hint=tool.is_repeatable,
+            open_world_hint=tool.generates,
+        ),
+    )
+
+
+def _result(found: Mapping[str, Any], *, is_error: bool) -> types.CallToolResult:
+    text = json.dumps(found, ensure_ascii=False)
+    return types.CallToolResult(
+        content=[types.TextContent(type="text", text=text)], structured_content=dict(found), is_error=is_error
+    )
+
+
+@contextmanager
+def _signals(handle: Any) -> Iterator[None]:
+    """Have signals that end a process handled. Children have them as they are by default then, even if we had not."""
+
+    def on_signal(number: int, _frame: FrameType | None) -> None:
+        handle(number)
+
+    numbers = [number for name in ("SIGINT", "SIGTERM", "SIGHUP") if (number := getattr(signal, name, None))]
+    before = {number: signal.signal(number, on_signal) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
