@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import asdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from imagegen.commands.build import Build
@@ -13,9 +13,56 @@ from imagegen.errors import DONE, FAILED, printable
 if TYPE_CHECKING:
     from imagegen.backends.base import Diagnosis
 
-__all__ = ["as_lines", "doctor"]
+__all__ = ["Check", "Checks", "LocalServer", "as_lines", "doctor"]
 
 _SIGNS = {"ok": "✓", "warning": "!", "wrong": "✗"}
+
+
+@dataclass(frozen=True)
+class LocalServer:
+    """An image server that answers at a usual port of this machine.
+
+    Attributes:
+        settings: what uses it, in [tool.imagegen] of pyproject.toml; empty if it generates no images.
+        missing: those of these settings that the project does not have yet.
+    """
+
+    settings: Mapping[str, str]
+    missing: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Check:
+    """One thing that was looked at.
+
+    Attributes:
+        what: was looked at.
+        state: ok, warning or wrong.
+        found: what was found.
+        hint: what to do about it, a command if there is one; empty if it is ok.
+        blocks: whether it keeps a job from being built.
+        server: with --find, of a port that answers; else null.
+    """
+
+    what: str
+    state: Literal["ok", "warning", "wrong"]
+    found: str
+    hint: str
+    blocks: bool
+    server: LocalServer | None
+
+
+@dataclass(frozen=True)
+class Checks:
+    """Whether everything that the jobs need is in place.
+
+    Attributes:
+        checks: all that was looked at.
+        blocks: whether anything keeps a job from being built.
+    """
+
+    checks: tuple[Check, ...]
+    blocks: bool
 
 
 @command(
@@ -28,9 +75,10 @@ _SIGNS = {"ok": "✓", "warning": "!", "wrong": "✗"}
     },
     [option("find", bool, False, "also look for image servers at the usual ports of this machine")],
     needs_settings=False,
+    result=Checks,
 )
 def doctor(build: Build, *, find: bool) -> Answer:
-    """Print what was found. Fails if something keeps a job from being built."""
+    """Look at everything. Fails if something keeps a job from being built."""
     from imagegen.report.doctor import Case, examine
 
     verdicts = [(planned.output, planned.verdict) for planned in build.planned.values()]
@@ -40,9 +88,16 @@ def doctor(build: Build, *, find: bool) -> Answer:
         from imagegen.report.servers import check_servers
 
         rows += check_servers(case)
-    checks = [{"state": _state(row), **asdict(row), "blocks": row.blocks and not row.ok} for row in rows]
+    result = Checks(tuple(map(_check, rows)), _is_blocked(rows))
     lines = as_lines(rows, _read_pyproject(build) if find else "")
-    return Answer({"checks": checks}, lines, FAILED if _is_blocked(rows) else DONE)
+    return Answer(result, lines, FAILED if result.blocks else DONE)
+
+
+def _check(row: Diagnosis) -> Check:
+    server = None
+    if (settings := getattr(row, "settings", None)) is not None:  # it is a FoundServer
+        server = LocalServer(settings, getattr(row, "missing", {}))
+    return Check(row.what, _state(row), row.found, row.hint, row.blocks and not row.ok, server)
 
 
 def as_lines(rows: Sequence[Diagnosis], pyproject: str | None = "") -> list[str]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, get_args
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from imagegen.commands.build import Build
 from imagegen.commands.command import Answer, command
@@ -12,9 +14,41 @@ from imagegen.report.json_output import json_output
 if TYPE_CHECKING:
     from imagegen.config.presets import Preset
 
-__all__ = ["presets"]
+__all__ = ["PresetDescription", "PresetList", "presets"]
 
 _PAGE = ".imagegen/presets.html"
+
+
+@dataclass(frozen=True)
+class PresetDescription:
+    """A preset of derived files or of sheets.
+
+    Attributes:
+        name: as a job says it.
+        use: where a job says it.
+        description: what it is for.
+        keys: that it stands for, as a job would say them.
+        optional: the steps among these that are left out unless a job gives them.
+        example: how a job uses it, in YAML.
+    """
+
+    name: str
+    use: Literal["derive", "sheet"]
+    description: str
+    keys: Mapping[str, Any]
+    optional: tuple[str, ...]
+    example: str
+
+
+@dataclass(frozen=True)
+class PresetList:
+    """The presets that were asked for.
+
+    Attributes:
+        presets: all of them, if none was named. The page with pictures is not written for a program.
+    """
+
+    presets: tuple[PresetDescription, ...]
 
 
 @command(
@@ -24,13 +58,11 @@ _PAGE = ".imagegen/presets.html"
     words="[NAME...]",
     needs_settings=False,
     needs_jobs=False,
+    result=PresetList,
 )
 def presets(build: Build, words: list[str]) -> Answer:
-    """Print what was asked for, and write the page."""
+    """Describe what was asked for, and write the page, which takes seconds and is for people."""
     from imagegen.config.presets import Use, list_presets, load_preset
-    from imagegen.report.presets.page import check_package, render
-    from imagegen.report.presets.pictures import show_preset
-    from imagegen.state.atomic import replace_file
 
     known = [load_preset(use, name) for use in get_args(Use) for name in list_presets(use)]
     names = [preset.name for preset in known]
@@ -38,38 +70,46 @@ def presets(build: Build, words: list[str]) -> Answer:
         if word not in names:
             what = f"there is no preset '{word}'{did_you_mean(word, names)}"
             raise InputError(Problem("presets", what, f"there are {', '.join(names)}"))
-    data = {"presets": [_as_data(preset) for preset in known if not words or preset.name in words]}
-    if json_output():
-        return Answer(data)
     chosen = [preset for preset in known if preset.name in words]
+    result = PresetList(tuple(map(_as_data, chosen or known)))
+    if json_output():
+        return Answer(result)
     print("\n\n".join(map(_describe, chosen)) if chosen else _list(known), flush=True)
+    return Answer(result, ["", _write_page(build, known)])
+
+
+def _write_page(build: Build, known: Sequence[Preset]) -> str:
+    """Write the page, if the package for it is installed; return what to say of it."""
+    from imagegen.report.presets.page import check_package, render
+    from imagegen.report.presets.pictures import show_preset
+    from imagegen.state.atomic import replace_file
+
     try:
         check_package()
     except ImagegenError as error:  # the page is an extra: what was asked for is said
-        print(f"\n{error}")
-        return Answer(data)
+        return str(error)
     page = render([show_preset(preset) for preset in known])
     try:
         replace_file(build.root / _PAGE, page.encode("utf-8"), build.root / ".imagegen" / "tmp")
     except OSError as error:
         raise ImagegenError(not_written(error, path=_PAGE)) from None
-    return Answer(data, ("", f"pictures of all presets: {_PAGE}"))
+    return f"pictures of all presets: {_PAGE}"
 
 
-def _as_data(preset: Preset) -> dict[str, Any]:
+def _as_data(preset: Preset) -> PresetDescription:
     from imagegen.report.presets.pictures import write_use
 
-    return {
-        "name": preset.name,
-        "use": preset.use,
-        "description": preset.description,
-        "keys": preset.keys,
-        "optional": sorted(preset.optional),
-        "example": write_use(preset),
-    }
+    return PresetDescription(
+        name=preset.name,
+        use=preset.use,
+        description=preset.description,
+        keys=preset.keys,
+        optional=tuple(sorted(preset.optional)),
+        example=write_use(preset),
+    )
 
 
-def _list(presets: list[Preset]) -> str:
+def _list(presets: Sequence[Preset]) -> str:
     from imagegen.report.console import table
 
     rows = [(one.name, one.use, one.description) for one in presets]

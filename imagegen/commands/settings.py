@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from imagegen.commands.build import Build
@@ -14,7 +16,54 @@ if TYPE_CHECKING:
     from imagegen.config.settings import Value
     from imagegen.project import JobPlan
 
-__all__ = ["settings"]
+__all__ = ["JobBackend", "SettingValue", "SettingValues", "settings"]
+
+
+@dataclass(frozen=True)
+class SettingValue:
+    """A setting.
+
+    Attributes:
+        name: as pyproject.toml has it in [tool.imagegen], with a dot for a table in that.
+        value: as it is shown; `none` for nothing. Of a secret, only `set` or `not set`.
+        source: what gave the value; empty for a secret that is not set.
+        help: what it is for.
+    """
+
+    name: str
+    value: str
+    source: str
+    help: str
+
+
+@dataclass(frozen=True)
+class JobBackend:
+    """The backend of a job that names one itself.
+
+    Attributes:
+        job: its name.
+        backend: that it is built with.
+        source: the job's file, or what has another backend used.
+        help: why it is this one.
+    """
+
+    job: str
+    backend: str
+    source: str
+    help: str
+
+
+@dataclass(frozen=True)
+class SettingValues:
+    """All settings, with where each value came from.
+
+    Attributes:
+        settings: all of them.
+        jobs: those that name a backend of their own.
+    """
+
+    settings: tuple[SettingValue, ...]
+    jobs: tuple[JobBackend, ...]
 
 
 @command(
@@ -22,37 +71,44 @@ __all__ = ["settings"]
     "Show every setting, with where its value came from.",
     {"doit settings": "", "doit settings backend=comfyui": "as they would be for this command line"},
     needs_settings=False,
+    result=SettingValues,
 )
 def settings(build: Build) -> Answer:
-    """Print the settings, and what is wrong with them. A secret is not printed, only whether it is set."""
-    import re
-
+    """Show the settings, and what is wrong with them. A secret is not shown, only whether it is set."""
     from imagegen.config.settings import collect_settings
-    from imagegen.report.console import table
 
     values, _ = collect_settings(build.root, build.invocation.given, os.environ)
-    rows = [*_rows(values, build.plans)]
-    heading = ("setting", "value", "from", "")
-    shown = ({**row, "value": re.sub(r"\b([0-9a-f]{12})[0-9a-f]{52}\b", r"\1…", row["value"])} for row in rows)
-    lines = table([heading, *(tuple(row.values()) for row in shown)])
-    if build.problems:
-        lines.append("")
-    return Answer({"settings": rows}, lines, BAD_INPUT if build.problems else DONE, build.problems)
+    backend = next(one for one in values if one.setting.name == "backend")
+    jobs = (_backend_of_job(plan, backend) for plan in build.plans if plan.backend)
+    result = SettingValues(tuple(map(_as_shown, values)), tuple(jobs))
+    code = BAD_INPUT if build.problems else DONE
+    return Answer(result, [*_lines(result), *([""] if build.problems else [])], code, build.problems)
 
 
-def _rows(values: Iterable[Value], plans: Iterable[JobPlan]) -> Iterator[dict[str, str]]:
-    """Yield a row for each setting; below the one of the backend, one for each job that names its own."""
-    for value in values:
-        set_by = "" if value.setting.secret and not value.value else value.set_by
-        yield {"setting": value.setting.name, "value": str(value), "source": set_by, "help": value.setting.help}
-        if value.setting.name == "backend":
-            yield from (_row_of_job(plan, value) for plan in plans if plan.backend)
+def _as_shown(value: Value) -> SettingValue:
+    source = "" if value.setting.secret and not value.value else value.set_by
+    return SettingValue(value.setting.name, str(value), source, value.setting.help)
 
 
-def _row_of_job(plan: JobPlan, backend: Value) -> dict[str, str]:
+def _backend_of_job(plan: JobPlan, backend: Value) -> JobBackend:
     from imagegen.config.settings import COMMAND_LINE
 
-    row = {"setting": f"job {plan.name}", "value": plan.backend, "source": plan.file}
     if backend.set_by == COMMAND_LINE:
-        return {**row, "value": str(backend), "source": COMMAND_LINE, "help": f"{plan.file} names {plan.backend}"}
-    return {**row, "help": "the backend that the job names"}
+        return JobBackend(plan.name, str(backend), COMMAND_LINE, f"{plan.file} names {plan.backend}")
+    return JobBackend(plan.name, plan.backend, plan.file, "the backend that the job names")
+
+
+def _lines(result: SettingValues) -> list[str]:
+    from imagegen.report.console import table
+
+    shown = re.compile(r"\b([0-9a-f]{12})[0-9a-f]{52}\b")
+    rows = ((name, shown.sub(r"\1…", value), source, said) for name, value, source, said in _rows(result))
+    return table([("setting", "value", "from", ""), *rows])
+
+
+def _rows(result: SettingValues) -> Iterator[tuple[str, str, str, str]]:
+    """Yield a row for each setting; below the one of the backend, one for each job that names its own."""
+    for one in result.settings:
+        yield one.name, one.value, one.source, one.help
+        if one.name == "backend":
+            yield from ((f"job {job.job}", job.backend, job.source, job.help) for job in result.jobs)

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Collection, Iterable, Sequence
-from typing import TYPE_CHECKING, TextIO
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING
 
 from imagegen.commands.build import Build, PlannedImage, select
 from imagegen.commands.command import Answer, command, option
 from imagegen.commands.command_line import is_ignored
 from imagegen.errors import BAD_INPUT, DONE, FAILED
 from imagegen.library.needed import find_needed
+from imagegen.report.forecast_summary import ForecastSummary, summarise_forecast
 from imagegen.report.json_output import json_output
 
 if TYPE_CHECKING:
@@ -46,9 +47,10 @@ _COLOURS = {
     ],
     words="[IMAGE|JOB...]",
     needs_settings=False,
+    result=ForecastSummary,
 )
 def why(build: Build, words: list[str], *, check: bool) -> Answer:
-    """Print the forecast. Fails only with --check, or if a word names nothing."""
+    """Forecast the next run. Fails only with --check, or if a word names nothing."""
     selection = select(build, words)
     needed = frozenset(find_needed(build, selection.images))
     images = [one for task, one in build.planned.items() if task in needed]
@@ -57,13 +59,10 @@ def why(build: Build, words: list[str], *, check: bool) -> Answer:
     found = _forecast(build, images)
     problems = [*build.problems, *(problem for plan in plans for problem in plan.problems)]
     code = (BAD_INPUT if problems else FAILED if found.is_stale else DONE) if check else DONE
+    result = summarise_forecast(found, plans, selection.one_by_one, build.settings.budget)
     if json_output():
-        from imagegen.report.why import as_data
-
-        data = as_data(found, plans, build.problems, selection.one_by_one, build.settings.budget)
-        return Answer(data, (), code, problems)
-    _print(build, found, plans, selection.one_by_one)
-    return Answer(None, (), code)
+        return Answer(result, (), code, problems)
+    return Answer(result, _describe(build, found, plans, selection.one_by_one), code)
 
 
 def _forecast(build: Build, images: Sequence[PlannedImage]) -> Forecast:
@@ -73,7 +72,8 @@ def _forecast(build: Build, images: Sequence[PlannedImage]) -> Forecast:
     return forecast(build.project, [(one.output, one.verdict) for one in images], ignored)
 
 
-def _print(build: Build, found: Forecast, plans: Sequence[JobPlan], named: Collection[str]) -> None:
+def _describe(build: Build, found: Forecast, plans: Sequence[JobPlan], named: Collection[str]) -> list[str]:
+    """Return the lines for a person, which have the problems among them."""
     from imagegen.backends.text import is_terminal
     from imagegen.report.why import as_lines
 
@@ -81,10 +81,7 @@ def _print(build: Build, found: Forecast, plans: Sequence[JobPlan], named: Colle
     problems, has_settings = [*build.problems, *strays], not build.problems
     names = _name_files(build)
     lines = as_lines(found, plans, problems, named, build.settings.budget, has_settings=has_settings, names=names)
-    if is_terminal():
-        _print_in_colour(lines, sys.stdout)
-    else:
-        print("\n".join("".join(text for text, _ in line) for line in lines), flush=True)
+    return [*_colour(lines)] if is_terminal() else ["".join(text for text, _ in line) for line in lines]
 
 
 def _name_files(build: Build) -> dict[str, str]:
@@ -94,11 +91,13 @@ def _name_files(build: Build) -> dict[str, str]:
     return {sha256: display_path(build.project.root, path) for sha256, path in build.project.files.items()}
 
 
-def _print_in_colour(lines: Iterable[Line], stream: TextIO) -> None:
-    """Print lines on a terminal, in colour unless NO_COLOR is set. The terminal wraps what is too long."""
+def _colour(lines: Iterable[Line]) -> Iterator[str]:
+    """Yield lines for a terminal, in colour unless NO_COLOR is set. The terminal wraps what is too long."""
     from rich.console import Console
     from rich.text import Text
 
-    console = Console(file=stream, highlight=False, soft_wrap=True)
+    console = Console(file=sys.stdout, highlight=False, soft_wrap=True)
     for line in lines:
-        console.print(Text.assemble(*((text, _COLOURS.get(style, "")) for text, style in line)))
+        with console.capture() as captured:
+            console.print(Text.assemble(*((text, _COLOURS.get(style, "")) for text, style in line)), end="")
+        yield captured.get()

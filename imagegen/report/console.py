@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import sys
 import time
@@ -23,7 +22,6 @@ if TYPE_CHECKING:
 
 __all__ = [
     "StatusLine",
-    "as_json",
     "closing_line",
     "cost_text",
     "duration",
@@ -223,11 +221,6 @@ def table(rows: Sequence[Sequence[str]]) -> list[str]:
         "  ".join([*(cell.ljust(width) for cell, width in zip(row, widths, strict=False)), row[-1]]).rstrip()
         for row in rows
     ]
-
-
-def as_json(data: object) -> str:
-    """Return the data as JSON text for `--json`."""
-    return json.dumps(data, indent=2, ensure_ascii=False)
 
 
 class StatusLine:

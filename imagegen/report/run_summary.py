@@ -4,15 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Literal
 
 from imagegen.errors import Problem
 
 if TYPE_CHECKING:
     from imagegen.execute.budget import Costs
     from imagegen.execute.events import Outcome
+    from imagegen.plan.freshness import Reason
 
-__all__ = ["Cost", "ImageOutcome", "RunSummary", "summarise_cost", "summarise_images"]
+__all__ = [
+    "Cost",
+    "ImageOutcome",
+    "RunSummary",
+    "StaleReason",
+    "summarise_cost",
+    "summarise_images",
+    "summarise_reasons",
+]
 
 
 @dataclass(frozen=True)
@@ -28,6 +37,31 @@ class Cost:
     spent: float = 0.0
     unpriced: int = 0
     lost: int = 0
+
+
+@dataclass(frozen=True)
+class StaleReason:
+    """One reason why an image is stale.
+
+    Attributes:
+        text: the reason in a few words.
+        kind: missing: there is no file; new: nothing is recorded of it; changed: a field of its request; encoding: of
+            its file; model: the files of its model; forced; origin: what it is made from; follows: the same, but
+            only known once that is there; recorded_elsewhere: the lock file records another image.
+        field: that changed, or what it is made from; empty if that does not apply.
+        old: the value before.
+        new: the value now.
+    """
+
+    text: str
+    kind: Literal["missing", "new", "changed", "encoding", "model", "forced", "origin", "follows", "recorded_elsewhere"]
+    field: str
+    old: Any
+    new: Any
+
+    def __str__(self) -> str:
+        """Return the reason in a few words."""
+        return self.text
 
 
 @dataclass(frozen=True)
@@ -50,7 +84,7 @@ class ImageOutcome:
     state: str
     seconds: float
     seed: int | None
-    reasons: tuple[str, ...]
+    reasons: tuple[StaleReason, ...]
     note: str
     problems: tuple[Problem, ...]
 
@@ -85,13 +119,18 @@ def summarise_images(outcomes: Iterable[Outcome]) -> tuple[ImageOutcome, ...]:
             one.state,
             round(one.seconds, 3),
             one.output.request.seed if one.output.uses_seed else None,
-            tuple(map(str, one.reasons)),
+            summarise_reasons(one.reasons),
             one.note,
             tuple(filter(None, (one.problem, *one.also))),
         )
         for one in outcomes
         if one.state != "fresh"
     )
+
+
+def summarise_reasons(reasons: Iterable[Reason]) -> tuple[StaleReason, ...]:
+    """Return these reasons as data."""
+    return tuple(StaleReason(str(one), one.kind, one.field, one.old, one.new) for one in reasons)
 
 
 def summarise_cost(costs: Costs | None) -> Cost:

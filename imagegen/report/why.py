@@ -1,10 +1,9 @@
-"""What the next `doit` would do, and why: the lines of `doit why`, and the same as JSON values."""
+"""What the next `doit` would do, and why: the lines of `doit why`."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict
 from difflib import SequenceMatcher
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +16,7 @@ if TYPE_CHECKING:
     from imagegen.plan.freshness import Reason
     from imagegen.project import JobPlan
 
-__all__ = ["Line", "Piece", "as_data", "as_lines", "word_diff"]
+__all__ = ["Line", "Piece", "as_lines", "word_diff"]
 
 Piece = tuple[str, str]
 """Text, and its style: an act, `old`, `new` or none."""
@@ -93,59 +92,6 @@ def as_lines(
             yield _plain_line(_compare_with_budget(forecast, budget))
         elif unpriced := [one.output.request for one in forecast.images if one.price is None]:
             yield _plain_line(describe_unlimited(unpriced[0]))
-
-
-def as_data(
-    forecast: Forecast,
-    plans: Iterable[JobPlan],
-    problems: Iterable[Problem],
-    named: Collection[str],
-    budget: Decimal | None = None,
-) -> dict[str, Any]:
-    """Return the same as JSON values: `images`, `jobs`, `problems` and `total`. In seconds and US dollars."""
-    total = {act: forecast.counts[act] for act in _TOTALS}
-    is_known = total["generate"] > forecast.unknown or not total["generate"]
-    return {
-        "images": [_image_data(one) for one in _shown(forecast, named)],
-        "jobs": [
-            {
-                "job": plan.name,
-                "file": plan.file,
-                "problems": [asdict(problem) for problem in plan.problems],
-                "notes": plan.notes,
-            }
-            for plan in plans
-        ],
-        "problems": [asdict(problem) for problem in problems],
-        "total": {
-            **total,
-            "seconds": round(forecast.seconds, 3) if is_known else None,
-            "unknown": forecast.unknown,
-            "price": float(forecast.price),
-            "unpriced": forecast.unpriced,
-            "budget": None if budget is None else float(budget),
-        },
-    }
-
-
-def _image_data(one: ForecastImage) -> dict[str, Any]:
-    output, request, line = one.output, one.output.request, one.verdict.line
-    return {
-        "task": output.task,
-        "path": output.path,
-        "act": one.act,
-        "from": one.origin,
-        "encoded_anew": one.is_encoded_again,
-        "reasons": [asdict(reason) for reason in one.verdict.reasons],
-        "note": one.verdict.note,
-        "seconds": one.seconds,
-        "price": None if one.price is None else float(one.price),
-        "may_be_paid": one.may_be_paid,
-        "backend": request.backend,
-        "model": request.model,
-        "seed": request.seed,
-        "made": line.time if line else None,
-    }
 
 
 def _shown(forecast: Forecast, named: Collection[str]) -> list[ForecastImage]:

@@ -23,7 +23,6 @@ from imagegen.errors import ImagegenError, Problem, not_written
 from imagegen.plan.output import Output
 from imagegen.project import JobPlan, Project
 from imagegen.prompts.edits import edit_source
-from imagegen.report.why import as_data
 from imagegen.review.consequences import Consequences, OpenProject, foresee
 from imagegen.review.item_fields import JOB, EditableItem, Field, find_item, find_spots
 from imagegen.state.atomic import rewrite_file
@@ -178,7 +177,6 @@ class Editor:
             "problems": [{"field": field, **asdict(problem)} for field, problem in problems],
             "why": {
                 "lines": [list(map(list, line)) for line in follows.lines],
-                "total": as_data(follows.found, (), (), follows.changed)["total"],
                 "build": [one.output.task for one in follows.found.images if _is_to_build(one.act)],
                 "others": [task for task in follows.changed if _item_of(task) not in _items_of(item)],
             },

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import time
@@ -56,7 +55,7 @@ def test_why_says_what_the_next_run_would_cost_and_the_run_what_it_did(priced: P
 
 def test_the_data_have_prices(priced: ProjectFolder) -> None:
     priced.script(prices={"*": "0.04", "Okka": "0", "Yrr": None})
-    found = json.loads(priced.doit("why", "--json", "budget=0.1").out)
+    found = priced.doit("why", "--json", "budget=0.1").result
     assert {one["task"].partition(":")[2]: one["price"] for one in found["images"]} == {
         "mallsing": 0.04,
         "yrr": None,
@@ -64,6 +63,7 @@ def test_the_data_have_prices(priced: ProjectFolder) -> None:
     }
     total = found["total"]
     assert (total["price"], total["unpriced"], total["budget"]) == (0.04, 1, 0.1)
+    assert (total["is_budget_enough"], total["affordable"], total["refused_jobs"]) == (False, 0, ["portraits"])
     why = priced.doit("why", "budget=0.10").out.splitlines()
     assert why[-2:] == [
         "3 to generate (time unknown; cost $0.04 and 1 image of unknown price)",
@@ -185,8 +185,8 @@ def test_after_a_kill_between_request_and_answer_the_next_run_says_that_it_may_h
     why = priced.doit("why").out.splitlines()
     (head,) = (index for index, line in enumerate(why) if line.startswith("generate  portraits:yrr"))
     assert why[head + 1] == "    may have been paid for once already: an earlier run ended before it arrived"
-    found = json.loads(priced.doit("why", "--json").out)["images"]
-    assert [one["task"] for one in found if one["may_be_paid"]] == ["portraits:yrr"]
+    found = priced.doit("why", "--json").result["images"]
+    assert [one["task"] for one in found if one["may_have_been_paid"]] == ["portraits:yrr"]
     run = priced.doit()
     note = "portraits:yrr: may have been paid for once already: an earlier run ended before it arrived"
     assert run.out.splitlines().count(note) == 1

@@ -6,7 +6,6 @@ What each of them draws, and what is told, is in `tests/faults/test_several_comf
 from __future__ import annotations
 
 import contextlib
-import json
 import re
 import signal
 import time
@@ -117,9 +116,9 @@ def test_the_time_that_is_told_and_the_doctors_rows_are_of_all_servers(project: 
     one = serve(seconds=0.3)
     project.build_job(**job("Fox", "Bird"))
     project.job(**job("Fox", "Bird", variants=4))
-    alone = json.loads(project.doit("why", "--json").out)["total"]["seconds"]
+    alone = project.doit("why", "--json").result["total"]["seconds"]
     lacking, gone = serve(checkpoints=["b.safetensors"]), serve()
-    shared = json.loads(project.doit("why", "--json").out)["total"]["seconds"]
+    shared = project.doit("why", "--json").result["total"]["seconds"]
     assert shared == pytest.approx(alone / 3, abs=0.01)
 
     gone.stop()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import subprocess
 from pathlib import Path
@@ -17,7 +16,7 @@ from tests.project_folder import JOB, ProjectFolder
 def examined(project: ProjectFolder, *words: str, **environment: str) -> tuple[int, list[dict[str, Any]]]:
     """The exit code, and the rows that are not well."""
     run = project.doit("doctor", "--json", *words, **environment)
-    rows = [row for row in json.loads(run.out) if row["state"] != "ok"]
+    rows = [row for row in run.result["checks"] if row["state"] != "ok"]
     assert all(row["hint"] for row in rows)
     assert (run.code != 0) == any(row["blocks"] for row in rows)
     return run.code, rows
@@ -53,7 +52,7 @@ def test_the_table_has_the_mend_below_and_the_signs_of_the_data(project: Project
     assert "jobs/bad.yaml:1:12: generate.stepz: unknown key; did you mean 'steps'?" in lines[at]
     assert lines[at + 1] == "     → edit jobs/bad.yaml, line 1"
     assert run.closing == "1 problem to fix, 1 warning"
-    data = json.loads(project.doit("doctor", "--json").out)
+    data = project.doit("doctor", "--json").result["checks"]
     signs = {"ok": "✓", "warning": "!", "wrong": "✗"}
     assert [signs[row["state"]] for row in data] == [line[0] for line in lines if line[:1] in signs.values()]
 

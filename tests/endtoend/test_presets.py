@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from pathlib import Path
 
@@ -47,7 +46,7 @@ def test_one_preset_is_shown_with_its_steps_and_what_to_paste(project: ProjectFo
 
 
 def test_as_json_a_preset_has_its_keys_and_an_example(project: ProjectFolder) -> None:
-    (found,) = json.loads(project.doit("presets", "token-roll20", "--json").out)
+    (found,) = project.doit("presets", "token-roll20", "--json").result["presets"]
     assert (found["use"], found["optional"], found["keys"]["format"]) == ("derive", ["frame"], "png")
     assert yaml.safe_load(found["example"])["derive"]["token"]["preset"] == "token-roll20"
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 
 from tests.project_folder import ProjectFolder
@@ -45,10 +44,15 @@ def test_secrets_are_shown_as_set_or_not_set_and_kept_nowhere(project: ProjectFo
 
 def test_json_is_the_same_as_data_and_nothing_else(project: ProjectFolder) -> None:
     project.job()
+    project.environment |= {"HF_TOKEN": "hush-hush"}
     run = project.doit("settings", "--json")
-    found = json.loads(run.out)
-    assert found["problems"] == []
-    assert {row["setting"]: row["value"] for row in found["settings"]}["job portraits"] == "scripted"
+    assert (run.code, len(run.events), run.problems) == (0, 1, [])
+    values = {row["name"]: (row["value"], row["source"]) for row in run.result["settings"]}
+    assert values["backend"] == ("placeholder", "built-in")
+    assert values["hf_token"] == ("set", "environment variable HF_TOKEN")
+    named = {"job": "portraits", "backend": "scripted", "source": "jobs/portraits.yaml"}
+    assert run.result["jobs"] == [{**named, "help": "the backend that the job names"}]
+    assert "hush-hush" not in run.out + run.err
 
 
 def test_a_value_that_cannot_be_is_told_with_its_source(project: ProjectFolder) -> None:
@@ -58,12 +62,12 @@ def test_a_value_that_cannot_be_is_told_with_its_source(project: ProjectFolder) 
         run = project.doit(*words, IMAGEGEN_BACKEND="ollamma")
         assert (run.code != 0, run.out.count(message)) == (True, 1)
     run = project.doit("settings", "--json", IMAGEGEN_BACKEND="ollamma")
-    assert (run.code != 0, len(json.loads(run.out)["problems"])) == (True, 1)
+    assert (run.code != 0, len(run.problems)) == (True, 1)
 
 
 def test_digests_are_shown_short_and_kept_whole_in_the_data(project: ProjectFolder) -> None:
     digest = "0123456789ab" + "c" * 52
     project.write("pyproject.toml", f"[tool.imagegen]\nsd.archive_sha256 = '{digest}'\n")
     assert row(project.doit("settings").out, "sd.archive_sha256")[1] == "0123456789ab…"
-    found = json.loads(project.doit("settings", "--json").out)["settings"]
-    assert {one["setting"]: one["value"] for one in found}["sd.archive_sha256"] == digest
+    found = project.doit("settings", "--json").result["settings"]
+    assert {one["name"]: one["value"] for one in found}["sd.archive_sha256"] == digest

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import subprocess
@@ -161,11 +160,11 @@ def test_a_run_that_has_all_it_needs_here_does_not_ask_it(project: ProjectFolder
 
 
 def test_the_doctor_has_a_row_for_it(project: ProjectFolder, team: Path) -> None:
-    row = next(row for row in json.loads(project.doit("doctor", "--json").out) if row["what"] == "shared store")
+    row = next(row for row in project.doit("doctor", "--json").result["checks"] if row["what"] == "shared store")
     assert (row["state"], row["blocks"]) == ("ok", False)
     assert row["found"].endswith("read and written to")
     team.rmdir()
-    row = next(row for row in json.loads(project.doit("doctor", "--json").out) if row["what"] == "shared store")
+    row = next(row for row in project.doit("doctor", "--json").result["checks"] if row["what"] == "shared store")
     assert (row["state"], row["blocks"]) == ("wrong", False)
     assert "cannot be reached: No such file or directory" in row["found"]
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 
 import pytest
@@ -44,15 +43,17 @@ def test_the_data_is_the_same(project: ProjectFolder) -> None:
     project.job(items=[GREEN])
     project.write("jobs/broken.yaml", "items: [{name: a}]")
     run = project.doit("why", "--json")
-    found = json.loads(run.out)
+    assert (run.code, len(run.events)) == (0, 1)
+    found = run.result
     (image,) = found["images"]
     assert (image["task"], image["act"], image["seed"]) == ("portraits:mallsing", "generate", 5)
     prompt = {"kind": "changed", "field": "prompt", "old": MALLSING["prompt"], "new": GREEN["prompt"]}
-    assert image["reasons"][0] == prompt
-    assert found["total"]["generate"] == 1
+    assert image["reasons"][0] == {"text": "prompt changed", **prompt}
+    assert found["total"]["counts"]["generate"] == 1
     assert 0 <= found["total"]["seconds"] < 60
     broken = next(job for job in found["jobs"] if job["job"] == "broken")
-    assert broken["problems"][0]["what"] == "items[0].prompt: is missing"
+    assert broken["problems"] == run.problems
+    assert (run.problems[0]["what"], run.problems[0]["line"]) == ("items[0].prompt: is missing", 1)
 
 
 def test_words_choose_and_a_fresh_image_named_by_itself_is_told(project: ProjectFolder) -> None:
@@ -74,7 +75,7 @@ def test_what_is_made_from_others_is_derived_or_may_follow(project: ProjectFolde
     project.build_job(items=[MALLSING], derive=derive, sheet={"cell": 16})
     project.job(items=[GREEN], derive=derive | {"small": {"width": 9}}, sheet={"cell": 16})
     run = project.doit("why", "portraits", "--json")
-    found = json.loads(run.out)
+    found = run.result
     assert {image["task"].partition(":")[2]: image["act"] for image in found["images"]} == {
         "mallsing": "generate",
         "mallsing:thumb": "follow",
@@ -112,7 +113,7 @@ def test_the_name_of_an_item_stands_for_all_its_variants(project: ProjectFolder)
 def test_a_word_that_names_nothing_is_told_with_the_nearest(project: ProjectFolder) -> None:
     project.job()
     run = project.doit("why", "portraits:yr", "portraits:x*", "portraits")
-    assert run.code == 1
+    assert run.code == 2
     assert "'portraits:yr' is not a job, an image or a derived file; did you mean 'portraits:yrr'?" in run.out
     assert "no job or image has a name like 'portraits:x*'" in run.out
     assert "generate" not in run.out

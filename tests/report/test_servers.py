@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -193,7 +192,7 @@ def test_doctor_finds_servers_only_when_asked(tmp_path: Path) -> None:
         assert "port" not in project.doit("doctor").out
         assert [*seen, *sd.asked, *studio.asked] == []
         run = project.doit("doctor", "--find")
-        rows = json.loads(project.doit("doctor", "--find", "--json").out)
+        rows = project.doit("doctor", "--find", "--json").result["checks"]
     assert (run.code, run.closing) == (0, "everything is in place")
     lines = run.out.splitlines()
     at = next(index for index, line in enumerate(lines) if "SwarmUI" in line)
@@ -214,14 +213,15 @@ server.url = "{sd.url}"
     assert [" ".join(line.split()) for line in lines[at:-2]] == expected.splitlines()
     found = [row for row in rows if row["what"].startswith("port ")]
     assert [row["state"] for row in found] == ["ok"] * 3
-    assert [row["missing"] for row in found] == [row["settings"] for row in found]
-    assert found[0]["settings"]["comfyui.server.url"].endswith("/ComfyBackendDirect")
-    assert found[2]["settings"] == {}
-    assert all("settings" not in row for row in rows if row not in found)
+    servers = [row["server"] for row in found]
+    assert [one["missing"] for one in servers] == [one["settings"] for one in servers]
+    assert servers[0]["settings"]["comfyui.server.url"].endswith("/ComfyBackendDirect")
+    assert servers[2]["settings"] == {}
+    assert all(row["server"] is None for row in rows if row not in found)
 
 
 def test_the_usual_ports_of_this_machine_can_be_asked_whatever_runs_there(tmp_path: Path) -> None:
-    rows = json.loads(ProjectFolder(tmp_path).doit("doctor", "--find", "--json").out)
+    rows = ProjectFolder(tmp_path).doit("doctor", "--find", "--json").result["checks"]
     found = [row for row in rows if row["what"].startswith("port ") or row["what"] == "servers"]
     assert found
-    assert all(row["ok"] and row["found"] for row in found)
+    assert all(row["state"] == "ok" and row["found"] for row in found)
