@@ -47,7 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stdout.flush()
     except ImagegenError as error:
         sys.stderr.write(f"{error}\n")
-        return 1
+        return error.exit_code
     except BrokenPipeError:  # what reads our output has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
@@ -172,7 +172,7 @@ def _folder() -> Path:
     if root in (home, Path(root.anchor)) and not any((root / name).exists() for name in (".git", "dodo.py")):
         what = f"{root} is {'your home folder' if root == home else 'the root of the file system'}"
         hint = "change to your project's folder first; if this is it: git init, then imagegen init again"
-        raise ImagegenError(Problem("", what, hint))
+        raise InputError(Problem("", what, hint))
     return root
 
 

@@ -49,7 +49,10 @@ def _cut(text: str) -> str:
 
 
 class ImagegenError(Exception):
-    """What a user can fix. It has all the problems that were found, not only the first."""
+    """What a user can fix. It has all the problems that were found, not only the first.
+
+    This class itself is for what failed: a file, a server or another program is not as it would have to be.
+    """
 
     exit_code = FAILED
     """Of a command that ends with it."""
@@ -58,9 +61,17 @@ class ImagegenError(Exception):
         super().__init__("\n".join(map(str, problems)))
         self.problems = problems
 
+    def with_problems(self, *problems: Problem) -> ImagegenError:
+        """Return an error of this kind with other problems: the same in other words, or with their place."""
+        kind = next(one for one in (InputError, NotBegunError, ImagegenError) if isinstance(self, one))
+        return kind(*problems)
+
 
 class InputError(ImagegenError):
-    """A job file, a setting, an option or a name is wrong: nothing was changed."""
+    """A job file, a setting, an option or a name is wrong, and to change that is to fix it: nothing was changed.
+
+    Whatever `config`, `prompts` and `plan` raise is of this kind.
+    """
 
     exit_code = BAD_INPUT
 

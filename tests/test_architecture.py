@@ -124,3 +124,17 @@ def test_loading_the_tasks_imports_nothing_that_only_a_build_needs(tmp_path: Pat
     code = "import sys, imagegen.tasks; print(*{'PIL', 'dask', 'distributed', 'fsspec', 'jinja2', 'psutil', 'rectpack', 'requests', 'rich', 'markdown_it', 'text_unidecode'} & set(sys.modules))"
     result = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)
     assert result.stdout.split() == []
+
+
+def test_whatever_reads_what_the_user_wrote_raises_input_errors() -> None:
+    """So `doit` ends with the same code for whatever is wrong with a job, a prompt source or a setting."""
+    fault_of_a_backend = ["config/json_schema.py"]
+    other = [
+        name(path)
+        for path in MODULES
+        if room_of(path) in ("config", "prompts", "plan")
+        for node in ast.walk(tree(path))
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
+        if node.func.id in ("ImagegenError", "NotBegunError")
+    ]
+    assert other == fault_of_a_backend

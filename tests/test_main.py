@@ -113,7 +113,7 @@ def test_the_home_folder_is_made_a_project_only_where_it_is_a_repository(folder:
     monkeypatch.setenv("HOME", str(folder))
     monkeypatch.setenv("USERPROFILE", str(folder))
     code, _, err = run_main(capsys, "init")
-    assert (code, list(folder.iterdir())) == (1, [])
+    assert (code, list(folder.iterdir())) == (2, [])
     assert "is your home folder" in err
     (folder / ".git").mkdir()
     assert run_main(capsys, "init")[0] == 0

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import filelock
 
-from imagegen.errors import ImagegenError, Problem, not_written
+from imagegen.errors import ImagegenError, NotBegunError, Problem, not_written
 
 __all__ = ["hold_file_lock"]
 
@@ -29,7 +29,7 @@ def hold_file_lock(path: Path, busy: Problem, timeout_s: float = 0.0) -> Iterato
         path.parent.mkdir(parents=True, exist_ok=True)
         lock.acquire()
     except filelock.Timeout:
-        raise ImagegenError(busy) from None
+        raise NotBegunError(busy) from None
     except OSError as error:
         raise ImagegenError(not_written(error, path=str(path.parent))) from None
     try:

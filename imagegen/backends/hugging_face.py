@@ -13,7 +13,7 @@ from urllib.parse import quote, urlsplit
 from imagegen.backends.address import get_port, is_local
 from imagegen.backends.download import RemoteFile
 from imagegen.config.models import HUGGING_FACE, ModelFile
-from imagegen.errors import ImagegenError, Problem
+from imagegen.errors import InputError, Problem
 
 __all__ = ["HuggingFace", "create_remote_file"]
 
@@ -44,7 +44,7 @@ class HuggingFace:
 def create_remote_file(model: ModelFile, hub: HuggingFace) -> RemoteFile:
     """Return the model as a file to download. Raises ImagegenError if the token is not a valid one."""
     if not (hub.token.isascii() and hub.token.isprintable() and " " not in hub.token):
-        raise ImagegenError(Problem("", "HF_TOKEN is not a valid token", f"copy it again from {_TOKENS}"))
+        raise InputError(Problem("", "HF_TOKEN is not a valid token", f"copy it again from {_TOKENS}"))
     return _ModelRemote(
         model.key,
         model.name,

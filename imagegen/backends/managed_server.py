@@ -24,7 +24,7 @@ import psutil
 from imagegen.backends.file_lock import hold_file_lock
 from imagegen.backends.text import plain_lines
 from imagegen.config.settings import SETTINGS
-from imagegen.errors import ImagegenError, Problem
+from imagegen.errors import ImagegenError, NotBegunError, Problem
 
 __all__ = [
     "GRACE_S",
@@ -404,7 +404,7 @@ class ManagedServer:
                 return
             if record.process.is_alive and record.owner.is_alive:
                 what = f"a run generates with {self.name} from {folder} (process {record.owner.pid})"
-                raise ImagegenError(Problem("", what, "wait for its end"))
+                raise NotBegunError(Problem("", what, "wait for its end"))
             self.stop(record)
 
     def release(self, grace_s: float = GRACE_S) -> bool:

@@ -29,7 +29,7 @@ from typing import Any, Literal
 from imagegen.backends.text import size_text
 from imagegen.config.models import ModelFile
 from imagegen.config.settings import Settings
-from imagegen.errors import ImagegenError, Problem, did_you_mean
+from imagegen.errors import InputError, Problem, did_you_mean
 
 __all__ = [
     "EXTRA_PATHS",
@@ -244,7 +244,7 @@ def select_models(models: Sequence[ModelFile], names: Sequence[str]) -> list[Mod
     unknown = [name for name in names if name not in known]
     if unknown:
         hint = f"listed are {', '.join(known)}" if known else "list it in [tool.imagegen.models] of pyproject.toml"
-        raise ImagegenError(
+        raise InputError(
             *(Problem("", f"no model '{name}' is listed{did_you_mean(name, known)}", hint) for name in unknown)
         )
     return [known[name] for name in dict.fromkeys(names)] or list(models)

@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import replace
 from typing import Any
 
-from imagegen.errors import ImagegenError, Problem
+from imagegen.errors import InputError, Problem
 from imagegen.plan.request import Request
 
 __all__ = [
@@ -67,5 +67,5 @@ def recover_options(fields: Mapping[str, Any], names: Collection[str]) -> dict[s
     """Return these options of recorded fields, as for `Backend.recover_section`. Raises ImagegenError."""
     if "images" in fields:
         what = "was generated from reference images, of which only the digests are recorded"
-        raise ImagegenError(Problem("", what, "add an item to a job that names them, or give --backend"))
+        raise InputError(Problem("", what, "add an item to a job that names them, or give --backend"))
     return {key: fields[key] for key in names if key in fields}

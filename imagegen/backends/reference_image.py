@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from imagegen.backends.base import Context, GenerationError, ReferenceFile
 from imagegen.config.document import MAX_BYTES
-from imagegen.errors import ImagegenError, Problem
+from imagegen.errors import ImagegenError, InputError, Problem
 from imagegen.plan.naming import is_output_name
 
 if TYPE_CHECKING:
@@ -58,12 +58,12 @@ def _hash_image(context: Context, file: str, reader: str) -> str:
         found = ReferenceFile(data, len(data), hashlib.sha256(data).hexdigest(), is_pointer=False)
     head = found.head
     if found.is_pointer:
-        raise ImagegenError(Problem(file, "it is a Git LFS pointer, whose content is not here", "git lfs pull"))
+        raise InputError(Problem(file, "it is a Git LFS pointer, whose content is not here", "git lfs pull"))
     if found.size > MAX_BYTES:
-        raise ImagegenError(Problem(file, f"is larger than {MAX_BYTES // 1024**2} MiB", "make it smaller"))
+        raise InputError(Problem(file, f"is larger than {MAX_BYTES // 1024**2} MiB", "make it smaller"))
     is_usual = head.startswith((b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"GIF8", b"BM")) or head[8:12] in _BRANDS
     if reader and not is_usual:
-        raise ImagegenError(Problem(file, f"it is not an image that {reader} reads", "save it as PNG or JPEG"))
+        raise InputError(Problem(file, f"it is not an image that {reader} reads", "save it as PNG or JPEG"))
     return found.sha256
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from imagegen.commands.build import Build, select_images
 from imagegen.commands.command import command, option
-from imagegen.errors import ImagegenError, Problem, printable
+from imagegen.errors import ImagegenError, InputError, Problem, printable
 
 if TYPE_CHECKING:
     from imagegen.execute.curation import AcceptResult
@@ -31,7 +31,7 @@ def accept(build: Build, words: list[str], *, undo: bool) -> None:
     from imagegen.execute.curation import accept, take_back_accept
 
     if not words:
-        raise ImagegenError(Problem("", "name what to accept, an image or a whole job", "doit accept JOB:IMAGE"))
+        raise InputError(Problem("", "name what to accept, an image or a whole job", "doit accept JOB:IMAGE"))
     select_images(build, words)  # a mistake is reported before anybody is waited for
     problems: list[Problem] = []
     found = []

@@ -215,6 +215,9 @@ def build_now(
     Returns:
         The outcomes, and whether the user stopped the run.
 
+    Raises:
+        ImagegenError: nothing was begun: another build is at work here, say.
+
     """
     from imagegen.execute.events import Outcome
     from imagegen.execute.forecast import estimate
@@ -234,6 +237,8 @@ def build_now(
         ending = run(build.project, outputs, on_event, [output.task for output in outputs] if forced else (), budget)
     finally:
         report.stop()
+    if ending.refusal:
+        raise ending.refusal
     cost = cost_text(ending.costs)
     for line in [*failures(outcomes), *map(str, ending.problems), *([cost] if cost else [])]:
         print(line, flush=True)

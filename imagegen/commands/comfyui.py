@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, cast
 from imagegen.commands.build import Build
 from imagegen.commands.command import YES, command, option, require
 from imagegen.config.setting_types import TORCH_BUILDS
-from imagegen.errors import ImagegenError, Problem
+from imagegen.errors import InputError, Problem
 
 if TYPE_CHECKING:
     from imagegen.backends.comfyui import ComfyUIBackend
@@ -44,7 +44,7 @@ def comfyui(build: Build, *, yes: bool) -> None:
     from imagegen.backends.comfyui.server import get_status, launch_of
 
     if not _jobs(build):
-        raise ImagegenError(Problem("", "no job uses comfyui", "write backend: comfyui in jobs/NAME.yaml"))
+        raise InputError(Problem("", "no job uses comfyui", "write backend: comfyui in jobs/NAME.yaml"))
     backend = cast("ComfyUIBackend", build.project.backends[_BACKEND])
     requests = [output.request for plan in build.plans for output in plan.outputs]
     machines = [backend.localize(one).extra for one in requests if one.backend == _BACKEND]

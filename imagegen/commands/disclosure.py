@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from imagegen.commands.build import Build
 from imagegen.commands.command import command, option
-from imagegen.errors import ImagegenError, Problem, not_written
+from imagegen.errors import ImagegenError, InputError, Problem, not_written
 
 __all__ = ["disclosure"]
 
@@ -57,10 +57,10 @@ def _write(build: Build, out: str, text: str, kind: str) -> str:
     from imagegen.state.atomic import replace_file
 
     if problem := check_path(build.root, out, build.settings.allow_outside):
-        raise ImagegenError(Problem("doit disclosure --out", problem))
+        raise InputError(Problem("doit disclosure --out", problem))
     path = build.root / out
     if path.suffix in JOB_SUFFIXES and path.parent.resolve() == (build.root / "jobs").resolve():
-        raise ImagegenError(Problem(out, "would be read as a job", "choose another path"))
+        raise InputError(Problem(out, "would be read as a job", "choose another path"))
     data = text.encode("utf-8-sig" if kind == "csv" else "utf-8")  # without the mark, Excel takes it for another code
     try:
         there = path.read_bytes() if path.exists() else b""
@@ -70,7 +70,7 @@ def _write(build: Build, out: str, text: str, kind: str) -> str:
             raise ImagegenError(Problem(out, "was not written by doit disclosure", "move it, or choose another --out"))
         replace_file(path, data, build.project.temporary)
     except OSError as error:
-        raise ImagegenError(not_written(error, path=out)) from None
+        raise InputError(not_written(error, path=out)) from None
     return "written"
 
 

@@ -6,7 +6,7 @@ from functools import partial
 
 from imagegen.commands.build import Build
 from imagegen.commands.command import command, option
-from imagegen.errors import ImagegenError, Problem, not_written
+from imagegen.errors import ImagegenError, InputError, Problem, not_written
 
 __all__ = ["gallery"]
 
@@ -25,7 +25,7 @@ def gallery(build: Build, **options: bool) -> None:
     from imagegen.report.gallery.folder import PAGE, write_gallery
 
     if not build.plans:
-        raise ImagegenError(Problem("jobs", "there is no job file, so there is nothing to show"))
+        raise InputError(Problem("jobs", "there is no job file, so there is nothing to show"))
     try:
         with StatusLine() as status:
             written = write_gallery(build.project, build.plans, partial(status.count, "new thumbnails"))

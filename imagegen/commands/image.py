@@ -11,7 +11,7 @@ from imagegen.commands.build import Build, build_now
 from imagegen.commands.command import command, option
 from imagegen.commands.command_line import RANDOM_SEED, initial_folder
 from imagegen.config.schema import COMMON, Format, GenerateFields
-from imagegen.errors import ImagegenError, Problem, printable
+from imagegen.errors import ImagegenError, InputError, Problem, printable
 
 __all__ = ["image"]
 
@@ -71,7 +71,7 @@ def image(build: Build, prompt: list[str], **options: Any) -> int:
         for output in outputs:
             if output.path in taken:
                 what = f"{output.path} belongs to {taken[output.path]}"
-                raise ImagegenError(Problem(_WHERE, what, "choose another --out or --name"))
+                raise InputError(Problem(_WHERE, what, "choose another --out or --name"))
         outcomes, is_stopped = build_now(build, outputs, forced=build.invocation.always)
         built = {one.output.slug for one in outcomes if one.state in ("generated", "restored", "fresh")}
         if options["save"] and built:
@@ -79,7 +79,7 @@ def image(build: Build, prompt: list[str], **options: Any) -> int:
             names = ", ".join(saved.added)
             print(printable(f"added to {saved.file}: {names}" if names else f"{saved.file} has it already"))
     except ImagegenError as error:
-        raise ImagegenError(*(replace(one, where=one.where or _WHERE) for one in error.problems)) from None
+        raise error.with_problems(*(replace(one, where=one.where or _WHERE) for one in error.problems)) from None
     if not (options["backend"] or options["like"]):
         for line in build.suggest_sd(outcomes):
             print(line)
@@ -93,7 +93,7 @@ def _check_seed(seed: int | None) -> None:
 
     if seed is not None and not SEED["min"] <= seed <= SEED["max"]:
         what = f"--seed={seed}: expected a whole number from {SEED['min']} to {SEED['max']}"
-        raise ImagegenError(Problem(_WHERE, what, RANDOM_SEED))
+        raise InputError(Problem(_WHERE, what, RANDOM_SEED))
 
 
 def _from_project(root: Path, file: str | None) -> str | None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from imagegen.commands.build import Build, select, select_images
 from imagegen.commands.command import command, option
 from imagegen.commands.restore import find_named
-from imagegen.errors import ImagegenError, Problem, printable
+from imagegen.errors import ImagegenError, InputError, Problem, printable
 
 if TYPE_CHECKING:
     from imagegen.plan.output import Output
@@ -61,7 +61,7 @@ def mark(build: Build, words: list[str], **options: Any) -> None:
         _list(build, words)
         return
     if not words:
-        raise ImagegenError(Problem("", "name what to mark, an image or a whole job", "doit mark JOB:IMAGE --as keep"))
+        raise InputError(Problem("", "name what to mark, an image or a whole job", "doit mark JOB:IMAGE --as keep"))
     for text, name in ((note, "the note"), (options["by"], "the name")):
         _check_text(text, name)
     _check_seen(options["seen"])
@@ -74,7 +74,7 @@ def _check_seen(seen: str | None) -> None:
     for beginning in [] if seen is None else seen.split(","):
         if len(beginning) < _SHORTEST or set(beginning) - set("0123456789abcdef"):
             hint = f"at least {_SHORTEST} characters of each file's sha256"
-            raise ImagegenError(Problem("", f"--seen: '{printable(beginning)}' does not begin a sha256", hint))
+            raise InputError(Problem("", f"--seen: '{printable(beginning)}' does not begin a sha256", hint))
 
 
 def _check_text(text: str | None, name: str) -> None:
@@ -84,11 +84,11 @@ def _check_text(text: str | None, name: str) -> None:
         return
     if len(text) > LONGEST_NOTE:
         what = f"{name} has {len(text)} characters, and at most {LONGEST_NOTE} are kept"
-        raise ImagegenError(Problem("", what, "write it into a file of its own, and name that file in the note"))
+        raise InputError(Problem("", what, "write it into a file of its own, and name that file in the note"))
     try:
         text.encode("utf-8")
     except UnicodeEncodeError:
-        raise ImagegenError(Problem("", f"{name} is not valid UTF-8", "type it again")) from None
+        raise InputError(Problem("", f"{name} is not valid UTF-8", "type it again")) from None
 
 
 def _pair(build: Build, words: list[str], of: Sequence[str]) -> dict[str, str | None]:
@@ -100,7 +100,7 @@ def _pair(build: Build, words: list[str], of: Sequence[str]) -> dict[str, str | 
         return {}
     for sha256 in of:
         if sha256 != _NONE and not re.fullmatch(_SHA256, sha256):
-            raise ImagegenError(Problem("", f"--of {sha256} is not a sha256", "give all of its 64 characters"))
+            raise InputError(Problem("", f"--of {sha256} is not a sha256", "give all of its 64 characters"))
     named = find_named(build, words, "--of", of)
     return {output.task: None if one == _NONE else one for output, one in zip(named, of, strict=True)}
 
@@ -181,7 +181,7 @@ def _find_images(build: Build, words: list[str], *, needs_file: bool, seen: str 
             problems.append(Problem(output.task, "its picture has changed since it was looked at", "look at it again"))
         outputs.append(output)
     if problems:
-        raise ImagegenError(*problems)
+        raise InputError(*problems)
     return outputs
 
 
@@ -213,7 +213,7 @@ def _list(build: Build, words: list[str]) -> None:
     if not words:
         problems += find_jobless_reviews(build.project, {plan.name for plan in build.plans})
     if problems:
-        raise ImagegenError(*problems)
+        raise InputError(*problems)
 
 
 def _rows(build: Build, file: ReviewFile, outputs: Sequence[Output]) -> Iterator[Sequence[str]]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from imagegen.commands.build import Build, select_images
 from imagegen.commands.command import command, option
 from imagegen.commands.reroll import build_or_fail
-from imagegen.errors import ImagegenError, Problem, printable
+from imagegen.errors import InputError, Problem, printable
 
 if TYPE_CHECKING:
     from imagegen.execute.pick import PickResult
@@ -49,7 +49,7 @@ def _find_variant(build: Build, names: list[str], variant: int | None) -> tuple[
     from imagegen.execute.curation import find_images
 
     if len(names) != 1:
-        raise ImagegenError(Problem("", "name one image and a variant", "doit pick JOB:IMAGE --variant N"))
+        raise InputError(Problem("", "name one image and a variant", "doit pick JOB:IMAGE --variant N"))
     item, _, number = names[0].rpartition("-v")
     if variant is None and number.isdigit() and names[0] not in build.planned and item in build.items:
         names, variant = [item], int(number)  # it waits as a candidate
@@ -58,25 +58,25 @@ def _find_variant(build: Build, names: list[str], variant: int | None) -> tuple[
         images, made_from = find_images(build.project, outputs[0])
         what = f"it is derived from {list_first(made_from)}, and has no variants of its own"
         with_variants = (f"doit pick {image.job}:{image.base} --variant N" for image in images if image.variant)
-        raise ImagegenError(Problem(names[0], what, next(with_variants, "")))
+        raise InputError(Problem(names[0], what, next(with_variants, "")))
     outputs = [output for output in outputs if not output.is_derived]
     if len({output.base for output in outputs}) != 1 or names[0] in (plan.task for plan in build.plans):
         example = f"{outputs[0].job}:{outputs[0].base}" if outputs else "JOB:IMAGE"
-        raise ImagegenError(Problem(names[0], "that is more than one item", f"name one: doit pick {example} …"))
+        raise InputError(Problem(names[0], "that is more than one item", f"name one: doit pick {example} …"))
     first = outputs[0]
     image = f"{first.job}:{first.base}"
     if names[0] == first.task and first.variant and first.slug == first.full_slug:
         if variant not in (None, first.variant):
             what = f"the name says variant {first.variant}, and --variant says {variant}"
-            raise ImagegenError(Problem(names[0], what, f"doit pick {image} --variant {variant}"))
+            raise InputError(Problem(names[0], what, f"doit pick {image} --variant {variant}"))
         variant = first.variant
     if variant is None and first.variant:
         known = ", ".join(str(output.variant) for output in outputs)
         now = f"{known} is picked now" if len(outputs) == 1 else f"there are {known}"
         hint = f"doit pick {image} --variant N ({now}; 0: all are images again)"
-        raise ImagegenError(Problem(image, "say which variant", hint))
+        raise InputError(Problem(image, "say which variant", hint))
     if variant is None:
-        raise ImagegenError(Problem(image, "it has no variants to pick from", "variants: 4 in the job"))
+        raise InputError(Problem(image, "it has no variants to pick from", "variants: 4 in the job"))
     return first.job, first.base, variant
 
 

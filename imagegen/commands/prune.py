@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from imagegen.commands.build import Build
 from imagegen.commands.command import YES, command, option, require
-from imagegen.errors import ImagegenError, Problem, printable
+from imagegen.errors import ImagegenError, InputError, Problem, printable
 
 if TYPE_CHECKING:
     from imagegen.execute.prune import UnusedFiles
@@ -33,7 +33,7 @@ def prune(build: Build, *, dry_run: bool, yes: bool, candidates: bool) -> None:
 
     if broken := [problem for plan in build.plans for problem in plan.problems]:
         what = "nothing is removed while a job is broken: which files it uses is not known"
-        raise ImagegenError(*dict.fromkeys(broken), Problem("", what, "fix the job first"))
+        raise InputError(*dict.fromkeys(broken), Problem("", what, "fix the job first"))
     waste = find_unused(build.project, build.plans, candidates=candidates)
     lines = [printable(line) for line in waste_lines(build.project, build.plans, waste)]
     print("\n".join(lines or ["nothing to remove"]), flush=True)

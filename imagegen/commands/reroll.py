@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from imagegen.commands.build import Build, build_now, select, select_images
 from imagegen.commands.command import YES, command, option, require
-from imagegen.errors import ImagegenError, Problem
+from imagegen.errors import ImagegenError, InputError, NotBegunError, Problem
 
 if TYPE_CHECKING:
     from imagegen.execute.budget import Budget
@@ -34,11 +34,9 @@ def reroll(build: Build, words: list[str], *, count: int, yes: bool) -> None:
     from imagegen.execute.curation import reroll
 
     if not words:
-        raise ImagegenError(Problem("", "name an image", "doit reroll JOB:IMAGE"))
+        raise InputError(Problem("", "name an image", "doit reroll JOB:IMAGE"))
     if count < 1:
-        raise ImagegenError(
-            Problem("", f"--count is {count}, and must be at least 1", "doit reroll JOB:IMAGE --count 4")
-        )
+        raise InputError(Problem("", f"--count is {count}, and must be at least 1", "doit reroll JOB:IMAGE --count 4"))
     if not yes:
         _ask_for_many(build, words, _select(build, words), count)
     budget = Budget(build.settings.budget)
@@ -47,7 +45,11 @@ def reroll(build: Build, words: list[str], *, count: int, yes: bool) -> None:
             before = _select(build, words)
             after = reroll(build.project, before)
         origins = [] if number > 1 else _stale_origins(build, after)
-        unbuilt, is_stopped = _build(build, [*origins, *after], budget)
+        try:
+            unbuilt, is_stopped = _build(build, [*origins, *after], budget)
+        except NotBegunError:  # another one began in between
+            _explain_unbuilt(build, after)
+            raise
         waiting = [(old, new) for old, new in zip(before, after, strict=True) if new.task in unbuilt]
         if waiting and number == 1:
             _explain_unbuilt(build, [new for _, new in waiting])

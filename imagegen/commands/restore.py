@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from imagegen.commands.accept import upload_pending
 from imagegen.commands.build import Build, select_images
 from imagegen.commands.command import command, option
-from imagegen.errors import ImagegenError, Problem, printable
+from imagegen.errors import ImagegenError, InputError, Problem, printable
 
 if TYPE_CHECKING:
     from imagegen.execute.versions import ImageVersion
@@ -75,11 +75,11 @@ def restore(build: Build, words: list[str], **options: Any) -> None:
 def _find_images(build: Build, words: Sequence[str], to: Sequence[str], *, only_list: bool) -> list[Output]:
     """Return the image that each word names. Raises ImagegenError."""
     if not words:
-        raise ImagegenError(Problem("", "name an image", "for example: doit restore JOB:IMAGE --list"))
+        raise InputError(Problem("", "name an image", "for example: doit restore JOB:IMAGE --list"))
     outputs = find_named(build, words, "--to", to)
     if only_list and len(outputs) > 1:
         what = f"that is {len(outputs)} images, and the versions of one are shown at a time"
-        raise ImagegenError(Problem("", what, f"for example: doit restore {outputs[0].task} --list"))
+        raise InputError(Problem("", what, f"for example: doit restore {outputs[0].task} --list"))
     return outputs
 
 
@@ -100,10 +100,10 @@ def find_named(build: Build, words: Sequence[str], option: str, given: Sequence[
     outputs = [named.get(posixpath.normpath(word)) or _only_image(build, word) for word in words]
     tasks = Counter(output.task for output in outputs)
     if twice := [Problem(task, "it is named twice", "name each image once") for task in tasks if tasks[task] > 1]:
-        raise ImagegenError(*twice)
+        raise InputError(*twice)
     if given and len(given) != len(outputs):
         what = f"there are {len(outputs)} images and {len(given)} {option}"
-        raise ImagegenError(Problem("", what, "give it once for each image, in their order; or leave it out"))
+        raise InputError(Problem("", what, "give it once for each image, in their order; or leave it out"))
     return outputs
 
 
@@ -111,7 +111,7 @@ def _only_image(build: Build, word: str) -> Output:
     planned = select_images(build, [word])
     if len(planned) != 1:
         hint = f"for example: {' '.join(one.output.task for one in planned[:2])}"
-        raise ImagegenError(Problem(word, f"that is {len(planned)} images, and here each goes by its own name", hint))
+        raise InputError(Problem(word, f"that is {len(planned)} images, and here each goes by its own name", hint))
     return planned[0].output
 
 
@@ -143,7 +143,7 @@ def _choose(
         else:
             wanted.append((output, own[index]))
     if problems:
-        raise ImagegenError(*problems)
+        raise InputError(*problems)
     for line in already:
         print(printable(line))
     return wanted
@@ -154,7 +154,7 @@ def _find_version(output: Output, versions: Sequence[ImageVersion], to: str) -> 
     if to.isdecimal() and len(to) < _SHORTEST:
         if 1 <= int(to) <= len(versions):
             return int(to) - 1
-        raise ImagegenError(Problem(output.task, f"there is no version {to}", "choose one from the list"))
+        raise InputError(Problem(output.task, f"there is no version {to}", "choose one from the list"))
     found = {
         sha256: at
         for at, version in reversed([*enumerate(versions)])
@@ -165,7 +165,7 @@ def _find_version(output: Output, versions: Sequence[ImageVersion], to: str) -> 
         return next(iter(found.values()))
     what = "more than one version has a file whose sha256 begins like this" if found else "there is no version"
     hint = f"a number of the list, or at least {_SHORTEST} characters of the file's sha256"
-    raise ImagegenError(Problem(output.task, f"{what}: {to}", hint))
+    raise InputError(Problem(output.task, f"{what}: {to}", hint))
 
 
 def history_lines(versions: Sequence[ImageVersion]) -> Sequence[str]:

@@ -16,7 +16,7 @@ from imagegen.commands.build import Build
 from imagegen.commands.command import command, option
 from imagegen.commands.command_line import initial_folder
 from imagegen.config.settings import read_settings
-from imagegen.errors import ImagegenError, Problem
+from imagegen.errors import ImagegenError, NotBegunError, Problem
 
 if TYPE_CHECKING:
     from imagegen.project import JobPlan, Project
@@ -54,7 +54,7 @@ def review(build: Build, *, port: int, host: str, no_open: bool) -> int:
         if (error.name or "").partition(".")[0] not in ("starlette", "uvicorn", "jinja2"):
             raise
         what = f"the page is served with {error.name}, which is not installed"
-        raise ImagegenError(Problem("", what, f"{sys.executable} -m pip install starlette uvicorn jinja2")) from None
+        raise NotBegunError(Problem("", what, f"{sys.executable} -m pip install starlette uvicorn jinja2")) from None
     address = listen(host, port)
     gallery = LiveGallery(lambda: _open_project(build))
     signals: queue.SimpleQueue[int | None] = queue.SimpleQueue()

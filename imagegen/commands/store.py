@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from imagegen.commands.build import Build
 from imagegen.commands.command import command
-from imagegen.errors import ImagegenError, Problem
+from imagegen.errors import InputError, Problem
 
 __all__ = ["push"]
 
@@ -25,10 +25,10 @@ def push(build: Build) -> int:
     sources = build.settings.set_by
     if not build.settings.store:
         hint = 'set store = "s3://…", "ssh://…" or "file:///…" in [tool.imagegen] of pyproject.toml'
-        raise ImagegenError(Problem("", "no shared store is set", hint))
+        raise InputError(Problem("", "no shared store is set", hint))
     if not build.settings.store_writes:
         what = "store_writes is false, so nothing is uploaded from here"
-        raise ImagegenError(Problem(sources.get("store_writes", ""), what, "doit store:push store_writes=true"))
+        raise InputError(Problem(sources.get("store_writes", ""), what, "doit store:push store_writes=true"))
     check_packages(build.settings)
     attended = InterruptibleWorker(print_note)
     with build.lock():

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from imagegen.commands.build import Build, select_images
 from imagegen.commands.command import command
-from imagegen.errors import ImagegenError, printable
+from imagegen.errors import InputError, printable
 
 if TYPE_CHECKING:
     from imagegen.execute.verify import Finding
@@ -42,7 +42,7 @@ def verify(build: Build, words: list[str]) -> int:
     orphans = verify_orphans(build.project, build.plans, jobs)
     print("\n".join(verified_lines([*images, *orphans], store)), flush=True)
     if broken := [] if words else [problem for plan in build.plans for problem in plan.problems]:
-        raise ImagegenError(*broken)
+        raise InputError(*broken)
     return int(not all(finding.is_right for finding in (*images, *(store or ()), *orphans)))
 
 

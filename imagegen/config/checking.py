@@ -23,7 +23,7 @@ from imagegen.config.job import (
 from imagegen.config.presets import check_preset, list_presets, list_steps, load_preset, with_preset
 from imagegen.config.schema import ITEM_SCHEMA, SHEET_KEYS, Sections, job_schema
 from imagegen.config.steps import read_step
-from imagegen.errors import ImagegenError, Problem
+from imagegen.errors import InputError, Problem
 
 __all__ = [
     "build_job",
@@ -50,7 +50,7 @@ def check_job(name: str, document: Document, sections: Sections) -> Job:
     values = document.values
     if not isinstance(values, dict):
         what = f"a job file is a mapping of keys, found {describe_value(values)}"
-        raise ImagegenError(Problem(document.where(()), what))
+        raise InputError(Problem(document.where(()), what))
     problems = [
         Problem(document.where(location), f"{join_location(location)}: {what}", hint)
         for location, what, hint in get_grammar(sections).job.check(values)
@@ -59,7 +59,7 @@ def check_job(name: str, document: Document, sections: Sections) -> Job:
     if not {"items", "source", "extends"} & values.keys():
         problems.append(Problem(document.where(()), "no items: give 'items', or a 'source' that has them, or both"))
     if problems:
-        raise ImagegenError(*problems)
+        raise InputError(*problems)
     return build_job(name, document)
 
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from imagegen.errors import ImagegenError, Problem
+from imagegen.errors import InputError, Problem
 
 __all__ = [
     "CONFLICT",
@@ -111,7 +111,7 @@ class DocumentReader(ABC):
         except StopReading:
             values = None
         if self.problems:
-            raise ImagegenError(*self.problems)
+            raise InputError(*self.problems)
         return Document(self.name, values, self.marks)
 
     def note(self, position: Position | None, what: str, hint: str = "") -> None:
@@ -186,24 +186,22 @@ def read_document(name: str, data: bytes, *, first_line: int = 1) -> Document:
 def decode(name: str, data: bytes) -> str:
     """Return the text of a file: UTF-8 with or without BOM, line ends as newlines. Raises ImagegenError, located."""
     if len(data) > MAX_BYTES:
-        raise ImagegenError(Problem(name, f"is larger than {MAX_BYTES // 1024**2} MiB", "split the file"))
+        raise InputError(Problem(name, f"is larger than {MAX_BYTES // 1024**2} MiB", "split the file"))
     if data.startswith(_UTF16):
-        raise ImagegenError(Problem(f"{name}:1:1", "is UTF-16 or UTF-32, not UTF-8", "save it as UTF-8"))
+        raise InputError(Problem(f"{name}:1:1", "is UTF-16 or UTF-32, not UTF-8", "save it as UTF-8"))
     data = data.removeprefix(codecs.BOM_UTF8)
     try:
         text = _with_newlines(data.decode("utf-8"))
     except UnicodeDecodeError as error:
         where = _where(name, _with_newlines(data[: error.start].decode("utf-8")))
-        raise ImagegenError(
-            Problem(where, f"is not UTF-8: byte {data[error.start]:#04x}", "save it as UTF-8")
-        ) from None
+        raise InputError(Problem(where, f"is not UTF-8: byte {data[error.start]:#04x}", "save it as UTF-8")) from None
     if text.count("\n") > MAX_LINES:
-        raise ImagegenError(Problem(name, f"has more than {MAX_LINES} lines", "split the file"))
+        raise InputError(Problem(name, f"has more than {MAX_LINES} lines", "split the file"))
     if control := re.search(_CONTROL, text):
         where = _where(name, text[: control.start()])
-        raise ImagegenError(Problem(where, find_hidden_character(control[0]), "delete it"))
+        raise InputError(Problem(where, find_hidden_character(control[0]), "delete it"))
     if conflict := find_merge_conflict(name, text):
-        raise ImagegenError(conflict)
+        raise InputError(conflict)
     return text
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from imagegen.config.document import Document, Location
-from imagegen.errors import ImagegenError, Problem, printable
+from imagegen.errors import ImagegenError, InputError, Problem, printable
 
 __all__ = [
     "JOB_NAME",
@@ -197,7 +197,7 @@ def _merge_bases(document: Document, read: Callable[[str, str], Document], above
         else:
             merged = base if merged is None else _merge_documents(base, merged)  # the later one is nearer
     if problems:
-        raise ImagegenError(*dict.fromkeys(problems))
+        raise InputError(*dict.fromkeys(problems))
     own = replace(document, values={key: value for key, value in document.values.items() if key != "extends"})
     return own if merged is None else _merge_documents(own, merged)
 
@@ -205,19 +205,19 @@ def _merge_bases(document: Document, read: Callable[[str, str], Document], above
 def _read_base(name: str, where: str, read: Callable[[str, str], Document], above: tuple[str, ...]) -> Document:
     path = posixpath.normpath(name)
     if path.startswith(("/", "..")) or "\\" in name:
-        raise ImagegenError(Problem(where, f"extends: '{name}' leads out of jobs/", "give its path from jobs/"))
+        raise InputError(Problem(where, f"extends: '{name}' leads out of jobs/", "give its path from jobs/"))
     if not path.endswith(JOB_SUFFIXES):
         what = f"extends: '{name}' must end in one of {', '.join(JOB_SUFFIXES)}"
-        raise ImagegenError(Problem(where, what))
+        raise InputError(Problem(where, what))
     if (file := f"jobs/{path}") in above:
         circle = " → ".join((*above[above.index(file) :], file))
-        raise ImagegenError(Problem(where, f"extends: comes back to {file}: {circle}", "break the circle"))
+        raise InputError(Problem(where, f"extends: comes back to {file}: {circle}", "break the circle"))
     base = read(path, where)
     if not isinstance(base.values, dict):
-        raise ImagegenError(Problem(base.where(()), "a file that a job extends is a mapping of keys"))
+        raise InputError(Problem(base.where(()), "a file that a job extends is a mapping of keys"))
     if "extends" in base.values and _read_names(base.values["extends"]) is None:
         what = "extends: expected a file, or a list of files, their paths from jobs/"
-        raise ImagegenError(Problem(base.where(("extends",)), what))
+        raise InputError(Problem(base.where(("extends",)), what))
     return _merge_bases(base, read, (*above, file))
 
 

@@ -40,7 +40,7 @@ from imagegen.config.setting_types import (
     DialectName,
     SettingType,
 )
-from imagegen.errors import ImagegenError, Problem, did_you_mean
+from imagegen.errors import InputError, Problem, did_you_mean
 
 if TYPE_CHECKING:
     from decimal import Decimal
@@ -278,7 +278,7 @@ def read_settings(root: Path, command_line: Mapping[str, str], environment: Mapp
     """
     values, problems = collect_settings(root, command_line, environment)
     if problems:
-        raise ImagegenError(*problems)
+        raise InputError(*problems)
     set_by = {value.setting.name: value.set_by for value in values}
     found = {value.setting.name: value.value for value in values}
     forced = {value.setting.name: value.value for value in values if value.set_by == COMMAND_LINE}

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from imagegen.backends.text import list_first
-from imagegen.errors import ImagegenError, Problem
+from imagegen.errors import ImagegenError, InputError, Problem
 from imagegen.execute.build_image import blocked_problem
 from imagegen.execute.decisions import (
     check_fingerprint_known,
@@ -130,7 +130,7 @@ def _check_index(output: Output, data: bytes) -> None:
         check_index(output.path, data, fields.get("order"), **rules)
     except ImagegenError as error:
         hint = f"correct it; or delete it, and doit {output.task} restores it or derives it again"
-        raise ImagegenError(*(Problem(one.where, one.what, hint) for one in error.problems)) from None
+        raise error.with_problems(*(Problem(one.where, one.what, hint) for one in error.problems)) from None
 
 
 def reroll(project: Project, outputs: Sequence[Output]) -> list[Output]:
@@ -145,7 +145,7 @@ def reroll(project: Project, outputs: Sequence[Output]) -> list[Output]:
     rerolled = [output.with_decisions(seed=_other_seed(output)) for output in outputs]
     problems = [problem for output in rerolled if (problem := _find_problem(project, output))]
     if problems:
-        raise ImagegenError(*dict.fromkeys(problems))
+        raise InputError(*dict.fromkeys(problems))
     for output in rerolled:
         record_decision(project, output.job, REROLL, output.full_slug, output.request.seed)
     return [replace(output, has_random_seed=False) for output in rerolled]

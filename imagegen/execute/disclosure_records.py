@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from imagegen.config.job import FORMATS
-from imagegen.errors import ImagegenError, Problem, did_you_mean
+from imagegen.errors import ImagegenError, InputError, Problem, did_you_mean
 from imagegen.execute.pick import is_candidate
 from imagegen.plan.output import Output
 from imagegen.plan.record import ACCEPT, PICK, TAKEN_BACK, OutputLine
@@ -87,7 +87,7 @@ def read_records(project: Project, jobs: Collection[str] = ()) -> tuple[list[Rec
     wrong = [name for name in jobs if name not in names]
     if wrong:
         hint = f"those with recorded images: {', '.join(names)}" if names else f"no image is recorded: {NO_LOCK_FILES}"
-        raise ImagegenError(*(Problem("", f"'{name}' is not a job{did_you_mean(name, names)}", hint) for name in wrong))
+        raise InputError(*(Problem("", f"'{name}' is not a job{did_you_mean(name, names)}", hint) for name in wrong))
     names = [name for name in names if not jobs or name in jobs]
     paths = {name: [*project.lock(name).lines] for name in names}
     planned = {plan.name: plan.outputs for plan in project.plans() if not jobs or plan.name in jobs}

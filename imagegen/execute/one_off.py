@@ -13,7 +13,7 @@ from imagegen.config.checking import check_job
 from imagegen.config.document import Document
 from imagegen.config.job import FORMATS, Encoding, Job
 from imagegen.config.schema import AXIS_FIELDS
-from imagegen.errors import ImagegenError, Problem
+from imagegen.errors import ImagegenError, InputError, Problem
 from imagegen.execute.recovered_settings import RecoveredSettings, recover_settings
 from imagegen.execute.saved_items import ImageToSave
 from imagegen.plan.naming import shorten_slug
@@ -48,15 +48,13 @@ def plan_images(
     """
     for word in (*prompts, *filter(None, (value for value in options.values() if isinstance(value, str)))):
         if any("\ud800" <= character <= "\udfff" for character in word):
-            raise ImagegenError(Problem(_WHERE, f"{word!a} is not UTF-8", "check the terminal's encoding"))
+            raise InputError(Problem(_WHERE, f"{word!a} is not UTF-8", "check the terminal's encoding"))
     chosen = options["backend"] or project.settings.forced_backend or ""
     like = _recover(project, options["like"], chosen)
     backend = project.backends[chosen or like.backend or project.settings.backend]
     prompts = prompts or [escape_prompt(like.prompt)] if like.prompt else prompts
     if not prompts:
-        raise ImagegenError(
-            Problem(_WHERE, "no prompt", 'for example: doit image --prompt "a raven on a standing stone"')
-        )
+        raise InputError(Problem(_WHERE, "no prompt", 'for example: doit image --prompt "a raven on a standing stone"'))
     fields = {**like.fields, **_given(options, *AXIS_FIELDS)}
     fields["negative"] = (
         options["negative"] if options["negative"] is not None else escape_prompt(fields.get("negative", ""))
@@ -70,7 +68,7 @@ def plan_images(
     section = dict(like.section) if like.backend == backend.name else {}
     if options["model"]:
         if not backend.model_option:
-            raise ImagegenError(Problem(_WHERE, f"--model: the backend {backend.name} has no models", "leave it out"))
+            raise InputError(Problem(_WHERE, f"--model: the backend {backend.name} has no models", "leave it out"))
         section[backend.model_option] = options["model"]
     values: dict[str, Any] = {
         "backend": backend.name,
@@ -82,10 +80,10 @@ def plan_images(
     job = _checked(project, values)
     expansion = project.planner.expand_job(job, job.items)
     if expansion.problems:
-        raise ImagegenError(*map(_worded, expansion.problems))
+        raise InputError(*map(_worded, expansion.problems))
     if options["count"] > 1 and _are_copies(expansion.outputs):
         what = f"--count: {backend.name} takes no seed, so some of the images would be copies"
-        raise ImagegenError(Problem(_WHERE, what, "leave it out; for another image later: doit -a image …"))
+        raise InputError(Problem(_WHERE, what, "leave it out; for another image later: doit -a image …"))
     images = [ImageToSave(item["name"], one, section) for item, one in zip(items, expansion.outputs, strict=True)]
     return images, [*like.notes, *expansion.notes]
 
@@ -101,7 +99,7 @@ def _checked(project: Project, values: dict[str, Any]) -> Job:
     try:
         return check_job(ONE_OFF, Document(_WHERE, values, {}), project.backends.sections())
     except ImagegenError as error:
-        raise ImagegenError(*map(_worded, error.problems)) from None
+        raise error.with_problems(*map(_worded, error.problems)) from None
 
 
 def _worded(problem: Problem) -> Problem:
@@ -119,7 +117,7 @@ def _recover(project: Project, file: str | None, backend: str) -> RecoveredSetti
 def _items(prompts: Sequence[str], options: dict[str, Any], seed: int | None) -> Iterator[dict[str, Any]]:
     count = options["count"]
     if not 1 <= count <= _MOST:
-        raise ImagegenError(Problem(_WHERE, f"--count={count}: expected a number from 1 to {_MOST}"))
+        raise InputError(Problem(_WHERE, f"--count={count}: expected a number from 1 to {_MOST}"))
     for index, prompt in enumerate(prompts):
         name = options["name"] or shorten_slug(prompt) or prompt[:60]
         if options["name"] and len(prompts) > 1:
@@ -155,7 +153,7 @@ def _where_to(options: Mapping[str, Any], count: int, folder: str) -> dict[str, 
         for name in ("out", "format"):
             if options[name] is not None:
                 what = f"--{name}: the job decides where a saved image goes, and its format"
-                raise ImagegenError(Problem(_WHERE, what, "leave it out"))
+                raise InputError(Problem(_WHERE, what, "leave it out"))
     if out is None:
         return {"dir": folder, **chosen}
     path = PurePosixPath(out)
@@ -165,13 +163,13 @@ def _where_to(options: Mapping[str, Any], count: int, folder: str) -> dict[str, 
     ends = formats.get(path.suffix.lower())
     if ends is None:
         hint = f"end it in {' or '.join(FORMATS.values())}; a folder ends in /: --out={out}/"
-        raise ImagegenError(Problem(_WHERE, f"--out={out}: there is no format '{path.suffix}'", hint))
+        raise InputError(Problem(_WHERE, f"--out={out}: there is no format '{path.suffix}'", hint))
     if kind not in (None, ends):
         hint = f"leave --format out, or write --out={path.with_suffix(FORMATS[kind])}"
-        raise ImagegenError(Problem(_WHERE, f"--out={out} is {ends}, and --format={kind} says otherwise", hint))
+        raise InputError(Problem(_WHERE, f"--out={out} is {ends}, and --format={kind} says otherwise", hint))
     if count > 1:
-        raise ImagegenError(Problem(_WHERE, f"--out={out} is one file, for {count} images", "name a folder"))
+        raise InputError(Problem(_WHERE, f"--out={out} is one file, for {count} images", "name a folder"))
     if path.suffix != FORMATS[ends]:
         hint = f"--out={path.with_suffix(FORMATS[ends])}"
-        raise ImagegenError(Problem(_WHERE, f"--out={out}: the ending of {ends} is {FORMATS[ends]}", hint))
+        raise InputError(Problem(_WHERE, f"--out={out}: the ending of {ends} is {FORMATS[ends]}", hint))
     return {"dir": str(path.parent), "name": path.stem, "format": ends}

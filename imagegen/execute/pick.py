@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 
 from imagegen.config.job import FORMATS
-from imagegen.errors import ImagegenError, Problem, did_you_mean
+from imagegen.errors import ImagegenError, InputError, Problem, did_you_mean
 from imagegen.execute.build_image import blocked_problem, encode_output, make_line, replace_output
 from imagegen.execute.decisions import record_decision
 from imagegen.execute.stored_images import StoredImages, store_file
@@ -147,11 +147,11 @@ def _plans(project: Project, job: str, base: str, variant: int | None) -> dict[s
 def _outputs(plans: Mapping[str, JobPlan], job: str, base: str) -> tuple[Output, ...]:
     plan = plans.get(job)
     if plan is None or plan.problems:
-        raise ImagegenError(*(plan.problems if plan else [Problem(job, "there is no such job", "doit list")]))
+        raise InputError(*(plan.problems if plan else [Problem(job, "there is no such job", "doit list")]))
     found = tuple(output for output in plan.outputs if output.base == base)
     if not found:
         near = did_you_mean(base, dict.fromkeys(output.base for output in plan.outputs))
-        raise ImagegenError(Problem(f"{job}:{base}", f"there is no such image{near}", "doit list --all shows them"))
+        raise InputError(Problem(f"{job}:{base}", f"there is no such image{near}", "doit list --all shows them"))
     return found
 
 
@@ -161,13 +161,13 @@ def _check(job: str, base: str, variant: int, before: Sequence[Output], home: Se
         hint = (
             "variants: 4 in the job generates four of each image, with different seeds; doit reroll chooses a new seed"
         )
-        raise ImagegenError(Problem(f"{job}:{base}", "it has no variants to pick from", hint))
+        raise InputError(Problem(f"{job}:{base}", "it has no variants to pick from", hint))
     if not variant and all(output.variant == 0 or output.slug == output.base for output in home):
         what = "the job no longer has variants, so they cannot all be images again"
-        raise ImagegenError(Problem(f"{job}:{base}", what, f"put variants: {max(known)} back into the job first"))
+        raise InputError(Problem(f"{job}:{base}", what, f"put variants: {max(known)} back into the job first"))
     if variant and variant not in known:
         hint = f"choose one of {', '.join(map(str, known))}; 0 makes all of them images again"
-        raise ImagegenError(Problem(f"{job}:{base}", f"there is no variant {variant}", hint))
+        raise InputError(Problem(f"{job}:{base}", f"there is no variant {variant}", hint))
 
 
 def _check_others(name: str, variant: int, before: Mapping[str, JobPlan], after: Mapping[str, JobPlan]) -> None:
@@ -176,7 +176,7 @@ def _check_others(name: str, variant: int, before: Mapping[str, JobPlan], after:
     new = [problem for plan in after.values() for problem in plan.problems if problem not in known]
     if new:
         what = f"cannot be {f'variant {variant}' if variant else 'all variants again'}: that would break other jobs"
-        raise ImagegenError(Problem(name, what, "change that first, or pick another one"), *dict.fromkeys(new))
+        raise InputError(Problem(name, what, "change that first, or pick another one"), *dict.fromkeys(new))
 
 
 def _already_moved(project: Project, variants: Iterable[Output]) -> dict[str, int]:

@@ -42,12 +42,13 @@ _WAITERS = 8
 class RunResult:
     """How a run ended. stopped: by the user. problems: of what comes after the images; nothing is lost by them.
 
-    costs: what was paid; None if everything was fresh.
+    costs: what was paid; None if everything was fresh. refusal: why nothing was begun.
     """
 
     stopped: bool = False
     problems: tuple[Problem, ...] = ()
     costs: Costs | None = None
+    refusal: ImagegenError | None = None
 
 
 def run(
@@ -80,6 +81,7 @@ def run(
         except ImagegenError as error:
             for output in stale:
                 on_event(Outcome(output, "failed", problem=error.problems[0]))
+            result = RunResult(refusal=error)
     elif project.has_uploads_due or any(lock.needs_compaction for lock in project.locks.values()):
         # after a kill or a merge, or with something to upload; it can wait if another build is running
         with contextlib.suppress(ImagegenError), hold(project.state, 0):

@@ -17,7 +17,7 @@ from imagegen.config.job_files import JOB_NAME, JOB_SUFFIXES, find_job_files
 from imagegen.config.paths import check_path
 from imagegen.config.schema import GENERATE_FIELDS
 from imagegen.config.text_nodes import split_bom
-from imagegen.errors import ImagegenError, Problem, not_written
+from imagegen.errors import ImagegenError, InputError, Problem, not_written
 from imagegen.plan.file_names import find_clashes
 from imagegen.plan.output import Output
 from imagegen.plan.prompt_template import escape_prompt, join_prompt
@@ -87,7 +87,7 @@ class _Target:
         try:
             self.data = path.read_bytes() if path.exists() else b""
         except OSError as error:
-            raise ImagegenError(Problem(self.file, f"cannot be read: {error.strerror}")) from None
+            raise InputError(Problem(self.file, f"cannot be read: {error.strerror}")) from None
         # one without items yet has problems that an item fixes; what stays is reported then
         self._plan = self._planned(self.data)
         self.added: list[str] = []
@@ -186,7 +186,7 @@ class _Target:
         return self._project.planner.plan_of(self.file, data)
 
     def _refusal(self, what: str, hint: str = "") -> ImagegenError:
-        return ImagegenError(Problem("doit image --save", what, hint or "choose another job file; nothing was changed"))
+        return InputError(Problem("doit image --save", what, hint or "choose another job file; nothing was changed"))
 
 
 def _images_by_slug(plan: JobPlan) -> dict[str, Output]:
@@ -210,12 +210,12 @@ def _job_file(project: Project, file: str) -> str:
     stem = Path(name).stem
     if folder != "jobs" or not name.endswith(JOB_SUFFIXES) or not JOB_NAME.fullmatch(stem) or stem in project.reserved:
         hint = "for example --save jobs/scraps.yaml"
-        raise ImagegenError(Problem("doit image --save", f"'{file}' cannot be a job file", hint))
+        raise InputError(Problem("doit image --save", f"'{file}' cannot be a job file", hint))
     if problem := check_path(project.root, path, project.settings.allow_outside):
-        raise ImagegenError(Problem("doit image --save", problem))
+        raise InputError(Problem("doit image --save", problem))
     for other in find_job_files(project.root):
         if other.stem == stem and other.name != name:
-            raise ImagegenError(Problem("doit image --save", f"jobs/{other.name} has the name '{stem}' already"))
+            raise InputError(Problem("doit image --save", f"jobs/{other.name} has the name '{stem}' already"))
     return path
 
 

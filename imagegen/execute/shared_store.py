@@ -18,7 +18,7 @@ from typing import TypeVar
 from imagegen.calls import StoppedWaiting, call_with_timeout
 from imagegen.config.setting_types import redact_user
 from imagegen.config.settings import Settings
-from imagegen.errors import ImagegenError, Problem, not_written
+from imagegen.errors import ImagegenError, NotBegunError, Problem, not_written
 from imagegen.execute.events import Event, ProgressEvent
 from imagegen.execute.stored_images import StoredImage, store_file
 from imagegen.execute.worker import InterruptibleWorker
@@ -393,7 +393,7 @@ def check_packages(settings: Settings) -> None:
         package, command = missing
         what = f"store: {settings.store} needs the package {package}, which is not installed"
         hint = f"{command}; or build without the shared store for now: doit store=none"
-        raise ImagegenError(Problem(settings.set_by.get("store", ""), what, hint))
+        raise NotBegunError(Problem(settings.set_by.get("store", ""), what, hint))
 
 
 def is_unreachable(error: Exception) -> bool:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from imagegen.config.job import Encoding
-from imagegen.errors import ImagegenError, Problem
+from imagegen.errors import ImagegenError, InputError, Problem
 from imagegen.execute.build_image import blocked_problem, convert, encode_output, make_line, replace_output
 from imagegen.execute.decisions import check_fingerprint_known, record_accepted, record_decision
 from imagegen.execute.stored_images import ImageCopy, StoredImage, store_current_file
@@ -194,7 +194,7 @@ def _check_sheet(output: Output, version: ImageVersion) -> None:
     if version.fingerprint != output.fingerprint:
         what = "this version is from an earlier sheet, and would not fit the other files of the one that is there now"
         hint = "restore its images, or change the job back, and run doit: the sheet and its indexes follow"
-        raise ImagegenError(Problem(output.task, what, hint))
+        raise InputError(Problem(output.task, what, hint))
 
 
 def _seeds_by_rule(project: Project, wanted: Iterable[tuple[Output, ImageVersion]]) -> dict[str, int | None]:

@@ -6,7 +6,7 @@ import json
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
-from imagegen.errors import ImagegenError, Problem
+from imagegen.errors import InputError, Problem
 
 __all__ = ["check_index"]
 
@@ -49,7 +49,7 @@ def check_index(
     except _Wrong as wrong:
         from imagegen.config.document import read_document
 
-        raise ImagegenError(Problem(read_document(path, data).where(wrong.at), wrong.what)) from None
+        raise InputError(Problem(read_document(path, data).where(wrong.at), wrong.what)) from None
 
 
 def _decode(path: str, data: bytes) -> Any:
@@ -61,7 +61,7 @@ def _decode(path: str, data: bytes) -> Any:
         from imagegen.config.document import read_document
 
         read_document(path, data)  # says it in plain words, and where
-        raise ImagegenError(Problem(path, f"is not valid JSON: {error}")) from None
+        raise InputError(Problem(path, f"is not valid JSON: {error}")) from None
 
 
 def _check_count(pages: int, least: int, most: int | None) -> None:

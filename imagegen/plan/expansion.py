@@ -11,7 +11,7 @@ from typing import Any, Literal, NamedTuple
 
 from imagegen.config.job import DEFAULT_TIMEOUT_S, FORMATS, Item, Job, OutputRules
 from imagegen.config.schema import AXIS_FIELDS, COMMON, FIELD_TYPES, GENERATE_FIELDS, SEED, TYPES
-from imagegen.errors import ImagegenError, Problem
+from imagegen.errors import ImagegenError, InputError, Problem
 from imagegen.plan.file_names import collect_words, fill_pattern, find_clashing_names
 from imagegen.plan.folder_items import find_same_names, link_files
 from imagegen.plan.matrix import Cell, count_cells, expand_matrix, find_left_out
@@ -213,7 +213,7 @@ def _plan_output(
 
 
 def _error(where: str, what: str, hint: str = "") -> ImagegenError:
-    return ImagegenError(Problem(where, what, hint))
+    return InputError(Problem(where, what, hint))
 
 
 def _check_size(job: Job, items: Sequence[Item]) -> str:

@@ -9,7 +9,7 @@ from typing import Protocol, TypeVar
 
 from imagegen.config.job import Job, OutputRules
 from imagegen.config.paths import check_name
-from imagegen.errors import ImagegenError, Problem, did_you_mean
+from imagegen.errors import InputError, Problem, did_you_mean
 from imagegen.plan.naming import fold_path, make_slug, write_in_ascii
 from imagegen.plan.output import Output
 
@@ -52,12 +52,12 @@ def fill_pattern(pattern: str, words: Mapping[str, str], key: str, where: str) -
     def fill(match: re.Match[str]) -> str:
         if match[1] not in words:
             what = f"{key}: there is no {{{match[1]}}}{did_you_mean(match[1], words)}"
-            raise ImagegenError(Problem(where, what, f"there are {', '.join(f'{{{word}}}' for word in words)}"))
+            raise InputError(Problem(where, what, f"there are {', '.join(f'{{{word}}}' for word in words)}"))
         return words[match[1]]
 
     path = _FIELD.sub(fill, pattern)
     if problem := _check_filled(path, words):
-        raise ImagegenError(Problem(where, f"{key}: {problem}"))
+        raise InputError(Problem(where, f"{key}: {problem}"))
     return path
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from imagegen.config.document import clean_text
-from imagegen.errors import ImagegenError, Problem, did_you_mean
+from imagegen.errors import ImagegenError, InputError, Problem, did_you_mean
 from imagegen.plan.prompt_grammar import (
     Axis,
     Choice,
@@ -83,7 +83,7 @@ def parse_prompt(texts: Mapping[str, Text], axes: Mapping[str, Text], wildcards:
         if not problems:
             return PromptTemplate(parsed, said, wildcards.lines, True)
     if problems:
-        raise ImagegenError(*problems)
+        raise InputError(*problems)
     return PromptTemplate(parsed, said, {}, False)
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 
 from imagegen.config.document import decode
-from imagegen.errors import ImagegenError, Problem, did_you_mean
+from imagegen.errors import ImagegenError, InputError, Problem, did_you_mean
 from imagegen.plan.prompt_grammar import (
     MAX_DEPTH,
     Axis,
@@ -80,7 +80,7 @@ class Wildcards:
         """
         shape = self._measure(template, (), lambda _: (where, f"{what}: "), axes)
         if shape.size > MAX_SIZE:
-            raise ImagegenError(Problem(where, f"{what}: can have more than the {MAX_SIZE} characters of a prompt"))
+            raise InputError(Problem(where, f"{what}: can have more than the {MAX_SIZE} characters of a prompt"))
         return shape
 
     def list_files(self) -> dict[str, list[str]]:
@@ -122,7 +122,7 @@ class Wildcards:
             may_be_blank = may_be_blank and shape.may_be_blank
             depth = max(depth, shape.depth)
         if problems:
-            raise ImagegenError(*problems)
+            raise InputError(*problems)
         return Shape(min(size, 10 * MAX_SIZE), may_be_blank, depth)
 
     def _measure_picked(
@@ -142,7 +142,7 @@ class Wildcards:
             except ImagegenError as error:
                 problems += error.problems
         if problems:
-            raise ImagegenError(*problems)
+            raise InputError(*problems)
         return _combine_several(part, shapes) if isinstance(part, Several) else _combine_any(shapes)
 
     def _measure_lines(self, part: Wildcard, above: tuple[str, ...], where: str, what: str) -> Shape:
@@ -152,10 +152,10 @@ class Wildcards:
         names = [name for name in self.names() if _compile_name(part.name).fullmatch(name)]
         if unread := self.unread():
             what = f"{what}__{part.name}__ reads .txt files only, and there is {WILDCARD_FOLDER}/{unread[0]}"
-            raise ImagegenError(Problem(where, what, "write it as a .txt file, one text per line, or move it away"))
+            raise InputError(Problem(where, what, "write it as a .txt file, one text per line, or move it away"))
         if not names:
             what = f"{what}there is no {wildcard_path(part.name)} for __{part.name}__"
-            raise ImagegenError(Problem(where, what, r"write one; or \__ if the characters themselves are meant"))
+            raise InputError(Problem(where, what, r"write one; or \__ if the characters themselves are meant"))
         found = _combine_any([self._measure_file(name, above, where, what) for name in sorted(names)])
         self.lines[part.name] = _make_options([line for name in sorted(names) for line in self._texts[name]])
         return found
@@ -164,21 +164,21 @@ class Wildcards:
         """Return the shape of one file, read if it has not been. above: the wildcards that it is within."""
         if name in above:
             circle = " → ".join(f"__{other}__" for other in (*above[above.index(name) :], name))
-            raise ImagegenError(Problem(where, f"{what}__{name}__ comes back to itself: {circle}", "break the circle"))
+            raise InputError(Problem(where, f"{what}__{name}__ comes back to itself: {circle}", "break the circle"))
         if len(above) > 2 * MAX_DEPTH:  # surely too deep; the exact depth is known after the last file
-            raise ImagegenError(_too_deep(where, what, name))
+            raise InputError(_too_deep(where, what, name))
         if name in self._wrong:
-            raise ImagegenError(*self._wrong[name])
+            raise InputError(*self._wrong[name])
         if name not in self._shapes:
             if name not in self.names():
-                raise ImagegenError(self._explain_missing(name, where, what))
+                raise InputError(self._explain_missing(name, where, what))
             try:
                 self._shapes[name] = self._read(name, (*above, name))
             except ImagegenError as error:
                 self._wrong[name] = error.problems
                 raise
         if self._shapes[name].depth > MAX_DEPTH:
-            raise ImagegenError(_too_deep(where, what, name))
+            raise InputError(_too_deep(where, what, name))
         return self._shapes[name]
 
     def _explain_missing(self, name: str, where: str, what: str) -> Problem:
@@ -215,7 +215,7 @@ class Wildcards:
             what = "all lines have the weight 0" if found else f"has no line to pick for __{name}__"
             problems.append(Problem(file, what, "write one text per line"))
         if problems:
-            raise ImagegenError(*dict.fromkeys(problems))
+            raise InputError(*dict.fromkeys(problems))
         self._texts[name] = found
         self.lines[name] = _make_options(found)
         shape = _combine_any(shapes)

@@ -10,7 +10,7 @@ from typing import Any
 
 from imagegen.backends.base import Backend
 from imagegen.config.schema import Sections
-from imagegen.errors import ImagegenError, Problem, did_you_mean, not_written
+from imagegen.errors import ImagegenError, InputError, Problem, did_you_mean, not_written
 
 __all__ = ["Backends", "schema_text", "write_schema"]
 
@@ -38,14 +38,14 @@ class Backends:
                 self._made[name] = error
         found = self._made[name]
         if isinstance(found, ImagegenError):
-            raise ImagegenError(*found.problems)
+            raise InputError(*found.problems)
         return found
 
     def check_name(self, name: str) -> None:
         """Check that there is a backend of this name, usable or not. Raises ImagegenError."""
         if name not in self.registry:
             what = f"there is no backend '{name}'{did_you_mean(name, self.registry)}"
-            raise ImagegenError(Problem("", what, f"choose one of {', '.join(sorted(self.registry))}"))
+            raise InputError(Problem("", what, f"choose one of {', '.join(sorted(self.registry))}"))
 
     def unusable(self) -> dict[str, ImagegenError]:
         """Return the backends that cannot be used, with what is wrong with them."""
@@ -106,14 +106,14 @@ def write_schema(root: Path, out: str, text: str) -> str:
 
     path = root / out
     if path.suffix in JOB_SUFFIXES and path.parent.resolve() == (root / "jobs").resolve():
-        raise ImagegenError(Problem(out, "would be read as a job", "leave --out out, or choose another path"))
+        raise InputError(Problem(out, "would be read as a job", "leave --out out, or choose another path"))
     try:
         there = path.read_text("utf-8", "replace") if path.exists() else None
         if there == text:
             return "up to date"
         if there and WRITTEN_BY not in there:
-            raise ImagegenError(Problem(out, "was not written by doit schema", "move it, or choose another --out"))
+            raise InputError(Problem(out, "was not written by doit schema", "move it, or choose another --out"))
         replace_file(path, text.encode("utf-8"), root / ".imagegen" / "tmp")
     except OSError as error:
-        raise ImagegenError(not_written(error, path=out)) from None
+        raise InputError(not_written(error, path=out)) from None
     return "written"

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from imagegen.errors import ImagegenError, Problem, did_you_mean
+from imagegen.errors import ImagegenError, InputError, Problem, did_you_mean
 from imagegen.images.formats import BadImage, format_of
 from imagegen.plan.folder_items import IMAGE_SUFFIXES, FilePattern, name_item, parse_pattern, sort_key
 from imagegen.project.inputs import Inputs
@@ -182,4 +182,4 @@ def check_image_file(inputs: Inputs, path: str) -> str:
 
 
 def _problem(what: str, hint: str = "") -> ImagegenError:
-    return ImagegenError(Problem("", f"items.folder: {what}", hint))
+    return InputError(Problem("", f"items.folder: {what}", hint))

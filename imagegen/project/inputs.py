@@ -11,7 +11,7 @@ from pathlib import Path, PurePosixPath
 from imagegen.config.document import MAX_BYTES, Document, read_document
 from imagegen.config.job_files import JOB_SUFFIXES
 from imagegen.config.paths import check_path
-from imagegen.errors import ImagegenError, Problem, did_you_mean
+from imagegen.errors import ImagegenError, InputError, Problem, did_you_mean
 from imagegen.plan.wildcards import WILDCARD_FOLDER
 from imagegen.state.hashes import NEVER, StatKey, is_conclusive, stat_key
 
@@ -45,23 +45,23 @@ class Inputs:
         path = self.root / name
         try:
             if self._note(name) and not path.is_file():  # a pipe would be waited for
-                raise ImagegenError(Problem(name, "cannot be read: it is not a file"))
+                raise InputError(Problem(name, "cannot be read: it is not a file"))
             with path.open("rb") as file:
                 return file.read(MAX_BYTES + 1)  # one more: whoever reads it says that it is too large
         except FileNotFoundError:
             other = self._find_normalised_path(name)
             if other not in ("", name) and not self.why_unreadable(other):
                 return self.read(other)
-            raise ImagegenError(Problem(name, "there is no such file")) from None
+            raise InputError(Problem(name, "there is no such file")) from None
         except OSError as error:
-            raise ImagegenError(Problem(name, f"cannot be read: {error.strerror}")) from None
+            raise InputError(Problem(name, f"cannot be read: {error.strerror}")) from None
 
     def read_for_section(self, name: str) -> bytes:
         """Read a file that a backend's section names. Raises ImagegenError, without a location if it leads out."""
         with contextlib.suppress(OSError):  # watched even if it may not be read: that may change
             self._note(name)
         if problem := self.why_unreadable(name):
-            raise ImagegenError(Problem("", problem))
+            raise InputError(Problem("", problem))
         return self._read_named(name)
 
     def may_look_at(self, name: str) -> bool:
@@ -76,20 +76,20 @@ class Inputs:
         """Read what the job at `where` extends. Raises ImagegenError."""
         file = f"jobs/{name}"
         if problem := self.why_unreadable(file):
-            raise ImagegenError(Problem(where, f"extends: {problem}"))
+            raise InputError(Problem(where, f"extends: {problem}"))
         try:
             data = self._read_named(file)
         except ImagegenError as error:
             folder = self.root / "jobs"
             known = [path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.suffix in JOB_SUFFIXES]
             what = f"extends: {file}: {error.problems[0].what}{_suggest_file(name, known)}"
-            raise ImagegenError(Problem(where, what)) from None
+            raise InputError(Problem(where, what)) from None
         return read_document(file, data)
 
     def read_source(self, source: str, where: str) -> bytes:
         """Read the prompt source that the job names at `where`. Raises ImagegenError."""
         if problem := self.why_unreadable(source):
-            raise ImagegenError(Problem(where, f"source: {problem}"))
+            raise InputError(Problem(where, f"source: {problem}"))
         try:
             return self._read_named(source)
         except ImagegenError as error:
@@ -98,12 +98,12 @@ class Inputs:
             if not (self.root / source).exists() and folder.is_dir():
                 meant = _suggest_file(Path(source).name, [path.name for path in folder.iterdir()])
             problems = (Problem(where, f"source: {p.where}: {p.what}{meant}", p.hint) for p in error.problems)
-            raise ImagegenError(*problems) from None
+            raise InputError(*problems) from None
 
     def read_wildcard(self, file: str) -> bytes:
         """Read a wildcard file. Raises ImagegenError."""
         if problem := self.why_unreadable(file):
-            raise ImagegenError(Problem(file, problem))
+            raise InputError(Problem(file, problem))
         return self._read_named(file)
 
     def entries(self, folder: str) -> list[os.DirEntry[str]]:
@@ -115,7 +115,7 @@ class Inputs:
         except (FileNotFoundError, NotADirectoryError):
             return []
         except OSError as error:
-            raise ImagegenError(Problem(folder, f"{folder}: cannot be read: {error.strerror}")) from None
+            raise InputError(Problem(folder, f"{folder}: cannot be read: {error.strerror}")) from None
 
     def find_path(self, path: str) -> str:
         """Return a path as it is on disk, where letters such as é may be split."""
@@ -128,7 +128,7 @@ class Inputs:
             with open(self.root / name, "rb", buffering=0) as file:  # noqa: PTH123 - there may be thousands
                 return file.read(size)
         except OSError as error:
-            raise ImagegenError(Problem(name, f"cannot be read: {error.strerror}")) from None
+            raise InputError(Problem(name, f"cannot be read: {error.strerror}")) from None
 
     def wildcard_names(self) -> tuple[str, ...]:
         """Return the names of all wildcard files, without suffix. Their folders are watched from now on."""

@@ -28,7 +28,7 @@ from imagegen.config.job_files import (
 )
 from imagegen.config.paths import LONGEST_PATH, check_name, check_path, count_path_units
 from imagegen.config.schema import ITEM_SCHEMA, Sections
-from imagegen.errors import ImagegenError, Problem
+from imagegen.errors import ImagegenError, InputError, Problem
 from imagegen.images.avif import NO_AVIF, has_avif
 from imagegen.plan.expansion import BackendCapabilities, Expansion, expand
 from imagegen.plan.folder_items import check_file_use, check_folder, check_no_file, put_file, uses_file
@@ -184,11 +184,11 @@ class Planner:
         try:
             original = find_original(path.stem, self._names)
             if original and (task != path.stem or _IS_SYNCED.search(path.stem)):
-                raise ImagegenError(copy_problem(file, self._names[original][0]))
+                raise InputError(copy_problem(file, self._names[original][0]))
             if task != path.stem:
-                raise ImagegenError(Problem(file, self._name_problem(path.stem)))
+                raise InputError(Problem(file, self._name_problem(path.stem)))
             if (self._root / file).is_symlink() and not (self._root / file).exists():
-                raise ImagegenError(Problem(file, "is a link that leads nowhere", "fix the link, or delete it"))
+                raise InputError(Problem(file, "is a link that leads nowhere", "fix the link, or delete it"))
             return self.plan_of(file, self._inputs.read(file), instead)
         except ImagegenError as error:
             return add_problems(JobPlan(path.stem, file, task), *error.problems)
@@ -215,7 +215,7 @@ class Planner:
         except ImagegenError as error:
             problems += error.problems
         if problems or job is None:
-            raise ImagegenError(*problems)
+            raise InputError(*problems)
         return _CheckedJob(job, tuple(items), tuple(of_source), files.notes)
 
     def _name_problem(self, name: str) -> str:
@@ -236,7 +236,7 @@ class Planner:
             what = (
                 f"source: '{source}' is not a prompt source by its suffix: use Markdown (.md, .markdown) or CSV (.csv)"
             )
-            raise ImagegenError(Problem(where, what))
+            raise InputError(Problem(where, what))
         self.sources[document.name].add(source)
         return read(source, self._inputs.read_source(source, where))
 
@@ -250,7 +250,7 @@ class Planner:
         try:
             found = list_files(self._inputs, pattern)
         except ImagegenError as error:
-            raise ImagegenError(*(replace(one, where=where) for one in error.problems)) from None
+            raise error.with_problems(*(replace(one, where=where) for one in error.problems)) from None
         self.sources[document.name].update(found.folders)
         return found
 
@@ -272,7 +272,7 @@ class Planner:
             if item is not None:
                 items.append(item)
         if problems:
-            raise ImagegenError(*problems)
+            raise InputError(*problems)
         return items
 
     def expand_job(self, job: Job, items: tuple[Item, ...], instead: Collection[Decision] = ()) -> Expansion:
@@ -337,7 +337,7 @@ class Planner:
         except ImagegenError as error:
             is_own = name == job.backend and not settings.forced_backend
             where = job.where.get("backend", job.file) if is_own else settings.set_by.get("backend", "")
-            raise ImagegenError(*(replace(one, where=where) for one in error.problems)) from None
+            raise error.with_problems(*(replace(one, where=where) for one in error.problems)) from None
 
     def _is_among_jobs(self, path: str) -> bool:
         folder, jobs = (os.path.realpath(self._root / one) for one in (Path(path).parent, "jobs"))

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from imagegen.backends.base import Backend
 from imagegen.config.settings import Settings
-from imagegen.errors import ImagegenError, Problem
+from imagegen.errors import ImagegenError, InputError, Problem
 from imagegen.plan.freshness import PLACEHOLDER, FileOnDisk, Verdict, compare
 from imagegen.plan.output import Output
 from imagegen.plan.record import ACCEPT, MODEL_DECISION, PICK, REROLL, SEED, Decision, OutputLine, choose_decision
@@ -82,12 +82,12 @@ class Project:
             name = f"jobs/{job}.lock"
             hint = "restore the file from git, or delete it"
             if problem := self.inputs.why_unreadable(name):
-                raise ImagegenError(Problem(name, problem, hint))
+                raise InputError(Problem(name, problem, hint))
             lock = read_lock_file(name, self.root / name, self.sound_locks.get(name))
             for folder in dict.fromkeys(path.rpartition("/")[0] for path in lock.lines):
                 # what it names is read, and may be removed
                 if problem := self.inputs.why_unreadable(folder or "."):
-                    raise ImagegenError(Problem(name, f"has the line of an output in {problem}", hint))
+                    raise InputError(Problem(name, f"has the line of an output in {problem}", hint))
             for kind, output in list(lock.conflicts):
                 if (known := self._chosen.get((job, kind, output))) in lock.conflicts[kind, output]:
                     lock.resolve(known)
@@ -343,7 +343,7 @@ class Project:
         try:
             return self.backends[output.request.backend].model_identity(output.request).digest
         except ImagegenError as error:
-            raise ImagegenError(*(replace(one, where=output.task) for one in error.problems)) from None
+            raise error.with_problems(*(replace(one, where=output.task) for one in error.problems)) from None
 
     def accepted(self, output: Output) -> str | None:
         """Return the sha256 of the file that was accepted for the output's present request, if there is one."""

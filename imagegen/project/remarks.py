@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 
-from imagegen.errors import ImagegenError, Problem
+from imagegen.errors import InputError, Problem
 from imagegen.plan.remark import Remark
 from imagegen.project.project import Project
 from imagegen.state.review_file import ReviewFile, read_review_file, write_remarks
@@ -42,5 +42,5 @@ def _check(project: Project, job: str) -> str:
     """Return the name of the job's review file. Raises ImagegenError if it leads out of the project."""
     name = f"jobs/{job}.review"
     if problem := project.inputs.why_unreadable(name):
-        raise ImagegenError(Problem(name, problem, "restore the file from git, or delete it"))
+        raise InputError(Problem(name, problem, "restore the file from git, or delete it"))
     return name

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 from imagegen.config.document import decode, parse_number
 from imagegen.config.schema import ITEM_SCHEMA
-from imagegen.errors import ImagegenError, Problem
+from imagegen.errors import InputError, Problem
 from imagegen.prompts import MAX_ITEMS, SourceItem
 
 __all__ = ["find_dialect", "match_field", "read_csv"]
@@ -65,7 +65,7 @@ def read_csv(name: str, data: bytes) -> list[SourceItem]:
     if not items and not problems:
         problems.append(Problem(rows[0].where(0), "has no row below its column names, so no items"))
     if problems:
-        raise ImagegenError(*problems)
+        raise InputError(*problems)
     return items
 
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from imagegen.config.document import CONFLICT, decode, read_document
-from imagegen.errors import ImagegenError, Problem, did_you_mean
+from imagegen.errors import ImagegenError, InputError, Problem, did_you_mean
 from imagegen.prompts import SourceItem
 
 __all__ = ["MAX_LINES", "read_markdown"]
@@ -43,7 +43,7 @@ def read_markdown(name: str, data: bytes) -> list[SourceItem]:
     text = _blank_front_matter(decode(name, data))
     if text.count("\n") > MAX_LINES:
         where = f"{name}:{MAX_LINES + 1}:1"
-        raise ImagegenError(Problem(where, f"has more than {MAX_LINES} lines", "split the page"))
+        raise InputError(Problem(where, f"has more than {MAX_LINES} lines", "split the page"))
     problems: list[Problem] = []
     sections = _read_sections(name, text, problems)
     if not sections and not problems:
@@ -60,7 +60,7 @@ def read_markdown(name: str, data: bytes) -> list[SourceItem]:
         if item := _read_item(name, section, problems):
             items.append(item)
     if problems:
-        raise ImagegenError(*sorted(problems, key=_position))
+        raise InputError(*sorted(problems, key=_position))
     return items
 
 

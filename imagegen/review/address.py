@@ -8,7 +8,7 @@ import os
 import socket
 from dataclasses import dataclass
 
-from imagegen.errors import ImagegenError, Problem
+from imagegen.errors import ImagegenError, InputError, Problem
 
 __all__ = ["Address", "listen"]
 
@@ -43,7 +43,7 @@ def listen(host: str, port: int) -> Address:
 
     """
     if not 0 <= port <= 65535:
-        raise ImagegenError(Problem("doit review", f"--port={port} is not a port", "they are from 1 to 65535"))
+        raise InputError(Problem("doit review", f"--port={port} is not a port", "they are from 1 to 65535"))
     family, sockaddr = _resolve(host, port)
     try:
         listening = socket.create_server(sockaddr[:2], family=family)
@@ -69,7 +69,7 @@ def _resolve(host: str, port: int) -> tuple[socket.AddressFamily, tuple[str, int
         family, _, _, _, sockaddr = socket.getaddrinfo(where, port, type=socket.SOCK_STREAM)[0]
     except (OSError, UnicodeError):  # a name of more than 63 letters cannot be encoded
         hint = "leave --host out for this machine alone, or give one of its own addresses"
-        raise ImagegenError(Problem("doit review", f"--host={host:.80} is not an address", hint)) from None
+        raise InputError(Problem("doit review", f"--host={host:.80} is not an address", hint)) from None
     return family, sockaddr  # type: ignore[return-value]
 
 

@@ -19,7 +19,7 @@ from imagegen.config.document import find_hidden_character, parse_number
 from imagegen.config.paths import check_path
 from imagegen.config.text_nodes import split_bom
 from imagegen.config.value_edits import edit_values
-from imagegen.errors import ImagegenError, Problem, not_written
+from imagegen.errors import ImagegenError, InputError, Problem, not_written
 from imagegen.plan.output import Output
 from imagegen.project import JobPlan, Project
 from imagegen.prompts.edits import edit_source
@@ -121,12 +121,12 @@ class Editor:
         with self._lock, hold(self._root / ".imagegen", _WAIT_S):
             edit = self._edits.get(body.get("number", max(self._edits, default=0)))
             if edit is None:
-                raise ImagegenError(Problem("", "there is no such edit to undo"))
+                raise InputError(Problem("", "there is no such edit to undo"))
             project, _ = self._open({})
             after = project.inputs.read(edit.file)
             if _digest(after) != edit.sha256:
                 del self._edits[edit.number]
-                raise ImagegenError(Problem(edit.file, "has changed since it was edited here", "git diff shows how"))
+                raise InputError(Problem(edit.file, "has changed since it was edited here", "git diff shows how"))
             _replace(project, edit.file, edit.before)
             del self._edits[edit.number]
             again = self._keep(edit.file, edit.task, after, edit.before)
@@ -201,8 +201,8 @@ def _find_output(plans: Sequence[JobPlan], task: object) -> Output:
     job = str(task).partition(":")[0]
     problems = [problem for plan in plans if plan.name == job for problem in plan.problems]
     if problems:
-        raise ImagegenError(*problems)
-    raise ImagegenError(Problem("", "there is no such image with a prompt of its own: load the page again"))
+        raise InputError(*problems)
+    raise InputError(Problem("", "there is no such image with a prompt of its own: load the page again"))
 
 
 # from the page's values to the file's bytes
@@ -213,9 +213,9 @@ def _propose(project: Project, item: EditableItem, values: object) -> _Proposal:
     old = project.inputs.read(item.file)
     fields = {field.key: field for field in item.fields}
     if not isinstance(values, dict) or not all(isinstance(value, str) for value in values.values()):
-        raise ImagegenError(Problem("", "the values are not texts"))
+        raise InputError(Problem("", "the values are not texts"))
     if unknown := next((key for key in values if key not in fields), None):
-        raise ImagegenError(Problem("", f"{unknown!r} is not a field of this image"))
+        raise InputError(Problem("", f"{unknown!r} is not a field of this image"))
     problems: list[tuple[str, Problem]] = []
     changes: dict[str, Any] = {}
     for key, text in values.items():
@@ -262,7 +262,7 @@ def _edit(item: EditableItem, old: bytes, changes: Mapping[str, Any]) -> bytes:
 
 def _replace(project: Project, file: str, data: bytes) -> None:
     if problem := check_path(project.root, file, project.settings.allow_outside):
-        raise ImagegenError(Problem(file, problem))
+        raise InputError(Problem(file, problem))
     try:
         rewrite_file(project.root / file, data, project.temporary)
     except OSError as error:

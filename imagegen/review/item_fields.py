@@ -11,7 +11,7 @@ from imagegen.config.document import Document, Location, read_document
 from imagegen.config.job import Item, Job
 from imagegen.config.schema import GENERATE_FIELDS, ITEM_SCHEMA, GenerateFields, job_schema
 from imagegen.config.text_nodes import split_bom
-from imagegen.errors import ImagegenError, Problem
+from imagegen.errors import ImagegenError, InputError, Problem
 from imagegen.plan.output import Output
 from imagegen.plan.record import REROLL
 from imagegen.project import JobPlan, Project
@@ -215,14 +215,14 @@ def _find_in_job(project: Project, plan: JobPlan, document: Document, job: Job, 
     users = [job for job, files in project.planner.sources.items() if file in files]
     if file != document.name and users != [plan.file]:
         what = f"the item is in {file}, which {' and '.join(users[:3])} extend: a change would be in all of them"
-        raise ImagegenError(Problem(where, what, "edit it there"))
+        raise InputError(Problem(where, what, "edit it there"))
     return item, file, location, where, raw
 
 
 def _find_in_source(project: Project, document: Document, name: str) -> SourceItem:
     found = next((one for one in project.planner.read_source(document) if one.name.strip() == name), None)
     if found is None:
-        raise ImagegenError(Problem(document.name, f"'{name}' is not among its items any more"))
+        raise InputError(Problem(document.name, f"'{name}' is not among its items any more"))
     return found
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, NoReturn
 
-from imagegen.errors import ImagegenError, Problem
+from imagegen.errors import InputError, Problem
 from imagegen.plan.record import Decision, OutputLine, find_conflicting
 from imagegen.state.hashes import NEVER, StatKey, is_conclusive, key_of, stat_key
 from imagegen.state.journal import Journal
@@ -156,7 +156,7 @@ class LockFile:
             what = f"its line was not written: it would make {self.name} unreadable: {reason}"
             made_by = f"the backend '{entry.backend}'" if isinstance(entry, OutputLine) else "imagegen"
             hint = f"report it to whoever wrote {made_by}; an image that was generated is in the store"
-            raise ImagegenError(Problem(f"{self.name}", what, hint)) from None
+            raise InputError(Problem(f"{self.name}", what, hint)) from None
 
     def _parse(self, path: str, raw: bytes) -> OutputLine:
         """Parse a line that was known to be sound. Raises ImagegenError: it is not, after all."""
@@ -165,7 +165,7 @@ class LockFile:
             if not isinstance(line, OutputLine) or line.path != path:
                 raise ValueError("it says one thing twice")
         except (TypeError, ValueError) as error:
-            raise ImagegenError(Problem(self.name, *explain(raw, error))) from None
+            raise InputError(Problem(self.name, *explain(raw, error))) from None
         return line
 
     def compact(self, sha256_of: Callable[[str], str | None], temporary: Path) -> None:
@@ -222,7 +222,7 @@ def read_lock_file(name: str, path: Path, sound: StatKey | None = None) -> LockF
     lock = LockFile(name, path)
 
     def refuse(number: int, line: bytes, error: Exception) -> NoReturn:
-        raise ImagegenError(Problem(f"{name}:{number}", *explain(line, error))) from None
+        raise InputError(Problem(f"{name}:{number}", *explain(line, error))) from None
 
     try:
         lock.seen = stat_key(path)
@@ -232,7 +232,7 @@ def read_lock_file(name: str, path: Path, sound: StatKey | None = None) -> LockF
         if is_sound and (content.missing_newline or stat_key(path) != sound):
             return read_lock_file(name, path)
     except OSError as error:
-        raise ImagegenError(Problem(name, f"cannot be read: {error.strerror}", "check its permissions")) from None
+        raise InputError(Problem(name, f"cannot be read: {error.strerror}", "check its permissions")) from None
     decisions: dict[tuple[str, str], list[Decision]] = {}
     for entry in content.entries:
         if isinstance(entry, Decision):

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import filelock
 
-from imagegen.errors import ImagegenError, Problem, not_written
+from imagegen.errors import ImagegenError, NotBegunError, Problem, not_written
 from imagegen.state.atomic import make_folder
 
 __all__ = ["ASKS", "Holder", "hold", "read_holder"]
@@ -64,7 +64,7 @@ def hold(folder: Path, wait_s: float) -> Iterator[None]:
         _check_locks(folder)
         lock.acquire()
     except filelock.Timeout:
-        raise ImagegenError(
+        raise NotBegunError(
             Problem(
                 "",
                 f"another doit is running here{_describe(holder)}",
@@ -121,7 +121,7 @@ def _check_locks(folder: Path) -> None:
             hint = (
                 "mount it with locks (NFS: local_lock=flock), or make .imagegen a symlink to a folder on another disk"
             )
-            raise ImagegenError(Problem("", what, hint)) from None
+            raise NotBegunError(Problem("", what, hint)) from None
 
 
 def _command() -> str:

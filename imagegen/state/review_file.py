@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NoReturn, get_args
 
-from imagegen.errors import ImagegenError, Problem
+from imagegen.errors import InputError, Problem
 from imagegen.plan.remark import MARKS, Kind, Remark
 from imagegen.state import json_line
 from imagegen.state.journal import Journal
@@ -67,14 +67,14 @@ def read_review_file(name: str, path: Path) -> ReviewFile:
 
     def refuse(number: int, line: bytes, error: Exception) -> NoReturn:
         said = json_line.explain(line, error, kind="a review file", attributes=REVIEW_ATTRIBUTES, version=VERSION)
-        raise ImagegenError(Problem(f"{name}:{number}", *said)) from None
+        raise InputError(Problem(f"{name}:{number}", *said)) from None
 
     found = ReviewFile()
     try:
         for remark in Journal(path, _parse, _dump).read(refuse).entries:
             found.add(remark)
     except OSError as error:
-        raise ImagegenError(Problem(name, f"cannot be read: {error.strerror}", "check its permissions")) from None
+        raise InputError(Problem(name, f"cannot be read: {error.strerror}", "check its permissions")) from None
     return found
 
 

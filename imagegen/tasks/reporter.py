@@ -16,7 +16,7 @@ from imagegen.commands.build import Build, current_build
 from imagegen.commands.command import COMMANDS, OURS
 from imagegen.commands.command_line import is_ignored
 from imagegen.commands.up_to_date import default_tasks
-from imagegen.errors import BAD_INPUT, DONE, FAILED, Problem, printable
+from imagegen.errors import BAD_INPUT, DONE, FAILED, ImagegenError, Problem, printable
 from imagegen.library.needed import find_needed, list_parts
 from imagegen.process import note_exit_code, worst_exit_code
 from imagegen.report.console import closing_line, cost_text, failures, orphan_lines, same_seed_lines
@@ -49,6 +49,7 @@ class ImagegenReporter(ConsoleReporter):  # type: ignore[misc]  # doit ships no 
         self._ignored = 0
         self._broken: list[JobPlan] = []
         self._ending_problems: Sequence[Problem] = ()
+        self._refusal: ImagegenError | None = None
         self._costs: Costs | None = None
         self._is_stopped = False
         self._notes: list[str] = []
@@ -176,9 +177,8 @@ class ImagegenReporter(ConsoleReporter):  # type: ignore[misc]  # doit ships no 
     def _exit_code(self, build: Build) -> int:
         if self._is_stopped:
             return 130
-        if self._broken:
-            return BAD_INPUT
-        return FAILED if any(one.state in ("failed", "cancelled") for one in build.outcomes) else DONE
+        code = FAILED if any(one.state in ("failed", "cancelled") for one in build.outcomes) else DONE
+        return max(code, BAD_INPUT if self._broken else DONE, self._refusal.exit_code if self._refusal else DONE)
 
     def _check_selection(self, build: Build, selected: Sequence[str]) -> None:
         """Say why there is nothing to build, where that is so."""
@@ -198,6 +198,7 @@ class ImagegenReporter(ConsoleReporter):  # type: ignore[misc]  # doit ships no 
         finally:
             report.stop()
         self._ending_problems = ending.problems
+        self._refusal = ending.refusal
         self._costs = ending.costs
         if ending.stopped:
             self._is_stopped = True

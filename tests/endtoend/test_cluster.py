@@ -72,7 +72,7 @@ def test_workers_draw_with_their_own_backend_and_the_caller_verifies_and_records
     assert run.tasks("generated") == [task for task in TASKS if task != "portraits:i3"]
     assert "portraits:i3: verify: what scripted returned cannot be used" in run.out
     assert not project.image("i3").exists()
-    assert (project.calls("started"), run.code) == ([], 2)  # nothing is drawn where doit runs
+    assert (project.calls("started"), run.code) == ([], 1)  # nothing is drawn where doit runs
     assert sorted(cluster.calls("one") + cluster.calls("two")) == NAMES
     assert cluster.calls("one")
     assert cluster.calls("two")
@@ -180,7 +180,7 @@ def test_a_cluster_that_does_not_answer_costs_one_line_and_a_bounded_wait(projec
     start = time.monotonic()
     run = project.doit("cluster=tcp://127.0.0.1:9")
     assert time.monotonic() - start < 20
-    assert run.code == 2
+    assert run.code == 1
     (message,) = [line for line in run.out.splitlines() if "Dask" in line]
     assert "the Dask cluster at tcp://127.0.0.1:9 cannot be used: it does not answer within 10 s" in message
     assert "doit cluster=none" in run.out
@@ -196,7 +196,7 @@ def test_an_encrypted_cluster_needs_certificates_which_is_told_at_once(project: 
     assert one_line(run.out).endswith(
         "the Dask cluster at tls://127.0.0.1:9 cannot be used: Dask has no certificates here"
     )
-    assert (run.code, run.err) == (2, "")
+    assert (run.code, run.err) == (1, "")
 
 
 def test_placeholders_are_generated_here(project: ProjectFolder) -> None:
@@ -269,7 +269,7 @@ def test_another_imagegen_at_a_worker_is_told_and_it_gets_no_images(project: Pro
         cluster.start("new", PYTHONPATH=str(other.parent))
         cluster.wait_for("new")
         run = project.doit()
-        assert (run.code, run.tasks("generated")) == (2, [])
+        assert (run.code, run.tasks("generated")) == (1, [])
         assert "can generate it: it has imagegen 9.9; here it is" in run.out
         cluster.script("same")
         cluster.start("same")
@@ -346,7 +346,7 @@ def test_a_scheduler_that_freezes_counts_as_gone(project: ProjectFolder, tmp_pat
     assert one_line(out).endswith(
         f": the Dask cluster at {cluster.address} is gone, its scheduler does not answer any more"
     )
-    assert (process.returncode, err) == (2, "")
+    assert (process.returncode, err) == (1, "")
 
 
 @pytest.mark.long  # it waits 10 s
@@ -411,7 +411,7 @@ def test_all_images_wait_together_for_a_worker_to_come_back(project: ProjectFold
         cluster.kill("one")
         out, err = process.communicate(timeout=60)  # it draws two at a time
     assert one_line(out).endswith(f": no worker of the Dask cluster at {cluster.address} can generate it")
-    assert (process.returncode, err) == (2, "")
+    assert (process.returncode, err) == (1, "")
 
 
 @pytest.mark.long  # it waits 30 s for another worker

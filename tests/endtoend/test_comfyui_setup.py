@@ -35,7 +35,7 @@ def pin(project: ProjectFolder, revision: str) -> None:
 def test_comfyui_is_set_up_and_updated(project: ProjectFolder, upstream: Upstream) -> None:
     commit = git(upstream.folder, "rev-parse", "HEAD")
     unasked = project.doit("comfyui:setup", "--torch=cpu")
-    assert unasked.code == 1
+    assert unasked.code == 3
     assert "GB to download" in unasked.out
     assert unasked.out.endswith(
         "there is no terminal to ask on\n    to go ahead without the question: doit comfyui:setup --torch=cpu --yes\n"

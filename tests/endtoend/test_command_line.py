@@ -20,7 +20,7 @@ def test_what_is_mistyped_builds_nothing(project: ProjectFolder) -> None:
         (["list", "--stauts"], "unknown option --stauts; did you mean --status?"),
     ):
         run = project.doit(*words)
-        assert run.code == 3
+        assert run.code == 2
         assert message in run.err
         assert "CmdOption" not in run.err
     assert project.calls("started") == []
@@ -35,7 +35,7 @@ def test_what_is_of_doits_database_is_explained(project: ProjectFolder, word: st
     project.job()
     assert project.doit("list").code == 0
     run = project.doit(word)
-    assert (run.code, message in run.err) == (3, True)
+    assert (run.code, message in run.err) == (2, True)
 
 
 def test_a_prompt_may_have_an_equals_sign(project: ProjectFolder) -> None:

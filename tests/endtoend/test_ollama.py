@@ -114,7 +114,7 @@ def test_a_prompt_arrives_as_it_is(project: OllamaProject, prompt: str) -> None:
 def test_a_prompt_of_which_ollama_would_open_a_part_is_refused(project: OllamaProject, prompt: str) -> None:
     project.items("a bird", prompt)
     run = project.doit()
-    assert (run.code, run.tasks("generated")) == (2, [])
+    assert (run.code, run.tasks("generated")) == (1, [])
     assert "Ollama takes that for an image file" in run.out
     assert "portraits:a: not started, because preflight found problems with portraits:b" in run.out
     assert project.generate_calls() == []
@@ -143,7 +143,7 @@ def test_what_is_not_ollamas_is_told_once_and_decides_nothing(project: OllamaPro
 def test_what_ollama_would_change_is_refused(project: OllamaProject, changes: dict[str, int], message: str) -> None:
     project.job(items=[{"name": "Yrr", "prompt": "small", "width": 64, "height": 64} | changes])
     run = project.doit()
-    assert (run.code, run.tasks("generated")) == (2, [])
+    assert (run.code, run.tasks("generated")) == (1, [])
     assert message in run.out
     assert project.ollama.images == []
 
@@ -193,7 +193,7 @@ def test_a_pull_that_fails_fails_its_job_and_no_other(project: OllamaProject) ->
     project.job("one", ollama={"model": "x/nothing"})
     project.job("two")
     run = project.doit()
-    assert (run.code, run.tasks("generated")) == (2, ["two:mallsing", "two:okka", "two:yrr"])
+    assert (run.code, run.tasks("generated")) == (1, ["two:mallsing", "two:okka", "two:yrr"])
     assert "Ollama knows no model x/nothing (pull model manifest: file does not exist)" in run.out
     assert "\x1b" not in run.out
 
@@ -209,7 +209,7 @@ def test_a_broken_pull_says_what_ollama_said(idle: OllamaProject, fault: str, me
     idle.ollama.fault(fault, times=1)
     idle.job()
     run = idle.doit()
-    assert (run.code, run.tasks("generated")) == (2, [])
+    assert (run.code, run.tasks("generated")) == (1, [])
     assert "x/z-image-turbo could not be pulled: " in run.out
     assert message in run.out
     assert idle.doit().tasks("generated") == ALL
@@ -246,7 +246,7 @@ def test_a_model_that_makes_no_images_is_refused(project: OllamaProject) -> None
     project.ollama.model("llama3", capability="completion")
     project.job(ollama={"model": "llama3"})
     run = project.doit()
-    assert (run.code, project.ollama.images) == (2, [])
+    assert (run.code, project.ollama.images) == (1, [])
     assert "llama3 does not generate images: it can do completion" in run.out
 
 
@@ -276,7 +276,7 @@ def test_the_digest_is_unknown_where_the_server_keeps_its_models_elsewhere(proje
 
 
 def check_refused(run: Run) -> str:
-    assert run.code == 2
+    assert run.code == 1
     assert run.tasks("generated") == []
     return run.out
 
@@ -376,7 +376,7 @@ def test_one_image_fails_by_name_and_the_next_run_makes_it(
     project.items("a bird", "a wolf", generate={"width": 64, "height": 64})
     project.ollama.fault(fault, "wolf", times=1, **details)
     run = project.doit()
-    assert (run.code, run.tasks("generated"), run.tasks("failed")) == (2, ["portraits:a"], ["portraits:b"])
+    assert (run.code, run.tasks("generated"), run.tasks("failed")) == (1, ["portraits:a"], ["portraits:b"])
     problem = run.out[run.out.index("\nportraits:b: ") :]
     assert message in problem
     assert hint in problem
@@ -494,7 +494,7 @@ def test_an_image_that_did_not_get_into_the_store_is_not_drawn_again(project: Ol
     project.items("a bird", generate={"width": 64, "height": 64})
     blobs = project.write(".imagegen/store/blobs", "in the way")
     run = project.doit()
-    assert (run.code, project.prompts()) == (2, ["a bird"])
+    assert (run.code, project.prompts()) == (1, ["a bird"])
     assert "portraits:a: images cannot be stored, so no more are generated: cannot write: " in run.out
     blobs.unlink()
     assert project.doit().tasks("generated") == ["portraits:a"]

@@ -60,7 +60,7 @@ def test_a_terminal_is_told_which_action_it_is_and_may_wait(review: Served, fold
     number = review.run("build", "portraits:mallsing")
     wait_until(lambda: folder.calls("started"))
     run = folder.doit("portraits:yrr")
-    assert run.code == 1
+    assert run.code == 3
     assert "another doit is running here (process " in run.out
     assert re.search(r": 'doit portraits:mallsing', since [\d:]+, from the page of doit review\)", run.out)
     patient = folder.start("portraits:yrr", "wait=600")

@@ -54,7 +54,7 @@ def test_a_port_that_is_not_open_to_the_user(monkeypatch: pytest.MonkeyPatch) ->
 def test_a_package_that_is_not_installed_is_named(folder: ProjectFolder) -> None:
     folder.write("blocked/uvicorn.py", "raise ModuleNotFoundError('No module named uvicorn', name='uvicorn')\n")
     run = folder.doit("review", "--no-open", PYTHONPATH=str(folder.root / "blocked"))
-    assert run.code == 1
+    assert run.code == 3
     assert "the page is served with uvicorn, which is not installed" in run.out
     assert f"{sys.executable} -m pip install" in run.out
 

@@ -8,7 +8,7 @@ from typing import Any
 from imagegen.backends.base import Context, Resolved
 from imagegen.backends.options import INIT_STRENGTH, LORAS, NAME, address, normalise, option, resolve_loras
 from imagegen.backends.reference_image import FIRST_IMAGE, resolve_images
-from imagegen.errors import ImagegenError, Problem
+from imagegen.errors import InputError, Problem
 
 __all__ = ["OPTIONS", "PARAMETERS", "resolve"]
 
@@ -37,7 +37,7 @@ def resolve(section: Mapping[str, Any], context: Context) -> Resolved:
     problems: list[Problem] = []
     images, origins, files = resolve_images(section, context, problems, "every server")
     if problems:
-        raise ImagegenError(*problems)
+        raise InputError(*problems)
     settings = context.settings
     checkpoint = normalise(settings.forced_checkpoint or section.get("checkpoint", settings.a1111_checkpoint))
     named = {"checkpoint": checkpoint} if checkpoint else {}

@@ -28,7 +28,7 @@ from imagegen.backends.cluster import worker
 from imagegen.backends.cluster.connection import ClusterConnection, forward_events, missing_package
 from imagegen.backends.cluster.worker import RequestBundle, pack_request
 from imagegen.backends.cluster.worker_pool import WorkerPool
-from imagegen.errors import ImagegenError, Problem, printable
+from imagegen.errors import ImagegenError, NotBegunError, Problem, printable
 from imagegen.plan.request import Request
 
 if TYPE_CHECKING:
@@ -249,7 +249,7 @@ def _wait_for_answer(
 def _connect(address: str) -> ClusterConnection:
     if command := missing_package():
         what = f"cluster: {address} needs the package distributed, which is not installed"
-        raise ImagegenError(Problem("", what, f"{command}; or for now without the cluster: doit cluster=none"))
+        raise NotBegunError(Problem("", what, f"{command}; or for now without the cluster: doit cluster=none"))
     return ClusterConnection(address)
 
 

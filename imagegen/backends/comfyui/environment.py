@@ -24,7 +24,7 @@ from typing import Any
 from imagegen.backends.managed_server import environment_without_secrets
 from imagegen.backends.models import FOLDER
 from imagegen.backends.text import is_terminal, plain_lines
-from imagegen.errors import ImagegenError, Problem
+from imagegen.errors import ImagegenError, InputError, NotBegunError, Problem
 
 __all__ = [
     "BUILDS",
@@ -165,7 +165,7 @@ def find_python(root: Path, asked: str) -> Python:
         path = root / Path(asked).expanduser()
         found = _inspect(str(path) if path.is_file() else asked)
         if isinstance(found, str):
-            raise ImagegenError(Problem("comfyui.python", found, "name another Python, at least 3.10, or none"))
+            raise InputError(Problem("comfyui.python", found, "name another Python, at least 3.10, or none"))
         return found
     pythons, refused = [], []
     for command in _list_candidates():
@@ -179,7 +179,7 @@ def find_python(root: Path, asked: str) -> Python:
     if not pythons:
         what = "; ".join(dict.fromkeys(refused)) or "no Python found"
         hint = "install Python 3.12 or 3.13 with its venv module, or name one: comfyui.python"
-        raise ImagegenError(Problem("", f"there is no Python for ComfyUI: {what}", hint))
+        raise NotBegunError(Problem("", f"there is no Python for ComfyUI: {what}", hint))
     return min(pythons, key=lambda one: _ORDER.index(one.version[:2]) if one.version[:2] in _ORDER else len(_ORDER))
 
 

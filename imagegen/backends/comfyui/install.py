@@ -30,7 +30,7 @@ from imagegen.backends.file_lock import hold_file_lock
 from imagegen.backends.models import EXTRA_PATHS, FOLDER, MODELS
 from imagegen.backends.text import is_terminal, list_first, size_text
 from imagegen.config.settings import Settings
-from imagegen.errors import ImagegenError, Problem, did_you_mean
+from imagegen.errors import ImagegenError, NotBegunError, Problem, did_you_mean
 
 __all__ = [
     "Checkout",
@@ -134,7 +134,7 @@ def update_checkout(checkout: Checkout, newest: bool) -> None:
         ImagegenError: git fails, or the folder holds something that would be lost.
     """
     if shutil.which("git") is None:
-        raise ImagegenError(Problem("", "git is not installed", "install git: https://git-scm.com/downloads"))
+        raise NotBegunError(Problem("", "git is not installed", "install git: https://git-scm.com/downloads"))
     check_folder(checkout)
     is_whole = checkout.commit is not None
     if is_whole and not newest and checkout.commit == checkout.pinned:

@@ -37,7 +37,7 @@ from imagegen.backends.comfyui.workflow import (
 from imagegen.backends.models import EXTRA_PATHS, find_missing_models, list_model_folders
 from imagegen.backends.options import NAME, STRENGTH, address, option
 from imagegen.backends.reference_image import read_images
-from imagegen.errors import ImagegenError, Problem
+from imagegen.errors import ImagegenError, InputError, Problem
 from imagegen.plan.naming import is_output_name
 from imagegen.plan.request import ADDED_FIELDS
 
@@ -142,7 +142,7 @@ def resolve(section: Mapping[str, Any], context: Context) -> Resolved:
     workflow, of_workflow, files = _read_own_workflow(section, context)
     if asked and "checkpoint" not in workflow.inputs:
         problem = explain_missing(workflow, "checkpoint")
-        raise ImagegenError(Problem("workflow", f"checkpoint '{asked[:60]}': {problem.what}", problem.hint))
+        raise InputError(Problem("workflow", f"checkpoint '{asked[:60]}': {problem.what}", problem.hint))
     model: str | None = asked or workflow.checkpoint
     if not model and "checkpoint" in workflow.marked:
         model = settings.comfyui_checkpoint or None
@@ -179,7 +179,7 @@ def recover_section(fields: Mapping[str, Any]) -> dict[str, Any]:
     """Return the section that gives these recorded fields. Raises ImagegenError for a job's own workflow."""
     if "workflow" in fields:
         what = "was generated with a workflow of its own, of which only the digest is recorded"
-        raise ImagegenError(Problem("", what, "add an item to the job that has the workflow, or give --backend"))
+        raise InputError(Problem("", what, "add an item to the job that has the workflow, or give --backend"))
     section: dict[str, Any] = {}
     if loras := fields.get("loras"):
         section["loras"] = {name: {"model": model, "clip": clip} for name, (model, clip) in loras.items()}
@@ -198,7 +198,7 @@ def _check_kind_of_options(section: Mapping[str, Any]) -> None:
         what, hint = "needs a workflow, but the job names none", "add one: workflow: jobs/workflows/NAME.json"
         keys = [key for key in ("bind", "set", "images") if section.get(key)]
     if keys:
-        raise ImagegenError(*(Problem(key, what, hint) for key in keys))
+        raise InputError(*(Problem(key, what, hint) for key in keys))
 
 
 def _read_own_workflow(section: Mapping[str, Any], context: Context) -> tuple[Workflow, dict[str, Any], dict[str, str]]:
@@ -212,7 +212,7 @@ def _read_own_workflow(section: Mapping[str, Any], context: Context) -> tuple[Wo
         graph = read_workflow(name, context.read(name))
     except ImagegenError as error:
         located = [Problem("workflow", f"{p.where or name}: {p.what}", p.hint) for p in error.problems]
-        raise ImagegenError(*located) from None
+        raise InputError(*located) from None
     bind = {field: [named] if isinstance(named, str) else named for field, named in section.get("bind", {}).items()}
     workflow = analyse_workflow(graph, bind)
     problems: list[Problem] = []
@@ -220,7 +220,7 @@ def _read_own_workflow(section: Mapping[str, Any], context: Context) -> tuple[Wo
     images, files = read_images(section.get("images", {}), context, problems)
     problems += _check_batches(replace_inputs(graph, values))
     if problems:
-        raise ImagegenError(*problems)
+        raise InputError(*problems)
     always = {target: f"%{field}%" for field in REQUIRED for target in workflow.inputs.get(field, ())}
     taken = {target: mark for target, mark in always.items() if not find_marks(workflow.value(target))}
     taken |= dict.fromkeys([*values, *find_prefixes(graph)], "")

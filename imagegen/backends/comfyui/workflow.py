@@ -28,7 +28,7 @@ from imagegen.backends.comfyui.graph import (
 from imagegen.backends.comfyui.links import is_choice_word, is_image, is_text, kind_of
 from imagegen.backends.text import list_first
 from imagegen.config.document import Document, read_document
-from imagegen.errors import ImagegenError, Problem, did_you_mean
+from imagegen.errors import InputError, Problem, did_you_mean
 
 __all__ = [
     "FIELDS",
@@ -125,15 +125,15 @@ class Workflow:
 def read_workflow(name: str, data: bytes) -> Graph:
     """Return the graph in the file `name`. Raises ImagegenError, located, if it is not a workflow in API format."""
     if not name.lower().endswith(".json"):
-        raise ImagegenError(Problem(name, "is not a .json file, as a workflow is", _EXPORT))
+        raise InputError(Problem(name, "is not a .json file, as a workflow is", _EXPORT))
     document = read_document(name, data)
     values, above = document.values, tuple[str, ...]()
     if isinstance(values, dict) and isinstance(values.get("prompt"), dict) and "class_type" not in values["prompt"]:
         values, above = values["prompt"], ("prompt",)  # as POST /prompt takes it
     if isinstance(values, dict) and isinstance(values.get("nodes"), list):
-        raise ImagegenError(Problem(name, "is a workflow for ComfyUI's editor, which its API does not accept", _EXPORT))
+        raise InputError(Problem(name, "is a workflow for ComfyUI's editor, which its API does not accept", _EXPORT))
     if not isinstance(values, dict) or not values:
-        raise ImagegenError(Problem(document.where(above), "is not a workflow: it has no nodes", _EXPORT))
+        raise InputError(Problem(document.where(above), "is not a workflow: it has no nodes", _EXPORT))
     problems = []
     for node, body in values.items():
         if not (isinstance(body, dict) and isinstance(body.get("class_type"), str)):
@@ -146,7 +146,7 @@ def read_workflow(name: str, data: bytes) -> Graph:
             problems.append(Problem(document.where((*above, node)), what, "rename it"))
     problems = problems or [*_find_dangling_links(document, above, values)]
     if problems:
-        raise ImagegenError(*problems)
+        raise InputError(*problems)
     return {node: _body(body) for node, body in values.items()}
 
 
@@ -212,7 +212,7 @@ def analyse_workflow(graph: Graph, bind: Mapping[str, Sequence[str]]) -> Workflo
         needed = [field for field in REQUIRED if field not in targets and field not in workflow.absent]
         problems += [explain_missing(workflow, field) for field in needed]
     if problems:
-        raise ImagegenError(*problems)
+        raise InputError(*problems)
     return workflow
 
 

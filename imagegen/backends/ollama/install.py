@@ -18,7 +18,7 @@ from imagegen.backends.ollama.runtime import FOLDER, MARK, OllamaRuntime, Progra
 from imagegen.backends.ollama.server import managed_server
 from imagegen.backends.pinned_program import PinnedArchive, PinnedProgram
 from imagegen.config.settings import Settings
-from imagegen.errors import ImagegenError, Problem
+from imagegen.errors import ImagegenError, InputError, NotBegunError, Problem
 
 __all__ = ["install", "setup"]
 
@@ -80,11 +80,11 @@ def _find_usable(root: Path, host: str, machine: Machine) -> Program | None:
             raise
         if machine.is_apple_silicon:
             return None
-        raise ImagegenError(explain_not_installed(machine)) from None
+        raise NotBegunError(explain_not_installed(machine)) from None
     if program.unable and not program.is_own:
         if machine.is_apple_silicon and program.machine:
             return None
-        raise ImagegenError(program.unable)
+        raise NotBegunError(program.unable)
     return program
 
 
@@ -108,7 +108,7 @@ def _pin(root: Path, settings: Settings) -> PinnedProgram:
     if version != _BUILT_IN.ollama_version and sha256 == _BUILT_IN.ollama_archive_sha256:
         what = f"the sha256 in the settings is that of {_BUILT_IN.ollama_version}, and {version} is to be installed"
         hint = f"set ollama.archive_sha256 too: {page} shows it beside {_ARCHIVE}"
-        raise ImagegenError(Problem("ollama.version", what, hint))
+        raise InputError(Problem("ollama.version", what, hint))
     source = archive or f"https://github.com/ollama/ollama/releases/download/v{version}/{_ARCHIVE}"
     return PinnedProgram(
         root,
@@ -134,4 +134,4 @@ def _check_unpacked(folder: Path, page: str) -> None:
     program = folder / "ollama"
     if program.is_symlink() or not program.is_file() or not os.access(program, os.X_OK):
         what = "the archive has no program 'ollama' at its top"
-        raise ImagegenError(Problem("ollama.archive", what, f"name {_ARCHIVE} of {page}"))
+        raise InputError(Problem("ollama.archive", what, f"name {_ARCHIVE} of {page}"))

@@ -38,7 +38,7 @@ from imagegen.backends.ollama.models import (
     remember_manifest,
     tagged_name,
 )
-from imagegen.errors import ImagegenError, Problem
+from imagegen.errors import ImagegenError, NotBegunError, Problem
 
 __all__ = ["FOLDER", "MARK", "OllamaRuntime", "Program", "executable", "find_program", "read_mark"]
 
@@ -116,7 +116,7 @@ def find_program(root: Path, host: str, here: Machine) -> Program:
     own = executable(root)
     path = str(own) if own else shutil.which("ollama")
     if path is None:
-        raise ImagegenError(explain_not_installed(here))
+        raise NotBegunError(explain_not_installed(here))
     command = Command(path, host)
     found = read_versions(command)
     is_running = server.managed_server(root.absolute()).is_running()

@@ -11,7 +11,7 @@ from imagegen.backends.base import Context, Resolved
 from imagegen.backends.openai.dialects import DIALECTS, HONOURED
 from imagegen.backends.options import NAME, address, find_url, option
 from imagegen.config.setting_types import DIALECTS as NAMES
-from imagegen.errors import ImagegenError, Problem
+from imagegen.errors import InputError, Problem
 
 __all__ = ["LOCAL_OPTIONS", "OPTIONS", "PARAMETERS", "find_dialect", "find_key", "is_openai", "is_paid"]
 
@@ -45,7 +45,7 @@ def resolve(section: Mapping[str, Any], context: Context) -> Resolved:
             hint = "name the server: openai.server.url in the job, or in [tool.imagegen]"
             problems.append(Problem("dialect", f"https://api.openai.com is not {dialect.program}", hint))
     if problems:
-        raise ImagegenError(*problems)
+        raise InputError(*problems)
     return Resolved(
         extra,
         model=model or None,

@@ -23,7 +23,7 @@ from imagegen.backends.sd.known_models import KnownFile
 from imagegen.backends.text import list_first
 from imagegen.config.models import ModelFile
 from imagegen.config.settings import Settings
-from imagegen.errors import ImagegenError, Problem, did_you_mean
+from imagegen.errors import InputError, Problem, did_you_mean
 from imagegen.plan.request import Request
 
 __all__ = [
@@ -164,7 +164,7 @@ def find_lora_folder(root: Path, folders: Folders, loras: Iterable[str]) -> tupl
         what = f"sd.loras: they are in {len(holders)} folders, and sd-server takes one: {places}"
         problems.append(Problem("", what, "put them into one folder"))
     if problems:
-        raise ImagegenError(*problems)
+        raise InputError(*problems)
     folder = next(iter(holders))
     return folder, {name: Path(path).relative_to(folder).as_posix() for name, path in found.items()}
 

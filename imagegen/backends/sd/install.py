@@ -29,7 +29,7 @@ from imagegen.backends.sd.releases import (
 )
 from imagegen.backends.sd.server import managed_server
 from imagegen.config.settings import Settings
-from imagegen.errors import ImagegenError, Problem
+from imagegen.errors import ImagegenError, InputError, Problem
 
 __all__ = ["install"]
 
@@ -124,7 +124,7 @@ def _choose_pin(root: Path, settings: Settings, device: str, host: Host, progres
             raise
         what = f"is not set, so the zip has to be the release's, and none of those runs here: {error.problems[0].what}"
         hint = "set it to the sha256 of your zip, in [tool.imagegen.sd]"
-        raise ImagegenError(Problem("sd.archive_sha256", what, hint)) from None
+        raise InputError(Problem("sd.archive_sha256", what, hint)) from None
     if wanted == "cpu" and device == "auto" and (hint := suggest_loader(host)):
         progress.event("note", text=hint)
     return _pin(root, RELEASE, wanted, _find_archives(root, settings, build), build.needs)

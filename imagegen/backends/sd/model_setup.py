@@ -29,7 +29,7 @@ from imagegen.backends.text import list_first, size_text
 from imagegen.config.models import ModelFile, read_models
 from imagegen.config.pyproject import TomlTable, add_tables, format_tables
 from imagegen.config.settings import Settings
-from imagegen.errors import ImagegenError, Problem, did_you_mean, not_written
+from imagegen.errors import ImagegenError, InputError, Problem, did_you_mean, not_written
 from imagegen.plan.request import Request
 
 __all__ = ["check_name", "describe_models", "setup_model"]
@@ -117,8 +117,8 @@ def check_name(root: Path, settings: Settings, name: str) -> None:
         shown = name.replace("\\", "/")
         what = f"{display_path(root, Path(path))} is there already, and sd:setup has nothing to download for it"
         use = f'model = "{shown}" under [tool.imagegen.sd] in {_PYPROJECT}, or model: {shown} under sd in a job'
-        raise ImagegenError(Problem("", what, f"use it: {use}"))
-    raise ImagegenError(Problem("", f"no model '{name}' is known{did_you_mean(name, KNOWN_MODELS)}", _take_one()))
+        raise InputError(Problem("", what, f"use it: {use}"))
+    raise InputError(Problem("", f"no model '{name}' is known{did_you_mean(name, KNOWN_MODELS)}", _take_one()))
 
 
 def _suggest_default(root: Path, settings: Settings, requests: Sequence[Request]) -> str:
@@ -168,7 +168,7 @@ def _describe_entry(settings: Settings, file: KnownFile) -> TomlTable:
     for other in settings.models:
         if (other.folder, other.name.lower()) == (file.folder, file.name.lower()):
             what = f"[tool.imagegen.models.{other.key}] is another file of the name {file.folder}/{file.name}"
-            raise ImagegenError(Problem(_PYPROJECT, what, "give that one another name: name = …"))
+            raise InputError(Problem(_PYPROJECT, what, "give that one another name: name = …"))
     taken = {other.key for other in settings.models}
     keys = (file.key if number == 1 else f"{file.key}-{number}" for number in count(1))
     values: dict[str, str | int] = {"repo": file.repo, "file": file.file, "revision": file.revision}
@@ -189,7 +189,7 @@ def _list_own(root: Path, settings: Settings, requests: Sequence[Request]) -> li
         named.add(("model", own))
         if not _is_at_hand(root, settings, own):
             what = f"there is no file {own}, and no known model has that name{did_you_mean(own, KNOWN_MODELS)}"
-            raise ImagegenError(Problem("sd.model", what, _take_one()))
+            raise InputError(Problem("sd.model", what, _take_one()))
     return [one for one in settings.models if any(_is_named(one, part, name) for part, name in named)]
 
 

@@ -17,7 +17,7 @@ from typing import Any
 from imagegen.backends.managed_server import environment_without_secrets
 from imagegen.backends.text import one_line
 from imagegen.config.settings import Settings
-from imagegen.errors import ImagegenError, Problem
+from imagegen.errors import ImagegenError, InputError, NotBegunError, Problem
 
 __all__ = ["FOLDER", "MARK", "Program", "find_program", "inspect_program", "is_set_up", "read_mark"]
 
@@ -60,11 +60,11 @@ def find_program(root: Path, settings: Settings) -> Path:
             return path
         what = "is not there" if not path.exists() else "is not a program"
         hint = "correct program in [tool.imagegen.sd], or remove it and run doit sd:setup"
-        raise ImagegenError(Problem("sd.program", f"{path} {what}", hint))
+        raise InputError(Problem("sd.program", f"{path} {what}", hint))
     if own := _find_own(root):
         return own
     what = "stable-diffusion.cpp is not set up here: there is no sd-server in tools/sd"
-    raise ImagegenError(Problem("", what, "doit sd:setup"))
+    raise NotBegunError(Problem("", what, "doit sd:setup"))
 
 
 def _find_own(root: Path) -> Path | None:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from imagegen.backends.machine import Machine, this_machine
-from imagegen.errors import ImagegenError, Problem
+from imagegen.errors import NotBegunError, Problem
 
 __all__ = [
     "BUILDS",
@@ -290,24 +290,24 @@ def choose_build(host: Host, device: Device) -> Build:
     machine, builds = host.machine, host.builds
     if not builds:
         what = f"stable-diffusion.cpp has no build for {_name(machine)}"
-        raise ImagegenError(Problem("", what, explain_own_build(host)))
+        raise NotBegunError(Problem("", what, explain_own_build(host)))
     if machine.system == "Linux" and (host.glibc or (0,)) < _GLIBC:
         found = ".".join(map(str, host.glibc)) if host.glibc else "another C library"
         what = f"stable-diffusion.cpp's build needs glibc {_GLIBC[0]}.{_GLIBC[1]} or later, and this system has {found}"
-        raise ImagegenError(Problem("", what, explain_own_build(host)))
+        raise NotBegunError(Problem("", what, explain_own_build(host)))
     if machine.system == "Darwin" and host.macos <= _MACOS_BEFORE:
         what = f"stable-diffusion.cpp's build needs macOS {_MACOS} or later, and this is {host.macos}"
-        raise ImagegenError(Problem("", what, explain_own_build(host)))
+        raise NotBegunError(Problem("", what, explain_own_build(host)))
     build = builds.get(device)
     if build is None:
         nvidia = "; Vulkan runs on NVIDIA's GPUs, too" if device == "cuda" and "vulkan" in builds else ""
         hint = f"take one of these: doit sd:setup --device={' or --device='.join(builds)}{nvidia}"
         what = f"stable-diffusion.cpp has no build for {device} on {_name(machine)}"
-        raise ImagegenError(Problem("", what, hint))
+        raise NotBegunError(Problem("", what, hint))
     for library, package in (build.libraries or {}).items():
         if library not in host.libraries:
             cpu = ", or take the CPU build: doit sd:setup --device=cpu" if library in (*_LOADER, *_WINDOWS) else ""
-            raise ImagegenError(Problem("", f"the build for {device} needs {library}", f"install {package}{cpu}"))
+            raise NotBegunError(Problem("", f"the build for {device} needs {library}", f"install {package}{cpu}"))
     return build
 
 

@@ -20,7 +20,7 @@ from imagegen.backends.reference_image import resolve_images
 from imagegen.backends.sd.files import name_here
 from imagegen.backends.sd.known_models import KNOWN_MODELS, KnownModel
 from imagegen.config.settings import Settings
-from imagegen.errors import ImagegenError, Problem
+from imagegen.errors import InputError, Problem
 
 __all__ = ["LOCAL_OPTIONS", "OPTIONS", "PARAMETERS", "PARTS", "recover_section", "resolve"]
 
@@ -106,7 +106,7 @@ def resolve(section: Mapping[str, Any], context: Context) -> Resolved:
     images, origins, sources = resolve_images(section, context, problems, "sd-server")
     extra |= resolve_loras(section) | images
     if problems:
-        raise ImagegenError(*problems)
+        raise InputError(*problems)
     extra["files"] = files
     return Resolved(
         extra,

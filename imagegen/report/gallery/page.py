@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from imagegen.errors import ImagegenError, Problem
+from imagegen.errors import NotBegunError, Problem
 from imagegen.plan.remark import MARKS
 from imagegen.report.gallery.picture import STATES, Group, Picture
 
@@ -124,7 +124,7 @@ def render(data: Mapping[str, Any], of: str = "", live: LivePage | None = None) 
         from markupsafe import Markup
     except ImportError:
         what = "the gallery is written with jinja2, which is not installed"
-        raise ImagegenError(Problem("", what, f"{sys.executable} -m pip install jinja2")) from None
+        raise NotBegunError(Problem("", what, f"{sys.executable} -m pip install jinja2")) from None
     environment = jinja2.Environment(
         autoescape=True,
         undefined=jinja2.StrictUndefined,

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from imagegen.errors import ImagegenError, Problem
+from imagegen.errors import NotBegunError, Problem
 from imagegen.images.formats import format_of
 from imagegen.report.presets.pictures import ShownPreset
 
@@ -22,7 +22,7 @@ def check_package() -> None:
         import jinja2  # noqa: F401 - only whether it is there
     except ImportError:
         what = "the page with a picture of each preset is written with jinja2, which is not installed"
-        raise ImagegenError(Problem("", what, f"{sys.executable} -m pip install jinja2")) from None
+        raise NotBegunError(Problem("", what, f"{sys.executable} -m pip install jinja2")) from None
 
 
 def render(presets: Sequence[ShownPreset]) -> str:
