@@ -6,7 +6,7 @@ imports nothing.
 
 from __future__ import annotations
 
-__all__ = ["AS_JSON", "RUN_OPTIONS"]
+__all__ = ["AS_JSON", "LIMIT", "RUN_OPTIONS"]
 
 AS_JSON = {
     "name": "as_json",
@@ -16,5 +16,14 @@ AS_JSON = {
     "default": False,
     "help": "print lines of JSON, for a program: see docs/scripting.md",
 }
-RUN_OPTIONS = (AS_JSON,)
+LIMIT = {
+    "name": "limit",
+    "short": "",
+    "long": "limit",
+    "type": str,  # the setting of this name reads it
+    "default": "",
+    "help": "build only the first N stale images of each job, and say how many are left",
+    "metavar": "N",
+}
+RUN_OPTIONS = (AS_JSON, LIMIT)
 """Of `doit run`, also where no command is named."""

@@ -149,21 +149,42 @@ class Build(PlannedProject):
             for outcome in outcomes
         )
 
-    def run_for(self, task: str) -> Outcome:
-        """Return the outcome of an image whose task runs before anybody had it built: a reporter of doit's own."""
+    def left_lines(self) -> list[str]:
+        """Return what there is to say of what the limit left."""
+        from imagegen.report.console import left_lines
+
+        asked = [*(["-a"] if self.invocation.always else []), *self.invocation.words]
+        return left_lines(self.limited, asked) if self.limited else []
+
+    def run_for(self, task: str) -> Outcome | None:
+        """Return the outcome of an image whose task runs before anybody had it built: a reporter of doit's own.
+
+        It is None if the limit leaves the image as it is.
+        """
         with self._mutex:
             result = self.planned[task].result
-            if result.outcome is None:
+            if result.outcome is None and not result.is_left:
                 named = self.find(self.invocation.words or default_tasks(self.root))
                 tasks = list(dict.fromkeys([*named, task]))
                 if multiprocessing.parent_process() is not None:
                     # one of the workers of `doit -n`: they cannot share a run, so each builds its own image in turn
                     self.project.settings = replace(self.project.settings, wait_s=1e6)
                     self._refuse_costs()
+                    if self.settings.limit:
+                        return self._refuse_limit(task)
                     tasks = [task]
-                self.run(tasks, named if self.invocation.always else (), lambda _: None)
-            assert result.outcome is not None  # noqa: S101 - run reports an outcome for each
+                forced = named if self.invocation.always else ()
+                tasks = self.choose(tasks, forced) if self.settings.limit else tasks
+                self.run(tasks, forced, lambda _: None)
+                sys.stderr.writelines(f"{line}\n" for line in self.left_lines())
+            assert result.outcome or result.is_left  # noqa: S101 - run reports an outcome for each
             return result.outcome
+
+    def _refuse_limit(self, task: str) -> Outcome:
+        from imagegen.execute.events import Outcome
+
+        problem = Problem(task, "not built, because several processes cannot share the limit", "leave out -n")
+        return Outcome(self.planned[task].output, "failed", problem=problem)
 
     def _refuse_costs(self) -> None:
         """If there is a budget, have nothing generated here that costs anything."""

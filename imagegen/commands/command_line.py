@@ -158,6 +158,7 @@ def read_invocation(arguments: Sequence[str]) -> Invocation:
     except CmdParseError:
         return Invocation(command)
     variables = [_variable(word) for word in leading]
+    variables += [("limit", str(given["limit"]))] if "limit" in given else []  # the same as limit=N
     tasks = _read_tasks(words, variables, COMMANDS if command == "run" else {})
     problems += (problem for one in tasks if isinstance(one, Call) for problem in one.problems)
     return Invocation(

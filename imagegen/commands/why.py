@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from imagegen.commands.build import Build, PlannedImage, select
 from imagegen.commands.command import Answer, command, option
 from imagegen.commands.command_line import is_ignored
-from imagegen.errors import BAD_INPUT, DONE, FAILED
-from imagegen.library.needed import find_needed
+from imagegen.errors import BAD_INPUT, DONE, FAILED, InputError, Problem
+from imagegen.library.needed import find_limited, find_needed
+from imagegen.report.console import left_lines
 from imagegen.report.forecast_summary import ForecastSummary, summarise_forecast
 from imagegen.report.json_output import json_output
 
 if TYPE_CHECKING:
     from imagegen.execute.forecast import Forecast
+    from imagegen.plan.limit import Limited
     from imagegen.project import JobPlan
     from imagegen.report.why import Line
 
@@ -40,29 +43,46 @@ _COLOURS = {
     {
         "doit why": "for all images",
         "doit why portraits portraits:mallsing": "for a job, and for one image in more detail",
+        "doit why --limit 3": "for the first three stale images of each job: what they take, and cost",
         "doit why --check": "for CI: exit code 0 if everything is fresh",
     },
     [
+        option("limit", int, None, "what doit --limit=N would do, and how many images it would leave"),
         option("check", bool, False, "exit with 1 if anything is stale, and with 2 if a job or a setting is broken"),
     ],
     words="[IMAGE|JOB...]",
     needs_settings=False,
     result=ForecastSummary,
 )
-def why(build: Build, words: list[str], *, check: bool) -> Answer:
+def why(build: Build, words: list[str], *, limit: int | None, check: bool) -> Answer:
     """Forecast the next run. Fails only with --check, or if a word names nothing."""
+    if limit is not None and limit < 1:
+        raise InputError(Problem("doit why", f"--limit={limit}: expected a whole number from 1"))
     selection = select(build, words)
-    needed = frozenset(find_needed(build, selection.images))
+    limited = _limit(build, selection.images, limit or build.settings.limit)
+    needed = frozenset(limited.tasks)
     images = [one for task, one in build.planned.items() if task in needed]
     jobs = {plan.name for plan in selection.plans} | {one.output.job for one in images}
     plans = [plan for plan in build.plans if plan.name in jobs]
     found = _forecast(build, images)
     problems = [*build.problems, *(problem for plan in plans for problem in plan.problems)]
-    code = (BAD_INPUT if problems else FAILED if found.is_stale else DONE) if check else DONE
-    result = summarise_forecast(found, plans, selection.one_by_one, build.settings.budget)
+    result = summarise_forecast(found, plans, selection.one_by_one, build.settings.budget, len(limited.left))
+    code = (BAD_INPUT if problems else FAILED if result.is_stale else DONE) if check else DONE
     if json_output():
         return Answer(result, (), code, problems)
-    return Answer(result, _describe(build, found, plans, selection.one_by_one), code)
+    lines = [*_describe(build, found, plans, selection.one_by_one), *left_lines(limited, words)]
+    return Answer(result, lines, code)
+
+
+def _limit(build: Build, tasks: Sequence[str], limit: int | None) -> Limited:
+    """Return what doit would bring up to date, and what it would leave."""
+    from imagegen.plan.limit import Limited
+
+    if limit is None:
+        return Limited(tuple(find_needed(build, tasks)))
+    ignored = tuple(filter(is_ignored, tasks))
+    limited = find_limited(build, tasks, limit, skip=is_ignored)
+    return replace(limited, tasks=(*limited.tasks, *ignored))
 
 
 def _forecast(build: Build, images: Sequence[PlannedImage]) -> Forecast:

@@ -24,6 +24,7 @@ __all__ = [
     "ENDPOINT",
     "FOLDERS",
     "FOLDER_TABLE",
+    "LIMIT",
     "MODELS",
     "NO_USER",
     "PATH",
@@ -298,6 +299,15 @@ def _parse_budget(value: object) -> Decimal | None:
         raise ValueError(f"{error}, or none") from None
 
 
+def _parse_limit(value: object) -> int | None:
+    if value == "none":
+        return None
+    text = str(value) if isinstance(value, (str, int)) and not isinstance(value, bool) else ""
+    if not re.fullmatch(r"0*[1-9]\d{0,8}", text, re.ASCII):
+        raise ValueError("expected a whole number from 1, or none")
+    return int(text)
+
+
 def _show_budget(value: Decimal | None) -> str:
     from imagegen.config.money import dollars
 
@@ -314,6 +324,7 @@ SIZE = SettingType("size in MB, GB or TB", _parse_size, _show_size)
 STORE = SettingType("URL or none", _parse_store)
 CLUSTER = SettingType("tcp:// or tls:// address, or none", _parse_cluster)
 BUDGET = SettingType("US dollars, or none", _parse_budget, _show_budget)
+LIMIT = SettingType("whole number, or none", _parse_limit, lambda value: str(value or ""))
 BOOLEAN = SettingType("true or false", _parse_boolean, _show_boolean)
 SECONDS = SettingType("seconds", _parse_seconds, "{:g}".format)
 TEXTS = SettingType("list of texts", _parse_texts, " ".join)

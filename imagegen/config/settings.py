@@ -21,6 +21,7 @@ from imagegen.config.setting_types import (
     ENDPOINT,
     FOLDER_TABLE,
     FOLDERS,
+    LIMIT,
     MODELS,
     NO_USER,
     PATH,
@@ -112,6 +113,9 @@ class Settings:
     wait_s: float = _setting("wait_s", SECONDS, "seconds to wait for another build of this project", 0.0, "", "wait")
     budget: Decimal | None = _setting(  # noqa: RUF009 - it is a field
         "budget", BUDGET, "what one run may cost at most", None, "", "budget"
+    )
+    limit: int | None = _setting(
+        "limit", LIMIT, "how many stale images of each job one run builds at most", None, "", "limit"
     )
     comfyui_server_urls: tuple[str, ...] = _setting(
         "comfyui.server.url",

@@ -1,15 +1,16 @@
-"""What is built before an image or along with it: the same for a run, doit's tasks and `doit why`."""
+"""What is built before an image, along with it or not yet: the same for a run, doit's tasks and `doit why`."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from imagegen.library.planned_project import PlannedProject
+    from imagegen.plan.limit import Limited
     from imagegen.plan.output import Output
 
-__all__ = ["find_needed", "list_needed", "list_parts"]
+__all__ = ["find_limited", "find_needed", "list_needed", "list_parts"]
 
 
 def list_needed(project: PlannedProject, output: Output) -> list[str]:
@@ -38,3 +39,27 @@ def find_needed(
                 found[task] = None
                 waiting.append(task)
     return list(found)
+
+
+def find_limited(
+    project: PlannedProject,
+    tasks: Iterable[str],
+    limit: int,
+    forced: Collection[str] = (),
+    skip: Callable[[str], bool] = lambda _: False,
+) -> Limited:
+    """Return which of these tasks a run with a limit builds, and all that is built before them.
+
+    Args:
+        project: whose tasks they are.
+        tasks: that were asked for, without what they are made from.
+        limit: stale images of each job.
+        forced: tasks of images to generate even if they are fresh.
+        skip: tasks to leave out, with what only they need.
+    """
+    from imagegen.plan.limit import limit_outputs
+
+    planned = project.planned
+    outputs = [one for plan in project.plans for one in plan.outputs if one.task in planned and not skip(one.task)]
+    states = {task: one.verdict.state for task, one in planned.items()}
+    return limit_outputs(outputs, set(tasks), states, forced, limit, lambda found: find_needed(project, found, skip))

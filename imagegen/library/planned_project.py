@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from imagegen.config.job_files import find_job_files, name_tasks
 from imagegen.config.settings import Settings, read_settings
 from imagegen.errors import ImagegenError, Problem
+from imagegen.library.needed import find_limited, find_needed
 from imagegen.library.reserved_names import RESERVED_NAMES
 from imagegen.library.snapshots import project_key, take_snapshot
 
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from imagegen.execute.run import RunResult
     from imagegen.execute.worker import Stopping
     from imagegen.plan.freshness import Verdict
+    from imagegen.plan.limit import Limited
     from imagegen.plan.output import Output
     from imagegen.project import JobPlan, Project
     from imagegen.state.snapshot import Snapshot
@@ -38,11 +40,13 @@ DONE_STATES = frozenset({"fresh", "generated", "derived", "restored"})
 class TaskResult:
     """What a doit task holds of its image: its name, and the outcome once there is one. Pickled by `doit -n`."""
 
-    __slots__ = ("outcome", "task")
+    __slots__ = ("is_left", "outcome", "task")
 
     def __init__(self, task: str) -> None:
         self.task = task
         self.outcome: Outcome | None = None
+        self.is_left = False
+        """Whether this run does not build it, because of its limit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +79,7 @@ class PlannedProject:
         planned: every output of these plans, by the name of its task.
         outcomes: what became of images in this run, in order of completion.
         snapshot: what is known to be fresh and therefore not planned; None if everything is planned.
+        limited: what this run builds and leaves; None without a limit.
 
     """
 
@@ -94,6 +99,7 @@ class PlannedProject:
         self.planned: dict[str, PlannedImage] = {}
         self.outcomes: list[Outcome] = []
         self.snapshot: Snapshot | None = None
+        self.limited: Limited | None = None
         self._reserved = reserved
         self._budget: Budget | None = None
         self._key = project_key(root, given)
@@ -195,6 +201,20 @@ class PlannedProject:
             if one.output.base:
                 found.setdefault(f"{one.output.job}:{one.output.base}", []).append(task)
         return found
+
+    def choose(
+        self, tasks: Iterable[str], forced: Collection[str] = (), skip: Callable[[str], bool] = lambda _: False
+    ) -> list[str]:
+        """Return what a run for these tasks builds: with what they are made from, and as far as its limit goes.
+
+        forced, skip: as for `find_limited`.
+        """
+        if self.settings.limit is None:
+            return find_needed(self, tasks, skip)
+        self.limited = find_limited(self, tasks, self.settings.limit, forced, skip)
+        for task in {*self.planned}.difference(self.limited.tasks):
+            self.planned[task].result.is_left = True
+        return list(self.limited.tasks)
 
     def run(
         self,

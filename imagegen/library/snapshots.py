@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["project_key", "take_snapshot"]
 
 _ENVIRONMENT = sorted(one.environment for one in SETTINGS if one.environment and not one.secret)
-_DECIDE_NO_PLAN = ("budget", "store_writes", "wait")
+_DECIDE_NO_PLAN = ("budget", "limit", "store_writes", "wait")
 """What the command line calls settings that only decide how a run is done."""
 
 

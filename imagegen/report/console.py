@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import shutil
 import sys
 import time
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from imagegen.execute.budget import Costs
     from imagegen.execute.events import Event, Outcome, ProgressEvent
     from imagegen.plan.freshness import Reason
+    from imagegen.plan.limit import Limited
 
 __all__ = [
     "StatusLine",
@@ -26,6 +28,7 @@ __all__ = [
     "cost_text",
     "duration",
     "failures",
+    "left_lines",
     "line_with_seed",
     "note_line",
     "orphan_lines",
@@ -151,6 +154,20 @@ def orphan_lines(paths: Sequence[str]) -> list[str]:
     belongs, stays = ("belongs", "stays") if len(paths) == 1 else ("belong", "stay")
     what = f"{plural(len(paths), 'earlier image')} no longer {belongs} to any item and {stays}: {list_first(paths)}"
     return [f"{what}  (doit prune)"]
+
+
+def left_lines(limited: Limited, words: Sequence[str]) -> list[str]:
+    """Return what to say of images that a run leaves because of its limit; words: what it was asked for, and `-a`."""
+    said = [
+        f"{task} waits: {plural(count, 'picture')} that it is made from {'is' if count == 1 else 'are'} not built yet"
+        for task, count in limited.waiting.items()
+    ]
+    if limited.left:
+        one = len(limited.left) == 1
+        state = f"{'is' if one else 'are'} {'left' if '-a' in words else 'stale'}"
+        rest = f"{shlex.join(['doit', *words])} builds {'it' if one else 'them'}"
+        said.append(f"{len(limited.left)} more {state}: {rest}")
+    return [printable(line) for line in said]
 
 
 def closing_line(

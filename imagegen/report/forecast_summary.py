@@ -100,6 +100,7 @@ class ForecastTotal:
         affordable: images that cost something and that the budget is enough for; null if there is no limit.
         refused_jobs: jobs that are not built, because an image of theirs is of unknown price or costs more than the
             budget.
+        left: images that stay stale because of the limit.
     """
 
     counts: Mapping[str, int]
@@ -111,6 +112,7 @@ class ForecastTotal:
     is_budget_enough: bool
     affordable: int | None
     refused_jobs: tuple[str, ...]
+    left: int
 
 
 @dataclass(frozen=True)
@@ -118,7 +120,7 @@ class ForecastSummary:
     """What the next run would do.
 
     Attributes:
-        is_stale: whether it would write any image, or fail at one.
+        is_stale: whether it would write any image, fail at one, or leave one because of its limit.
         images: that are not fresh, or were named one by one.
         jobs: that were asked for.
         total: of all images that were asked for, those that are fresh too.
@@ -131,7 +133,7 @@ class ForecastSummary:
 
 
 def summarise_forecast(
-    forecast: Forecast, plans: Iterable[JobPlan], named: Collection[str], budget: Decimal | None
+    forecast: Forecast, plans: Iterable[JobPlan], named: Collection[str], budget: Decimal | None, left: int = 0
 ) -> ForecastSummary:
     """Return a forecast as data.
 
@@ -140,13 +142,15 @@ def summarise_forecast(
         plans: the jobs asked for.
         named: the tasks that were named one by one: they are in it even if they are fresh.
         budget: what the run may cost; None if there is no limit.
+        left: images that it leaves stale.
     """
     shown = [one for one in forecast.images if one.act != "fresh" or one.output.task in named]
     jobs = tuple(JobForecast(one.name, one.file, tuple(one.problems), tuple(one.notes)) for one in plans)
-    return ForecastSummary(forecast.is_stale, tuple(map(_summarise_image, shown)), jobs, _add_up(forecast, budget))
+    images, is_stale = tuple(map(_summarise_image, shown)), forecast.is_stale or left > 0
+    return ForecastSummary(is_stale, images, jobs, _add_up(forecast, budget, left))
 
 
-def _add_up(forecast: Forecast, budget: Decimal | None) -> ForecastTotal:
+def _add_up(forecast: Forecast, budget: Decimal | None, left: int) -> ForecastTotal:
     from imagegen.execute.forecast import ACTS
 
     counts: dict[str, int] = {act: forecast.counts[act] for act in ACTS}
@@ -163,6 +167,7 @@ def _add_up(forecast: Forecast, budget: Decimal | None) -> ForecastTotal:
         is_budget_enough=affordable in (None, costly),
         affordable=affordable,
         refused_jobs=() if budget is None else tuple(forecast.refused(budget)),
+        left=left,
     )
 
 

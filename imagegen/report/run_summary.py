@@ -100,6 +100,7 @@ class RunSummary:
         cost: of those that a service charges for.
         notes: what there is to say besides, a line each.
         stopped: whether Ctrl-C ended it early.
+        left: images that its limit left stale.
     """
 
     counts: Mapping[str, int]
@@ -108,6 +109,7 @@ class RunSummary:
     cost: Cost = field(default_factory=Cost)
     notes: tuple[str, ...] = ()
     stopped: bool = False
+    left: int = 0
 
 
 def summarise_images(outcomes: Iterable[Outcome]) -> tuple[ImageOutcome, ...]:

@@ -173,7 +173,9 @@ def _broken(plan: JobPlan, invocation: Invocation) -> Iterator[dict[str, Any]]:
 
 def _wait_for(result: TaskResult) -> TaskFailed | None:
     """Wait for the image's outcome, and pass it to doit: the executors have done the work, or do it now."""
-    outcome = result.outcome or current_build().run_for(result.task)
+    outcome = result.outcome or (None if result.is_left else current_build().run_for(result.task))
+    if outcome is None:  # the limit of this run leaves it
+        return None
     if outcome.problem is not None:
         return TaskFailed(str(outcome.problem), report=False)
     if outcome.state == "cancelled":

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TextIO
 
 from doit.exceptions import BaseFail
@@ -17,7 +17,7 @@ from imagegen.commands.command import COMMANDS, OURS
 from imagegen.commands.command_line import is_ignored
 from imagegen.commands.up_to_date import default_tasks
 from imagegen.errors import BAD_INPUT, DONE, FAILED, ImagegenError, Problem, printable
-from imagegen.library.needed import find_needed, list_parts
+from imagegen.library.needed import list_parts
 from imagegen.process import note_exit_code, worst_exit_code
 from imagegen.report.console import closing_line, cost_text, failures, orphan_lines, same_seed_lines
 from imagegen.report.json_output import json_output
@@ -64,16 +64,17 @@ class ImagegenReporter(ConsoleReporter):  # type: ignore[misc]  # doit ships no 
             if run_and_report(build, COMMANDS[name], tasks[name].options):
                 raise SystemExit(worst_exit_code())
         self._check_selection(build, selected_tasks)
-        images = find_needed(
-            build,
+        forced = self._find_forced(build, selected_tasks, builders)
+        # what they are made from does not count for a limit
+        asked = _reach(tasks, selected_tasks, build.planned) if build.settings.limit else reached
+        images = build.choose(
             [
                 name
                 for name, one in build.planned.items()
-                if (
-                    not is_ignored(name) if name in reached else one.output.job in reached and not build.needs_task(one)
-                )
+                if (not is_ignored(name) if name in asked else one.output.job in asked and not build.needs_task(one))
             ],
-            skip=is_ignored,
+            forced,
+            is_ignored,
         )
         self._broken = [plan for plan in build.plans if plan.problems and self._reaches(plan.task)]
         if not (images or self._broken or any(self._reaches(job.task) for job in build.fresh_jobs)):
@@ -88,13 +89,17 @@ class ImagegenReporter(ConsoleReporter):  # type: ignore[misc]  # doit ships no 
             self._say(build.stray_files())
             plans = [plan for plan in build.plans if self._reaches(plan.task)]
             self._say(f"{plan.name}: {note}" for plan in plans for note in plan.notes)
+        self._run(build, images, forced.intersection(images))
+
+    def _find_forced(self, build: Build, selected: Sequence[str], builders: Collection[str]) -> set[str]:
+        """Return the images that `-a` is about: those that are named, and not what they are made from."""
         forced: set[str] = set()
         if build.invocation.always:
             # a command that builds jobs has nothing else to build: to name it is to name them
-            words = [job for word in selected_tasks for job in (tasks[word].task_dep if word in builders else [word])]
+            words = [job for word in selected for job in (self._tasks[word].task_dep if word in builders else [word])]
             for task in build.find(words):
                 forced.update([task, *list_parts(build, build.planned[task].output)])
-        self._run(build, images, forced)
+        return forced
 
     def execute_task(self, task: Task) -> None:
         """Report that a task that is not ours begins."""
@@ -143,11 +148,12 @@ class ImagegenReporter(ConsoleReporter):  # type: ignore[misc]  # doit ships no 
             orphans = same_seed = []
         suggested = [] if build.invocation.quiet else build.suggest_sd(build.outcomes)
         stopped = build.stop_left_over_servers()
+        left = build.left_lines()
         if json_output():  # what failed is said of each image
-            self._say([*orphans, *same_seed, *suggested, *stopped])
+            self._say([*orphans, *same_seed, *suggested, *stopped, *left])
             return
         self._say(["", *failed] if failed else [])
-        self._say([*self._ending_problems, *orphans, *same_seed, *suggested, *stopped])
+        self._say([*self._ending_problems, *orphans, *same_seed, *suggested, *stopped, *left])
         if not build.invocation.quiet or failed:
             seconds = time.monotonic() - build.started
             cost, has_settings = cost_text(self._costs), not build.problems
@@ -170,6 +176,7 @@ class ImagegenReporter(ConsoleReporter):  # type: ignore[misc]  # doit ships no 
             summarise_cost(self._costs),
             tuple(self._notes),
             self._is_stopped,
+            len(build.limited.left) if build.limited else 0,
         )
         problems = [*(problem for plan in self._broken for problem in plan.problems), *self._ending_problems]
         output.write_result("run", self._exit_code(build), problems, summary)
@@ -237,13 +244,13 @@ def _is_ours(task: Task) -> bool:
     return bool(task.meta) and OURS in task.meta
 
 
-def _reach(tasks: Mapping[str, Task], selected: Sequence[str]) -> dict[str, None]:
-    """Return the selected tasks and all that they depend on, in order."""
+def _reach(tasks: Mapping[str, Task], selected: Sequence[str], ends: Collection[str] = ()) -> dict[str, None]:
+    """Return the selected tasks and all that they depend on, in order, but not what those in `ends` depend on."""
     reached: dict[str, None] = {}
     waiting = list(reversed(selected))
     while waiting:
         name = waiting.pop()
         if name not in reached:
             reached[name] = None
-            waiting += reversed(tasks[name].task_dep)
+            waiting += reversed(tasks[name].task_dep) if name not in ends else []
     return reached
