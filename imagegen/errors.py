@@ -9,13 +9,15 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 __all__ = [
-    *("BAD_INPUT", "DONE", "FAILED", "NOT_BEGUN"),
+    *("BAD_INPUT", "DONE", "FAILED", "NOT_BEGUN", "STOPPED"),
     *("LONGEST", "ImagegenError", "InputError", "NotBegunError", "Problem"),
     *("did_you_mean", "not_written", "printable"),
 ]
 
 DONE, FAILED, BAD_INPUT, NOT_BEGUN = range(4)
-"""Exit codes of every command: docs/scripting.md says what each means. After Ctrl-C it is 130, as in every shell."""
+"""Exit codes of every command: docs/scripting.md says what each means."""
+STOPPED = 130
+"""The exit code after Ctrl-C, as in every shell."""
 
 LONGEST = 2000
 """Characters of each part of a problem in a message: what it quotes may be of any length."""

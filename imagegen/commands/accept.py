@@ -3,16 +3,45 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
 
 from imagegen.commands.build import Build, select_images
-from imagegen.commands.command import command, option
-from imagegen.errors import ImagegenError, InputError, Problem, printable
+from imagegen.commands.command import Answer, command, option
+from imagegen.errors import DONE, FAILED, ImagegenError, InputError, Problem, printable
 
 if TYPE_CHECKING:
     from imagegen.execute.curation import AcceptResult
 
 __all__ = ["accept", "upload_pending"]
+
+
+@dataclass(frozen=True)
+class AcceptedFile:
+    """What became of one image.
+
+    Attributes:
+        task: its name, `portraits:mallsing`.
+        path: its file, in the project.
+        state: accepted; unaccepted: that was taken back; fresh: there was nothing to decide; missing: there is no file.
+        note: what else there is to say.
+    """
+
+    task: str
+    path: str
+    state: Literal["accepted", "unaccepted", "fresh", "missing"]
+    note: str
+
+
+@dataclass(frozen=True)
+class AcceptedFiles:
+    """What became of the images that were named.
+
+    Attributes:
+        images: each but those that have a problem.
+    """
+
+    images: tuple[AcceptedFile, ...]
 
 
 @command(
@@ -25,8 +54,9 @@ __all__ = ["accept", "upload_pending"]
     },
     [option("undo", bool, False, "take it back: an edited file counts as edited again, and a stale one as stale")],
     words="IMAGE|JOB...",
+    result=AcceptedFiles,
 )
-def accept(build: Build, words: list[str], *, undo: bool) -> None:
+def accept(build: Build, words: list[str], *, undo: bool) -> Answer:
     """Accept each file that is not as it was generated, or take that back."""
     from imagegen.execute.curation import accept, take_back_accept
 
@@ -34,7 +64,7 @@ def accept(build: Build, words: list[str], *, undo: bool) -> None:
         raise InputError(Problem("", "name what to accept, an image or a whole job", "doit accept JOB:IMAGE"))
     select_images(build, words)  # a mistake is reported before anybody is waited for
     problems: list[Problem] = []
-    found = []
+    found: list[AcceptResult] = []
     with build.lock():
         planned = select_images(build, words)
         for one in planned:
@@ -47,20 +77,26 @@ def accept(build: Build, words: list[str], *, undo: bool) -> None:
         output = found[0].output
         hint = f"doit {output.task} generates it"
         problems.append(Problem(output.task, f"there is no file {output.path} to accept", hint))
-    elif found:
-        print("\n".join(_undone_lines(found) if undo else _accepted_lines(found)), flush=True)
-    upload_pending(build)
-    if problems:
-        raise ImagegenError(*problems)
+        lines: Sequence[str] = ()
+    else:
+        lines = [*(_undone_lines(found) if undo else _accepted_lines(found))] if found else ()
+    code = FAILED if problems else DONE
+    problems += upload_pending(build)
+    images = tuple(AcceptedFile(one.output.task, one.output.path, one.state, one.note) for one in found)
+    return Answer(AcceptedFiles(images), lines, code, problems)
 
 
-def upload_pending(build: Build) -> None:
-    """Upload to the shared store, if there is one, what was accepted: others may need it before the next build."""
-    if build.project.has_uploads_due:
-        from imagegen.execute.run import run
-        from imagegen.report.console import print_note
+def upload_pending(build: Build) -> Sequence[Problem]:
+    """Upload to the shared store, if there is one, what was accepted: others may need it before the next build.
 
-        run(build.project, [], print_note)
+    Returns what kept it from that, which the next build tries again.
+    """
+    if not build.project.has_uploads_due:
+        return ()
+    from imagegen.execute.run import run
+    from imagegen.report.console import print_note
+
+    return run(build.project, [], print_note).problems
 
 
 def _undone_lines(found: Sequence[AcceptResult]) -> Iterator[str]:

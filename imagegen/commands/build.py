@@ -13,7 +13,7 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -28,13 +28,14 @@ from imagegen.commands.up_to_date import (
     needs_jobs,
 )
 from imagegen.config.job_files import find_stray_files
-from imagegen.errors import Problem
+from imagegen.errors import DONE, FAILED, STOPPED, Problem
 from imagegen.library.planned_project import DONE_STATES, PlannedImage, PlannedProject, TaskResult
 from imagegen.library.selection import Selection, select, select_images
 
 if TYPE_CHECKING:
     from imagegen.execute.budget import Budget
     from imagegen.execute.events import Event, Outcome
+    from imagegen.execute.run import RunResult
     from imagegen.plan.output import Output
     from imagegen.state.snapshot import FreshJob, Snapshot
 
@@ -45,6 +46,7 @@ __all__ = [
     "TaskResult",
     "build_now",
     "current_build",
+    "exit_code_of",
     "select",
     "select_images",
 ]
@@ -224,8 +226,10 @@ def current_build() -> Build:
 
 def build_now(
     build: Build, outputs: Sequence[Output], *, forced: bool = False, budget: Budget | None = None
-) -> tuple[list[Outcome], bool]:
+) -> tuple[list[Outcome], RunResult]:
     """Bring outputs up to date within a command: print what becomes of each, with its seed, and each failure.
+
+    With `--json`, each event is a line of it.
 
     Args:
         build: of the command.
@@ -234,7 +238,7 @@ def build_now(
         budget: one that earlier runs share; by default, one of its own.
 
     Returns:
-        The outcomes, and whether the user stopped the run.
+        The outcomes, and how the run ended. Its problems are for the caller to say.
 
     Raises:
         ImagegenError: nothing was begun: another build is at work here, say.
@@ -261,9 +265,16 @@ def build_now(
     if ending.refusal:
         raise ending.refusal
     cost = cost_text(ending.costs)
-    for line in [*failures(outcomes), *map(str, ending.problems), *([cost] if cost else [])]:
+    for line in [*failures(outcomes), *([cost] if cost else [])]:
         print(line, flush=True)
-    return outcomes, ending.stopped
+    return outcomes, ending
+
+
+def exit_code_of(outcomes: Iterable[Outcome], ending: RunResult) -> int:
+    """Return the exit code of a command that had these images built."""
+    if ending.stopped:
+        return STOPPED
+    return FAILED if any(one.state in ("failed", "cancelled") for one in outcomes) else DONE
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from imagegen.errors import DONE, NotBegunError, Problem
+from imagegen.errors import DONE, ImagegenError, NotBegunError, Problem
 
 if TYPE_CHECKING:
     from imagegen.backends.base import Progress
@@ -22,7 +22,10 @@ __all__ = [
     "COMMANDS",
     "OURS",
     "YES",
+    "Answer",
     "Command",
+    "UnfinishedError",
+    "answer_even_if_it_fails",
     "command",
     "confirm",
     "option",
@@ -51,14 +54,36 @@ class Answer:
     Attributes:
         result: a dataclass, of the class that the command declares as its `result`.
         lines: the same for a person. They are printed, unless a program asked.
-        exit_code: FAILED if it did its work and found or met a failure.
-        problems: that it met on its way.
+        exit_code: FAILED if it did its work and found or met a failure, STOPPED after Ctrl-C. What was done until
+            then is in the result.
+        problems: that it met on its way. They are printed after the lines.
     """
 
     result: object
     lines: Iterable[str] = ()
     exit_code: int = DONE
     problems: Sequence[Problem] = ()
+
+
+class UnfinishedError(Exception):
+    """A command did part of its work, and then failed as `__cause__` says.
+
+    Attributes:
+        result: of that part.
+    """
+
+    def __init__(self, result: object) -> None:
+        super().__init__("the command is not finished")
+        self.result = result
+
+
+@contextmanager
+def answer_even_if_it_fails(result: object) -> Iterator[None]:
+    """Have a program get this result even if what is done here fails, or is stopped."""
+    try:
+        yield
+    except (ImagegenError, OSError, SystemExit, KeyboardInterrupt) as error:
+        raise UnfinishedError(result) from error
 
 
 def option(

@@ -2,13 +2,38 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import partial
+from typing import Literal
 
 from imagegen.commands.build import Build
-from imagegen.commands.command import command, option
-from imagegen.errors import ImagegenError, InputError, Problem, not_written
+from imagegen.commands.command import Answer, command, option
+from imagegen.errors import DONE, ImagegenError, InputError, Problem, not_written
 
 __all__ = ["gallery"]
+
+
+@dataclass(frozen=True)
+class GalleryPage:
+    """The page that shows every image.
+
+    Attributes:
+        path: its file, in the project.
+        url: to open it on this machine.
+        state: written; or fresh: it showed everything already.
+        images: that it shows.
+        thumbnails: that are new.
+        broken_jobs: whose images are shown as they were last recorded.
+        is_opened: whether a browser was asked to open it.
+    """
+
+    path: str
+    url: str
+    state: Literal["written", "fresh"]
+    images: int
+    thumbnails: int
+    broken_jobs: tuple[str, ...]
+    is_opened: bool
 
 
 @command(
@@ -16,8 +41,9 @@ __all__ = ["gallery"]
     "Write assets/gallery/index.html, to look at every image in a browser.",
     {"doit gallery": "then open assets/gallery/index.html", "doit gallery --open": "and opens it in a browser"},
     [option("open", bool, False, "then open it in a browser")],
+    result=GalleryPage,
 )
-def gallery(build: Build, **options: bool) -> None:
+def gallery(build: Build, **options: bool) -> Answer:
     """Write the page, say what became of it, and open it if that is wanted."""
     from imagegen.backends.text import list_first
     from imagegen.report.browser import open_in_browser
@@ -32,11 +58,14 @@ def gallery(build: Build, **options: bool) -> None:
     except OSError as error:
         raise ImagegenError(not_written(error, path="assets/gallery", doing="read or write")) from None
     new = f", {plural(written.thumbnails, 'new thumbnail')}" if written.thumbnails else ""
-    print(f"{written.state:<10} {PAGE}  {plural(written.pictures, 'image')}{new}")
-    if broken := [plan.task for plan in build.plans if plan.problems]:
-        print(f"{plural(len(broken), 'broken job')}, shown as last recorded: {list_first(broken)}  (doit doctor)")
-    for problem in written.problems:
-        print(problem)
+    lines = [f"{written.state:<10} {PAGE}  {plural(written.pictures, 'image')}{new}"]
+    broken = tuple(plan.task for plan in build.plans if plan.problems)
+    if broken:
+        lines += [f"{plural(len(broken), 'broken job')}, shown as last recorded: {list_first(broken)}  (doit doctor)"]
     url = (build.root / PAGE).as_uri()
-    if options["open"] and (why := open_in_browser(url)):
-        print(Problem("", f"not opened: {why}", f"open it yourself: {url}"))
+    problems = [*written.problems]
+    why = open_in_browser(url) if options["open"] else ""
+    problems += [Problem("", f"not opened: {why}", f"open it yourself: {url}")] if why else []
+    is_opened = options["open"] and not why
+    page = GalleryPage(PAGE, url, written.state, written.pictures, written.thumbnails, broken, is_opened)
+    return Answer(page, lines, DONE, problems)

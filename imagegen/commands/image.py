@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import os
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, get_args
 
-from imagegen.commands.build import Build, build_now
-from imagegen.commands.command import command, option
+from imagegen.commands.build import Build, build_now, exit_code_of
+from imagegen.commands.command import Answer, command, option
 from imagegen.commands.command_line import RANDOM_SEED, initial_folder
 from imagegen.config.schema import COMMON, Format, GenerateFields
 from imagegen.errors import ImagegenError, InputError, Problem, printable
+from imagegen.report.run_summary import Cost, ImageOutcome, summarise_cost, summarise_images
 
 __all__ = ["image"]
 
@@ -23,6 +24,25 @@ def _describe(field: str) -> str:
     """Return a field's description in the schema, as a line of help."""
     text: str = COMMON[field]["meta"]["description"].rstrip(".")
     return text[0].lower() + text[1:] if text[1].islower() else text
+
+
+@dataclass(frozen=True)
+class OneOffImages:
+    """What became of one-off images.
+
+    Attributes:
+        images: each of them, those that were fresh too.
+        cost: of them.
+        saved_to: the job file that `--save` named; null if there is none, or if nothing was saved.
+        saved: the names of the items that are new in it.
+        notes: what else there is to say, a line each.
+    """
+
+    images: tuple[ImageOutcome, ...]
+    cost: Cost
+    saved_to: str | None
+    saved: tuple[str, ...]
+    notes: tuple[str, ...]
 
 
 @command(
@@ -52,18 +72,20 @@ def _describe(field: str) -> str:
         ),
         option("out", str, None, f"the file to write, or a folder [default: {_FOLDER}/]", value="PATH"),
     ],
+    result=OneOffImages,
 )
-def image(build: Build, prompt: list[str], **options: Any) -> int:
+def image(build: Build, prompt: list[str], **options: Any) -> Answer:
     """Generate an image of each prompt, and save them as items if asked to."""
     from imagegen.execute.one_off import plan_images
     from imagegen.execute.saved_items import plan_save, save
 
     options["like"] = _from_project(build.root, options["like"])
+    result = None
     try:
         _check_seed(options["seed"])
         images, notes = plan_images(build.project, prompt, options, _FOLDER)
         for note in notes:
-            print(note)
+            print(note, flush=True)
         outputs = [one.output for one in images]
         if options["save"]:
             outputs = list(plan_save(build.project, options["save"], images).outputs)
@@ -72,20 +94,21 @@ def image(build: Build, prompt: list[str], **options: Any) -> int:
             if output.path in taken:
                 what = f"{output.path} belongs to {taken[output.path]}"
                 raise InputError(Problem(_WHERE, what, "choose another --out or --name"))
-        outcomes, is_stopped = build_now(build, outputs, forced=build.invocation.always)
+        outcomes, ending = build_now(build, outputs, forced=build.invocation.always)
+        built_images = summarise_images(outcomes, with_fresh=True)
+        result = OneOffImages(built_images, summarise_cost(ending.costs), None, (), tuple(notes))
         built = {one.output.slug for one in outcomes if one.state in ("generated", "restored", "fresh")}
         if options["save"] and built:
             saved = save(build.project, options["save"], [one for one in images if one.output.slug in built])
             names = ", ".join(saved.added)
             print(printable(f"added to {saved.file}: {names}" if names else f"{saved.file} has it already"))
+            result = replace(result, saved_to=saved.file, saved=saved.added)
     except ImagegenError as error:
-        raise error.with_problems(*(replace(one, where=one.where or _WHERE) for one in error.problems)) from None
-    if not (options["backend"] or options["like"]):
-        for line in build.suggest_sd(outcomes):
-            print(line)
-    if is_stopped:
-        raise SystemExit(130)
-    return int(any(outcome.problem for outcome in outcomes))
+        problems = [replace(one, where=one.where or _WHERE) for one in error.problems]
+        return Answer(result, (), error.exit_code, problems)
+    suggested = [] if options["backend"] or options["like"] else build.suggest_sd(outcomes)
+    result = replace(result, notes=(*notes, *suggested))
+    return Answer(result, suggested, exit_code_of(outcomes, ending), ending.problems)
 
 
 def _check_seed(seed: int | None) -> None:

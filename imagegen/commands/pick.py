@@ -3,18 +3,62 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field, replace
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING, Literal
 
-from imagegen.commands.build import Build, select_images
-from imagegen.commands.command import command, option
-from imagegen.commands.reroll import build_or_fail
+from imagegen.commands.build import Build, build_now, exit_code_of, select_images
+from imagegen.commands.command import Answer, answer_even_if_it_fails, command, option
 from imagegen.errors import InputError, Problem, printable
+from imagegen.report.run_summary import Cost, ImageOutcome, summarise_cost, summarise_images
 
 if TYPE_CHECKING:
     from imagegen.execute.pick import PickResult
     from imagegen.plan.freshness import Verdict
+    from imagegen.plan.output import Output
 
 __all__ = ["pick"]
+
+
+@dataclass(frozen=True)
+class Variant:
+    """A variant's file.
+
+    Attributes:
+        task: its name: `portraits:mallsing-v3`, or `portraits:mallsing` if it is the image.
+        path: its file, in the project.
+        variant: its number.
+    """
+
+    task: str
+    path: str
+    variant: int
+
+
+@dataclass(frozen=True)
+class Picked:
+    """What became of an item.
+
+    Attributes:
+        item: its name, `portraits:mallsing`.
+        variant: the one that is the image now; null if all of them are.
+        images: the item's images now: one, or all variants.
+        candidates: the variants that wait to be picked.
+        state: of the first image: fresh; stale: the next run generates it again; kept: it is left as it is; blocked:
+            its file must not be replaced.
+        reasons: why it is stale.
+        derived: what became of the files that are made from the image.
+        cost: of those.
+    """
+
+    item: str
+    variant: int | None
+    images: tuple[Variant, ...]
+    candidates: tuple[Variant, ...]
+    state: Literal["fresh", "stale", "kept", "blocked"]
+    reasons: tuple[str, ...]
+    derived: tuple[ImageOutcome, ...] = ()
+    cost: Cost = field(default_factory=Cost)
 
 
 @command(
@@ -27,8 +71,9 @@ __all__ = ["pick"]
     },
     [option("variant", int, None, "the variant's number; 0: none is picked, all of them are images again")],
     words="IMAGE",
+    result=Picked,
 )
-def pick(build: Build, words: list[str], *, variant: int | None) -> None:
+def pick(build: Build, words: list[str], *, variant: int | None) -> Answer:
     """Move the variants' files, record the pick, and build what is derived from the image."""
     from imagegen.execute.pick import pick
     from imagegen.execute.prune import refresh_derived
@@ -37,10 +82,33 @@ def pick(build: Build, words: list[str], *, variant: int | None) -> None:
     with build.lock():
         job, base, number = _find_variant(build, words, variant)
         picked = pick(build.project, job, base, number)
-        image = build.project.with_origins(picked.outputs[0])
-        print("\n".join(map(printable, _picked_lines(picked, build.project.verdict(image)))), flush=True)
-        derived = refresh_derived(build.project, picked)
-    build_or_fail(build, derived)
+        verdict = build.project.verdict(build.project.with_origins(picked.outputs[0]))
+        result = _summarise(picked, verdict)
+        print("\n".join(map(printable, _picked_lines(picked, verdict))), flush=True)
+        with answer_even_if_it_fails(result):
+            derived = refresh_derived(build.project, picked)
+    with answer_even_if_it_fails(result):
+        outcomes, ending = build_now(build, derived)
+    result = replace(result, derived=summarise_images(outcomes), cost=summarise_cost(ending.costs))
+    return Answer(result, (), exit_code_of(outcomes, ending), ending.problems)
+
+
+def _summarise(picked: PickResult, verdict: Verdict) -> Picked:
+    from imagegen.execute.pick import CANDIDATES
+
+    first = picked.outputs[0]
+    images = tuple(Variant(one.task, one.path, one.variant) for one in picked.outputs)
+    ending = PurePosixPath(first.path).suffix
+    candidates = tuple(
+        Variant(f"{first.job}:{slug}", f"{CANDIDATES}/{first.job}/{slug}{ending}", int(slug.rpartition("-v")[2]))
+        for slug in picked.candidates
+    )
+    item, chosen = f"{first.job}:{first.base}", first.variant if _is_picked(first) else None
+    return Picked(item, chosen, images, candidates, verdict.state, tuple(map(str, verdict.reasons)))
+
+
+def _is_picked(output: Output) -> bool:
+    return bool(output.variant) and output.slug != output.full_slug
 
 
 def _find_variant(build: Build, names: list[str], variant: int | None) -> tuple[str, str, int]:
@@ -85,7 +153,7 @@ def _picked_lines(picked: PickResult, verdict: Verdict) -> Iterator[str]:
     from imagegen.report.console import plural
 
     first = picked.outputs[0]
-    if not first.variant or first.slug == first.full_slug:
+    if not _is_picked(first):
         yield f"unpicked   {first.job}:{first.base}: {plural(len(picked.outputs), 'variant')} again"
         return
     yield f"picked     {first.task}  {first.path}  (variant {first.variant})"

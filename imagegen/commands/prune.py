@@ -2,19 +2,59 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
 
 from imagegen.commands.build import Build
-from imagegen.commands.command import YES, command, option, require
+from imagegen.commands.command import YES, Answer, answer_even_if_it_fails, command, option, require
 from imagegen.errors import ImagegenError, InputError, Problem, printable
 
 if TYPE_CHECKING:
     from imagegen.execute.prune import UnusedFiles
     from imagegen.project import JobPlan, Project
 
-__all__ = ["prune", "waste_lines"]
+__all__ = ["PrunedFiles", "UnusedFile", "list_waste", "prune", "waste_lines"]
+
+
+@dataclass(frozen=True)
+class UnusedFile:
+    """A file that nothing uses, or a line of a lock file.
+
+    Attributes:
+        path: of the file, in the project.
+        kind: output: an image or derived file of no item; candidate: a variant that was not picked; leftover: what a
+            killed run left; line: there is no file any more, only a line in a lock file.
+        lock: the lock file that has the line; null if it is not about one.
+        action: remove, or keep: it stays, though nothing uses it.
+        why: that is so.
+        bytes: its size; 0 if there is no file.
+    """
+
+    path: str
+    kind: Literal["output", "candidate", "leftover", "line"]
+    lock: str | None
+    action: Literal["remove", "keep"]
+    why: str
+    bytes: int
+
+
+@dataclass(frozen=True)
+class PrunedFiles:
+    """What nothing uses any more.
+
+    Attributes:
+        is_removed: whether it was removed, or only would be.
+        files: those to remove, and those that stay though nothing uses them.
+        store_bytes: by which the store is over its limit; images that were not used for long are removed from it.
+        bytes: of all that is to be removed, together.
+    """
+
+    is_removed: bool
+    files: tuple[UnusedFile, ...]
+    store_bytes: int
+    bytes: int
 
 
 @command(
@@ -26,8 +66,9 @@ __all__ = ["prune", "waste_lines"]
         YES,
         option("candidates", bool, False, "also variants that were not picked"),
     ],
+    result=PrunedFiles,
 )
-def prune(build: Build, *, dry_run: bool, yes: bool, candidates: bool) -> None:
+def prune(build: Build, *, dry_run: bool, yes: bool, candidates: bool) -> Answer:
     """Show what can be removed, ask, and remove it."""
     from imagegen.execute.prune import find_unused, prune
 
@@ -35,42 +76,70 @@ def prune(build: Build, *, dry_run: bool, yes: bool, candidates: bool) -> None:
         what = "nothing is removed while a job is broken: which files it uses is not known"
         raise InputError(*dict.fromkeys(broken), Problem("", what, "fix the job first"))
     waste = find_unused(build.project, build.plans, candidates=candidates)
-    lines = [printable(line) for line in waste_lines(build.project, build.plans, waste)]
-    print("\n".join(lines or ["nothing to remove"]), flush=True)
+    files = tuple(list_waste(build.project, build.plans, waste))
+    size = sum(one.bytes for one in files if one.action == "remove") + waste.store_bytes
+    result = PrunedFiles(is_removed=False, files=files, store_bytes=waste.store_bytes, bytes=size)
+    lines = list(waste_lines(result))
     if not waste or dry_run:
-        return
-    if not yes:
-        require("Remove all this?", "nothing was removed", "doit prune --yes")
-    with build.lock():
-        if find_unused(build.project, build.project.plans(), candidates=candidates) != waste:
-            raise ImagegenError(Problem("", "something changed meanwhile: nothing is removed", "doit prune again"))
-        prune(build.project, waste)
-    print("removed", flush=True)
+        return Answer(result, lines or ["nothing to remove"])
+    print("\n".join(lines), flush=True)
+    with answer_even_if_it_fails(result):
+        if not yes:
+            require("Remove all this?", "nothing was removed", "doit prune --yes")
+        with build.lock():
+            if find_unused(build.project, build.project.plans(), candidates=candidates) != waste:
+                raise ImagegenError(Problem("", "something changed meanwhile: nothing is removed", "doit prune again"))
+            prune(build.project, waste)
+    return Answer(replace(result, is_removed=True), ["removed"])
 
 
-def waste_lines(project: Project, plans: Sequence[JobPlan], waste: UnusedFiles) -> Iterator[str]:
+def list_waste(project: Project, plans: Sequence[JobPlan], waste: UnusedFiles) -> Iterator[UnusedFile]:
     """Yield what can be removed, and what stays though nothing uses it."""
-    from imagegen.backends.text import size_text
-    from imagegen.report.console import plural
-
+    root = project.root
     for orphan in waste.orphans:
         if orphan.why:
-            yield f"keep    {orphan.path}: {orphan.why}"
+            yield UnusedFile(orphan.path, "output", None, "keep", orphan.why, _size(root / orphan.path))
         elif orphan.exists:
-            yield f"remove  {orphan.path}: it no longer belongs to any item"
+            why = "it no longer belongs to any item"
+            yield UnusedFile(orphan.path, "output", None, "remove", why, _size(root / orphan.path))
         else:
             why = f"it is an image of '{orphan.owner}'" if orphan.owner else "neither its file nor its item exists"
-            yield f"remove  the line of {orphan.path} in jobs/{orphan.job}.lock: {why}"
+            yield UnusedFile(orphan.path, "line", f"jobs/{orphan.job}.lock", "remove", why, 0)
     images = {(output.job, output.full_slug): output.path for plan in plans for output in plan.outputs}
     for job, path, line in waste.candidates:
         image = images.get((job, line.output))
         why = f"it was picked, and its image is {image} now" if image else "another variant was picked"
-        what = path if (project.root / path).exists() else f"the line of {line.path} in jobs/{job}.lock"
-        yield f"remove  {what}: {why}"
-    yield from (f"keep    {path}: changed since it was generated, by hand or by git" for path in waste.changed)
-    if waste.leftovers:
-        shown = os.path.relpath(waste.leftovers[0], project.root)
-        more = f" and {len(waste.leftovers) - 1} more" if len(waste.leftovers) > 1 else ""
-        yield f"remove  {plural(len(waste.leftovers), 'file')} that a killed run left: {shown}{more}"
+        if (root / path).exists():
+            yield UnusedFile(path, "candidate", None, "remove", why, _size(root / path))
+        else:
+            yield UnusedFile(line.path, "line", f"jobs/{job}.lock", "remove", why, 0)
+    for path in waste.changed:
+        why = "changed since it was generated, by hand or by git"
+        yield UnusedFile(path, "candidate", None, "keep", why, _size(root / path))
+    for leftover in waste.leftovers:
+        path = leftover.relative_to(root).as_posix() if leftover.is_relative_to(root) else leftover.as_posix()
+        yield UnusedFile(path, "leftover", None, "remove", "a killed run left it", _size(leftover))
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:  # it may go at any moment
+        return 0
+
+
+def waste_lines(waste: PrunedFiles) -> Iterator[str]:
+    """Yield the same for a person: what a killed run left in one line."""
+    from imagegen.backends.text import size_text
+    from imagegen.report.console import plural
+
+    leftovers = [one.path for one in waste.files if one.kind == "leftover"]
+    for one in waste.files:
+        if one.kind != "leftover":
+            what = f"the line of {one.path} in {one.lock}" if one.kind == "line" else one.path
+            yield printable(f"{one.action:<6}  {what}: {one.why}")
+    if leftovers:
+        more = f" and {len(leftovers) - 1} more" if len(leftovers) > 1 else ""
+        yield printable(f"remove  {plural(len(leftovers), 'file')} that a killed run left: {leftovers[0]}{more}")
     if waste.store_bytes:
         yield f"remove  {size_text(waste.store_bytes)} of the store, over its limit: least recently used first"

@@ -3,18 +3,36 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from imagegen.commands.build import Build, build_now, select, select_images
-from imagegen.commands.command import YES, command, option, require
-from imagegen.errors import ImagegenError, InputError, NotBegunError, Problem
+from imagegen.commands.build import Build, build_now, exit_code_of, select, select_images
+from imagegen.commands.command import YES, Answer, answer_even_if_it_fails, command, option, require
+from imagegen.errors import InputError, NotBegunError, Problem
+from imagegen.report.run_summary import Cost, ImageOutcome, summarise_cost, summarise_images
 
 if TYPE_CHECKING:
-    from imagegen.execute.budget import Budget
     from imagegen.plan.output import Output
 
-__all__ = ["build_or_fail", "reroll"]
+__all__ = ["reroll"]
+
+
+@dataclass(frozen=True)
+class Rerolled:
+    """What became of a reroll.
+
+    Attributes:
+        images: what became of each picture, one after another; with `--count`, the last of each image is the image.
+        pictures: that there are of each image now, and were not before.
+        waiting: images whose new seed is recorded, but not built yet: the next run builds them.
+        cost: of all of them.
+    """
+
+    images: tuple[ImageOutcome, ...] = ()
+    pictures: int = 0
+    waiting: tuple[str, ...] = ()
+    cost: Cost = field(default_factory=Cost)
 
 
 @command(
@@ -27,40 +45,59 @@ __all__ = ["build_or_fail", "reroll"]
     },
     [option("count", int, 1, "pictures of each image, one after another [default: 1]", "c"), YES],
     words="IMAGE|JOB...",
+    result=Rerolled,
 )
-def reroll(build: Build, words: list[str], *, count: int, yes: bool) -> None:
+def reroll(build: Build, words: list[str], *, count: int, yes: bool) -> Answer:
     """Choose new seeds, record them, and build the images; so often."""
-    from imagegen.execute.budget import Budget
-    from imagegen.execute.curation import reroll
-
     if not words:
         raise InputError(Problem("", "name an image", "doit reroll JOB:IMAGE"))
     if count < 1:
         raise InputError(Problem("", f"--count is {count}, and must be at least 1", "doit reroll JOB:IMAGE --count 4"))
     if not yes:
         _ask_for_many(build, words, _select(build, words), count)
+    return _reroll(build, words, count)
+
+
+def _reroll(build: Build, words: list[str], count: int) -> Answer:
+    from imagegen.execute.budget import Budget
+    from imagegen.execute.curation import reroll
+
     budget = Budget(build.settings.budget)
-    for number in range(1, count + 1):
-        with build.lock():
+    result = None
+    problems: list[Problem] = []
+    while True:
+        with answer_even_if_it_fails(result), build.lock():
             before = _select(build, words)
             after = reroll(build.project, before)
-        origins = [] if number > 1 else _stale_origins(build, after)
-        try:
-            unbuilt, is_stopped = _build(build, [*origins, *after], budget)
-        except NotBegunError:  # another one began in between
-            _explain_unbuilt(build, after)
-            raise
-        waiting = [(old, new) for old, new in zip(before, after, strict=True) if new.task in unbuilt]
-        if waiting and number == 1:
-            _explain_unbuilt(build, [new for _, new in waiting])
-        elif waiting:
-            _take_seeds_back(build, [old for old, _ in waiting])
-        if count > 1 and (number == count or is_stopped or unbuilt):
-            print(_count_pictures(number - bool(waiting), count, [output.task for output in after]), flush=True)
-        if is_stopped:
-            raise SystemExit(130)
-        if unbuilt:
-            raise ImagegenError
+        result = replace(result or Rerolled(), waiting=tuple(output.task for output in after))
+        with answer_even_if_it_fails(result):
+            origins = [] if result.pictures else _stale_origins(build, after)
+            try:
+                outcomes, ending = build_now(build, [*origins, *after], budget=budget)
+            except NotBegunError:  # another one began in between
+                print(_explain_unbuilt(build, after), flush=True)
+                raise
+            problems += ending.problems
+            unbuilt = {one.output.task for one in outcomes if one.state in ("failed", "cancelled")}
+            waiting = [(old, new) for old, new in zip(before, after, strict=True) if new.task in unbuilt]
+            if waiting and result.pictures:
+                _take_seeds_back(build, [old for old, _ in waiting])
+        result = Rerolled(
+            (*result.images, *summarise_images(outcomes)),
+            result.pictures + (not waiting),
+            () if result.pictures else tuple(new.task for _, new in waiting),
+            summarise_cost(ending.costs),
+        )
+        if unbuilt or ending.stopped or result.pictures == count:
+            lines = _lines(build, result, count, after)
+            return Answer(result, lines, exit_code_of(outcomes, ending), problems)
+
+
+def _lines(build: Build, result: Rerolled, count: int, outputs: Sequence[Output]) -> Iterator[str]:
+    if result.waiting:
+        yield _explain_unbuilt(build, [output for output in outputs if output.task in result.waiting])
+    if count > 1:
+        yield _count_pictures(result.pictures, count, [output.task for output in outputs])
 
 
 def _take_seeds_back(build: Build, outputs: Sequence[Output]) -> None:
@@ -126,29 +163,11 @@ def _stale_origins(build: Build, outputs: list[Output]) -> list[Output]:
     return [output for task, output in found.items() if task not in named]
 
 
-def build_or_fail(build: Build, outputs: list[Output]) -> None:
-    """Build these within a command.
-
-    Raises ImagegenError if any could not be built, which has been printed; SystemExit if the user stopped it.
-    """
-    unbuilt, is_stopped = _build(build, outputs)
-    if is_stopped:
-        raise SystemExit(130)
-    if unbuilt:
-        raise ImagegenError
-
-
-def _build(build: Build, outputs: Sequence[Output], budget: Budget | None = None) -> tuple[set[str], bool]:
-    """Return the tasks of those that could not be built, which has been printed, and whether the user stopped it."""
-    outcomes, is_stopped = build_now(build, outputs, budget=budget)
-    return {one.output.task for one in outcomes if one.state in ("failed", "cancelled")}, is_stopped
-
-
-def _explain_unbuilt(build: Build, waiting: Sequence[Output]) -> None:
-    """Say what stays of a reroll that could not be built."""
+def _explain_unbuilt(build: Build, waiting: Sequence[Output]) -> str:
+    """Return what stays of a reroll that could not be built."""
     from imagegen.backends.text import list_first
 
     seeds = "new seed is" if len(waiting) == 1 else "new seeds are"
     said = f"the {seeds} recorded: the next doit generates {list_first([one.task for one in waiting])}"
     earlier = next((one.task for one in waiting if (build.root / one.path).exists()), "")
-    print(said + (f"; to go back to the earlier image: doit restore {earlier}" if earlier else ""), flush=True)
+    return said + (f"; to go back to the earlier image: doit restore {earlier}" if earlier else "")

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import posixpath
 from collections import Counter
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Literal
 
 from imagegen.commands.accept import upload_pending
 from imagegen.commands.build import Build, select_images
-from imagegen.commands.command import command, option
+from imagegen.commands.command import Answer, answer_even_if_it_fails, command, option
 from imagegen.errors import ImagegenError, InputError, Problem, printable
 
 if TYPE_CHECKING:
@@ -23,6 +25,69 @@ _SHORTEST = 8
 """Characters of a sha256 that name a version: what is shorter is a number, or may mean several."""
 _LONGEST = 48
 """Characters of a prompt in the list."""
+
+
+@dataclass(frozen=True)
+class Version:
+    """A version of an image.
+
+    Attributes:
+        number: in the list, the newest is 1. `--to` takes it.
+        is_current: whether it is the image now.
+        is_by_hand: whether somebody edited it, or accepted it.
+        time: when it was generated, in UTC.
+        sha256: of its file, of which `--to` takes the beginning.
+        files: the sha256 of every file that there is of it, also of what the backend returned.
+        backend: that generated it; empty if that is not known, as of the others.
+        model: that generated it.
+        prompt: it was generated with.
+        seed: it was generated with; null if none decided it.
+        reasons: how what it was generated for differs from what the job asks for now.
+    """
+
+    number: int
+    is_current: bool
+    is_by_hand: bool
+    time: str
+    sha256: str
+    files: tuple[str, ...]
+    backend: str
+    model: str
+    prompt: str
+    seed: int | None
+    reasons: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class RestoredImage:
+    """What became of one image.
+
+    Attributes:
+        task: its name, `portraits:mallsing`.
+        path: its file, in the project.
+        state: restored; fresh: it was at this version already.
+        version: that it is at now. Its number is of the list as it was before.
+        note: how it stays, if that took a decision.
+    """
+
+    task: str
+    path: str
+    state: Literal["restored", "fresh"]
+    version: Version
+    note: str
+
+
+@dataclass(frozen=True)
+class RestoredImages:
+    """What became of the images that were named.
+
+    Attributes:
+        images: that are at the version asked for now; none with `--list`.
+        versions: of the image, the newest first, before it was restored; empty if several were named.
+    """
+
+    images: tuple[RestoredImage, ...]
+    versions: tuple[Version, ...]
 
 
 @command(
@@ -47,9 +112,10 @@ _LONGEST = 48
         option("list", bool, False, "only show the versions", "l"),
     ],
     words="IMAGE...",
+    result=RestoredImages,
 )
-def restore(build: Build, words: list[str], **options: Any) -> None:
-    """Print the image's versions, and put one of them in place; or one of each image, if there are several."""
+def restore(build: Build, words: list[str], **options: Any) -> Answer:
+    """Return the image's versions, and put one of them in place; or one of each image, if there are several."""
     from imagegen.execute.versions import list_versions_of_each, restore_each
 
     to, only_list = options["to"], options["list"]
@@ -61,15 +127,54 @@ def restore(build: Build, words: list[str], **options: Any) -> None:
             for output in _find_images(build, words, to, only_list=only_list)
         ]
         versions = list(list_versions_of_each(project, outputs))
-        if len(outputs) == 1:
-            print("\n".join(history_lines(versions[0]) or ["there is no version yet"] * only_list))
+        listed = versions[0] if len(outputs) == 1 else []
+        lines = list(history_lines(listed))
+        result = RestoredImages((), tuple(map(_summarise, listed, itertools.count(1))))
         if only_list:
-            return
-        wanted = _choose(build, outputs, versions, to)
-        for (output, version), stays in restore_each(project, wanted):
+            return Answer(result, lines or ["there is no version yet"])
+        print("\n".join(lines), end="\n" * bool(lines), flush=True)
+        wanted, already = _choose(build, outputs, versions, to)
+        for output, version in already:
+            number = _number(versions, version)
+            print(printable(f"{output.task} is at version {number} already"))
+            image = RestoredImage(output.task, output.path, "fresh", _summarise(version, number), "")
+            result = replace(result, images=(*result.images, image))
+        found = restore_each(project, wanted)
+        while True:
+            with answer_even_if_it_fails(result):
+                if (put_back := next(found, None)) is None:
+                    break
+            (output, version), stays = put_back
             detail = ", ".join(filter(None, [f"the version of {_time(version)}", stays]))
             print(printable(f"restored   {output.task}  {output.path}  ({detail})"), flush=True)
-    upload_pending(build)
+            number = _number(versions, version)
+            image = RestoredImage(output.task, output.path, "restored", _summarise(version, number), stays)
+            result = replace(result, images=(*result.images, image))
+    with answer_even_if_it_fails(result):
+        return Answer(result, problems=upload_pending(build))
+
+
+def _summarise(version: ImageVersion, number: int) -> Version:
+    request = version.request
+    encoded = [sha256 for sha256, encoding in version.files.items() if encoding is not None]
+    return Version(
+        number,
+        version.is_now,
+        version.by_hand,
+        version.time,
+        next(iter(encoded), version.record.sha256),
+        tuple(dict.fromkeys([*version.files, version.record.sha256])),
+        str(request.get("backend", "")),
+        str(request.get("model", "")),
+        str(request.get("prompt", "")),
+        request.get("seed"),
+        tuple(map(str, version.reasons)),
+    )
+
+
+def _number(versions: Iterable[Sequence[ImageVersion]], version: ImageVersion) -> int:
+    """Return the version's number in the list that has it."""
+    return next(at for own in versions for at, one in enumerate(own, start=1) if one is version)
 
 
 def _find_images(build: Build, words: Sequence[str], to: Sequence[str], *, only_list: bool) -> list[Output]:
@@ -117,8 +222,8 @@ def _only_image(build: Build, word: str) -> Output:
 
 def _choose(
     build: Build, outputs: Sequence[Output], versions: Sequence[Sequence[ImageVersion]], to: Sequence[str]
-) -> list[tuple[Output, ImageVersion]]:
-    """Return the version that each image goes to. What is at it already is left out, and said.
+) -> tuple[list[tuple[Output, ImageVersion]], list[tuple[Output, ImageVersion]]]:
+    """Return the version that each image goes to, and those of the images that are at it already.
 
     Raises ImagegenError with everything that cannot be gone back to.
     """
@@ -126,7 +231,7 @@ def _choose(
 
     wanted: list[tuple[Output, ImageVersion]] = []
     problems: list[Problem] = []
-    already = []
+    already: list[tuple[Output, ImageVersion]] = []
     for at, (output, own) in enumerate(zip(outputs, versions, strict=True)):
         is_fresh = build.project.verdict(output).state != "stale"
         try:
@@ -139,14 +244,12 @@ def _choose(
             hint = hint if own else f"doit {output.task} generates the first one"
             problems.append(Problem(output.task, "there is no earlier version to go back to", hint))
         elif own[index].is_now and is_fresh:
-            already.append(f"{output.task} is at version {index + 1} already")
+            already.append((output, own[index]))
         else:
             wanted.append((output, own[index]))
     if problems:
         raise InputError(*problems)
-    for line in already:
-        print(printable(line))
-    return wanted
+    return wanted, already
 
 
 def _find_version(output: Output, versions: Sequence[ImageVersion], to: str) -> int:

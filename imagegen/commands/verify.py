@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from imagegen.commands.build import Build, select_images
-from imagegen.commands.command import command
-from imagegen.errors import InputError, printable
+from imagegen.commands.command import Answer, command
+from imagegen.errors import BAD_INPUT, DONE, FAILED, printable
 
 if TYPE_CHECKING:
     from imagegen.execute.verify import Finding
@@ -22,14 +23,53 @@ _STATE_WORDS = {"new": "not generated yet", "pointer": "not fetched (Git LFS)"}
 """What the closing line calls a state, if not by its name."""
 
 
+@dataclass(frozen=True)
+class VerifiedFile:
+    """A file that is not simply as it was generated.
+
+    Attributes:
+        task: the image, derived file or sheet that it is; null if it is none, or none any more.
+        path: of the file, in the project.
+        state: accepted: it was accepted by hand; new: not generated yet; pointer: one of Git LFS, whose content was not
+            fetched; missing; changed: by hand; corrupt: its bytes are damaged; wrong: it cannot be read, or what is
+            recorded of it does not fit; orphaned: it no longer belongs to any item.
+        is_right: whether there is nothing to do.
+        note: what was found.
+        hint: what to do about it.
+    """
+
+    task: str | None
+    path: str
+    state: Literal["accepted", "new", "pointer", "missing", "changed", "corrupt", "wrong", "orphaned"]
+    is_right: bool
+    note: str
+    hint: str
+
+
+@dataclass(frozen=True)
+class VerifiedFiles:
+    """What was found of all files that were checked.
+
+    Attributes:
+        files: that are not intact, first those of images, then those of the store.
+        counts: of the files of images, by state, the intact ones too.
+        store_counts: of the files of the store, by state; null if it was not checked.
+    """
+
+    files: tuple[VerifiedFile, ...]
+    counts: Mapping[str, int]
+    store_counts: Mapping[str, int] | None
+
+
 @command(
     "verify",
     "Check all files against the lock files, and the store.",
     {"doit verify": "the whole project", "doit verify portraits": "one job"},
     words="[IMAGE|JOB...]",
+    result=VerifiedFiles,
 )
-def verify(build: Build, words: list[str]) -> int:
-    """Print whatever is not right, and what to do about it."""
+def verify(build: Build, words: list[str]) -> Answer:
+    """Return whatever is not right, and what to do about it."""
     from imagegen.execute.verify import verify_orphans, verify_outputs, verify_store
     from imagegen.report.console import StatusLine
 
@@ -40,10 +80,24 @@ def verify(build: Build, words: list[str]) -> int:
         images = verify_outputs(build.project, outputs, partial(status.count, "files checked"))
         store = None if words else verify_store(build.project, partial(status.count, "files of the store checked"))
     orphans = verify_orphans(build.project, build.plans, jobs)
-    print("\n".join(verified_lines([*images, *orphans], store)), flush=True)
-    if broken := [] if words else [problem for plan in build.plans for problem in plan.problems]:
-        raise InputError(*broken)
-    return int(not all(finding.is_right for finding in (*images, *(store or ()), *orphans)))
+    broken = [] if words else [problem for plan in build.plans for problem in plan.problems]
+    is_right = all(finding.is_right for finding in (*images, *(store or ()), *orphans))
+    code = BAD_INPUT if broken else DONE if is_right else FAILED
+    return Answer(_summarise([*images, *orphans], store), verified_lines([*images, *orphans], store), code, broken)
+
+
+def _summarise(files: Sequence[Finding], store: Sequence[Finding] | None) -> VerifiedFiles:
+    return VerifiedFiles(
+        tuple(
+            VerifiedFile(
+                one.name if one.name != one.path else None, one.path, one.state, one.is_right, one.note, one.hint
+            )
+            for one in (*files, *(store or ()))
+            if one.state != "intact"
+        ),
+        Counter(one.state for one in files),
+        None if store is None else Counter(one.state for one in store),
+    )
 
 
 def verified_lines(files: Sequence[Finding], store: Sequence[Finding] | None) -> Iterator[str]:

@@ -71,7 +71,7 @@ class ImageOutcome:
     Attributes:
         task: its name, `portraits:mallsing`.
         path: its file, in the project.
-        state: generated, derived, restored, kept, failed or cancelled.
+        state: generated, derived, restored, kept, failed or cancelled; or fresh, where it was asked for by its name.
         seconds: that it took.
         seed: that decided it; None if none does.
         reasons: why it was stale.
@@ -112,8 +112,8 @@ class RunSummary:
     left: int = 0
 
 
-def summarise_images(outcomes: Iterable[Outcome]) -> tuple[ImageOutcome, ...]:
-    """Return what became of each image that was not fresh."""
+def summarise_images(outcomes: Iterable[Outcome], *, with_fresh: bool = False) -> tuple[ImageOutcome, ...]:
+    """Return what became of each image, of those that were fresh only if they are wanted."""
     return tuple(
         ImageOutcome(
             one.output.task,
@@ -126,7 +126,7 @@ def summarise_images(outcomes: Iterable[Outcome]) -> tuple[ImageOutcome, ...]:
             tuple(filter(None, (one.problem, *one.also))),
         )
         for one in outcomes
-        if one.state != "fresh"
+        if with_fresh or one.state != "fresh"
     )
 
 

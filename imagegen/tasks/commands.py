@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
@@ -9,9 +10,9 @@ from typing import Any
 from doit.exceptions import BaseFail, TaskFailed
 
 from imagegen.commands.build import Build, current_build
-from imagegen.commands.command import COMMANDS, OURS, Answer, Command
+from imagegen.commands.command import COMMANDS, OURS, Answer, Command, UnfinishedError
 from imagegen.commands.command_line import current_invocation
-from imagegen.errors import BAD_INPUT, FAILED, NOT_BEGUN, ImagegenError, not_written
+from imagegen.errors import BAD_INPUT, DONE, FAILED, NOT_BEGUN, STOPPED, ImagegenError, not_written
 from imagegen.process import note_exit_code
 from imagegen.report.json_output import json_output
 
@@ -59,34 +60,51 @@ def _run(command: str, /, **options: Any) -> BaseFail | None:
 def run_and_report(build: Build, command: Command, options: Mapping[str, Any]) -> BaseFail | None:
     """Do a command's work, and print or write what it answers. Returns what doit makes its exit code of."""
     given = {name: value for name, value in options.items() if name != "json"}
-    answer = Answer(None, exit_code=BAD_INPUT, problems=build.problems)
+    answer, stop = Answer(None, exit_code=BAD_INPUT, problems=build.problems), None
     if not (build.problems and command.needs_settings):
         try:
             answer = _as_answer(command.work(build, **given))
-        except ImagegenError as error:
-            answer = Answer(None, exit_code=error.exit_code, problems=error.problems)
-        except OSError as error:
-            answer = Answer(None, exit_code=FAILED, problems=[not_written(error, doing="read or write")])
-        except ModuleNotFoundError as error:
-            from imagegen.installation import explain_import_error
-
-            if not (missing := explain_import_error(error)):
-                raise
-            answer = Answer(None, exit_code=NOT_BEGUN, problems=[missing])
-        except SystemExit as stop:
-            if output := json_output():
-                output.write_result(command.name, int(stop.code or 0))
-            raise
+        except (Exception, SystemExit, KeyboardInterrupt) as error:
+            answer, stop = _explain(error)
     if output := json_output():
         output.write_result(command.name, answer.exit_code, answer.problems, answer.result)
     else:
         for line in (*answer.lines, *dict.fromkeys(answer.problems)):
             print(line, flush=True)
+    if stop or answer.exit_code == STOPPED:
+        raise stop or SystemExit(STOPPED)
     if not answer.exit_code:
         return None
     note_exit_code(answer.exit_code)
     said = "\n".join(map(str, answer.problems)) or f"{command.name} failed"
     return TaskFailed(said, report=False)
+
+
+def _explain(error: BaseException, result: object = None) -> tuple[Answer, BaseException | None]:
+    """Return the answer of a command that ended with this error, and what ends the process, if that is to end at once.
+
+    result: of the part of its work that was done.
+
+    Raises:
+        BaseException: the error, if it is a fault in imagegen.
+    """
+    match error:
+        case UnfinishedError():
+            return _explain(error.__cause__ or error, error.result)
+        case ImagegenError():
+            return Answer(result, (), error.exit_code, error.problems), None
+        case OSError():
+            return Answer(result, (), FAILED, [not_written(error, doing="read or write")]), None
+        case SystemExit():
+            return Answer(result, (), int(error.code or DONE)), error
+        case KeyboardInterrupt():  # SIGTERM is raised as one, with its number
+            return Answer(result, (), 128 + int(getattr(error, "number", signal.SIGINT))), error
+        case ModuleNotFoundError():
+            from imagegen.installation import explain_import_error
+
+            if missing := explain_import_error(error):
+                return Answer(result, (), NOT_BEGUN, [missing]), None
+    raise error
 
 
 def _as_answer(found: Answer | int | None) -> Answer:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from imagegen.commands.prune import waste_lines
+from imagegen.commands.prune import PrunedFiles, list_waste, waste_lines
 from imagegen.execute.prune import find_unused
 from tests.project_folder import SMALL_JOB, ProjectFolder
 
@@ -22,7 +22,8 @@ def test_the_line_of_the_picked_variant_says_which_image_it_is_now(folder: Proje
     folder.pick("a", 1)
     project = folder.project()
     plans = project.plans()
-    lines = list(waste_lines(project, plans, find_unused(project, plans, candidates=True)))
+    files = tuple(list_waste(project, plans, find_unused(project, plans, candidates=True)))
+    lines = list(waste_lines(PrunedFiles(is_removed=False, files=files, store_bytes=0, bytes=0)))
     assert lines == [
         "remove  the line of assets/portraits/a-v1.png in jobs/portraits.lock: it was picked, and its image is assets/portraits/a.png now",
         "remove  .imagegen/candidates/portraits/a-v2.png: another variant was picked",

@@ -14,7 +14,7 @@ from jsonschema import Draft202012Validator
 
 import imagegen.commands  # noqa: F401 - declares them
 from imagegen.commands.command import COMMANDS
-from imagegen.errors import BAD_INPUT
+from imagegen.errors import BAD_INPUT, FAILED
 from tests.forked_doit import ForkedDoit, forked_doit
 from tests.project_folder import SMALL_JOB, ProjectFolder
 
@@ -43,7 +43,7 @@ CALLS = [
     Call("gallery"),
     Call("prune -n"),
     Call("schema --base --out=-"),
-    Call("review --host=nowhere.invalid", 1),
+    Call("review --host=nowhere.invalid", BAD_INPUT),
     Call("why"),
     Call("doctor"),
     Call("settings"),
@@ -51,8 +51,8 @@ CALLS = [
     Call("disclosure"),
     Call("models"),
     Call("models:pull"),
-    Call("store:push", 1),
-    Call("server:status", 1),
+    Call("store:push", BAD_INPUT),
+    Call("server:status", FAILED),
     Call("server:stop"),
 ]
 NOT_HERE = ["comfyui", "comfyui:setup", "comfyui:update", "ollama:setup", "sd:setup", "sd:update", "server:start"]
