@@ -2,13 +2,31 @@
 
 from __future__ import annotations
 
-from imagegen.commands.build import Build
-from imagegen.commands.command import command, option
-from imagegen.errors import ImagegenError, InputError, Problem, not_written
+from dataclasses import dataclass
 
-__all__ = ["disclosure"]
+from imagegen.commands.build import Build
+from imagegen.commands.command import Answer, command, option
+from imagegen.errors import ImagegenError, InputError, Problem, not_written
+from imagegen.report.disclosure_statement import Statement, make_statement
+
+__all__ = ["DisclosedImages", "disclosure"]
 
 _FORMATS = ("markdown", "json", "csv")
+
+
+@dataclass(frozen=True)
+class DisclosedImages:
+    """Which images were generated, by which models, and which were changed by hand.
+
+    Attributes:
+        statement: the facts, which every format has.
+        path: the file that was to be written with --out; null without it.
+        is_written: whether it was written now; it is not if it has these facts already.
+    """
+
+    statement: Statement
+    path: str | None
+    is_written: bool
 
 
 @command(
@@ -25,8 +43,9 @@ _FORMATS = ("markdown", "json", "csv")
     ],
     words="[JOB...]",
     needs_jobs=False,
+    result=DisclosedImages,
 )
-def disclosure(build: Build, words: list[str], *, format: str, out: str) -> None:  # noqa: A002 - as its option is called
+def disclosure(build: Build, words: list[str], *, format: str, out: str) -> Answer:  # noqa: A002 - as its option is called
     """Print or write it."""
     from imagegen.execute.disclosure import disclose, find_licence
     from imagegen.execute.disclosure_records import read_records
@@ -42,16 +61,20 @@ def disclosure(build: Build, words: list[str], *, format: str, out: str) -> None
             return True
 
     records, jobs = read_records(project, words)
-    write = {"markdown": to_markdown, "json": to_json, "csv": to_csv}[format]
-    text = write(disclose(records, find_licence(build.settings.models), is_generator, jobs))
+    found = disclose(records, find_licence(build.settings.models), is_generator, jobs)
+    text = {"markdown": to_markdown, "json": to_json, "csv": to_csv}[format](found)
     if not out:
-        print(text, end="", flush=True)
-        return
-    print(f"{out}: {_write(build, out, text, format)}")
+        return Answer(DisclosedImages(make_statement(found), None, is_written=False), [text.removesuffix("\n")])
+    is_written = _write(build, out, text, format)
+    result = DisclosedImages(make_statement(found), out, is_written=is_written)
+    return Answer(result, [f"{out}: {'written' if is_written else 'up to date'}"])
 
 
-def _write(build: Build, out: str, text: str, kind: str) -> str:
-    """Write the file, and return what became of it. Raises ImagegenError if it must not be written."""
+def _write(build: Build, out: str, text: str, kind: str) -> bool:
+    """Write the file unless it is like that already; return whether it was written.
+
+    Raises ImagegenError if it must not be written.
+    """
     from imagegen.config.job_files import JOB_SUFFIXES
     from imagegen.config.paths import check_path
     from imagegen.state.atomic import replace_file
@@ -65,13 +88,13 @@ def _write(build: Build, out: str, text: str, kind: str) -> str:
     try:
         there = path.read_bytes() if path.exists() else b""
         if there == data:
-            return "up to date"
+            return False
         if there and not there.startswith(data[:_OURS]):
             raise ImagegenError(Problem(out, "was not written by doit disclosure", "move it, or choose another --out"))
         replace_file(path, data, build.project.temporary)
     except OSError as error:
         raise InputError(not_written(error, path=out)) from None
-    return "written"
+    return True
 
 
 _OURS = 24

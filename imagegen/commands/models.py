@@ -5,18 +5,19 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING, Literal, TextIO
 
 from imagegen.commands.build import Build
-from imagegen.commands.command import command
-from imagegen.errors import ImagegenError, Problem, printable
+from imagegen.commands.command import Answer, command
+from imagegen.errors import DONE, FAILED, ImagegenError, printable
 
 if TYPE_CHECKING:
     from imagegen.backends.models import ListedModel
 
-__all__ = ["models", "pull"]
+__all__ = ["ModelState", "ModelStates", "PulledModels", "describe_model", "models", "pull"]
 
 _NONE = (
     "no models are listed; doit sd:setup lists one, or list your own in [tool.imagegen.models] of pyproject.toml, "
@@ -24,14 +25,68 @@ _NONE = (
 )
 
 
+@dataclass(frozen=True)
+class ModelState:
+    """A model file that the project lists, or that the step cutout knows, and what is there of it.
+
+    Attributes:
+        name: as [tool.imagegen.models] lists it.
+        state: partly: a download was cut short; other: the file of that name is not the listed one.
+        path: where it is, or would be downloaded to.
+        bytes: how many of them are there.
+        size: of the whole file, in bytes; as it is listed, and so approximately, while it is not there.
+        sha256: of the whole file, as it is listed.
+        source: where it comes from: a repository on Hugging Face, or a host.
+        licence_page: where its licence can be read; empty if that is not known.
+        sd_models: models that the backend sd knows by name and that it is a file of.
+    """
+
+    name: str
+    state: Literal["there", "partly", "missing", "other"]
+    path: str
+    bytes: int
+    size: int
+    sha256: str
+    source: str
+    licence_page: str
+    sd_models: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class ModelStates:
+    """The model files that the project lists.
+
+    Attributes:
+        models: all of them; and those of the step cutout that are there.
+        missing_bytes: about how many are still to be downloaded.
+    """
+
+    models: tuple[ModelState, ...]
+    missing_bytes: int
+
+
+@dataclass(frozen=True)
+class PulledModels:
+    """The model files that were asked for, as they are now.
+
+    Attributes:
+        models: all of them.
+        pulled: the names of those that were downloaded now.
+    """
+
+    models: tuple[ModelState, ...]
+    pulled: tuple[str, ...]
+
+
 @command(
     "models",
     "Show the models that pyproject.toml lists, with their sizes and what is there.",
     {"doit models": ""},
     needs_jobs=False,
+    result=ModelStates,
 )
-def models(build: Build) -> None:
-    """Print a line for each model."""
+def models(build: Build) -> Answer:
+    """List the models."""
     from imagegen.backends.models import inspect_model
     from imagegen.config.cutout_models import CUTOUT_MODELS
 
@@ -41,7 +96,8 @@ def models(build: Build) -> None:
         inspect_model(build.root, build.settings, model) for name, model in CUTOUT_MODELS.items() if name not in names
     ]
     listed += [one for one in known if one.state != "missing"]
-    print("\n".join(_model_lines(build.root, listed)))
+    result = ModelStates(_describe(build.root, listed), sum(one.missing_bytes for one in listed))
+    return Answer(result, _model_lines(build.root, listed))
 
 
 @command(
@@ -54,20 +110,19 @@ def models(build: Build) -> None:
     },
     words="[NAME...]",
     needs_jobs=False,
+    result=PulledModels,
 )
-def pull(build: Build, words: list[str]) -> None:
+def pull(build: Build, words: list[str]) -> Answer:
     """Download them, and say how to go on if that was stopped."""
     try:
-        problems = _download(build, words)
+        return _pull(build, words)
     except KeyboardInterrupt:
         print("stopped; what was downloaded stays, and doit models:pull goes on from there", flush=True)
         raise SystemExit(130) from None
-    if problems:
-        raise ImagegenError(*problems)
 
 
-def _download(build: Build, names: list[str]) -> list[Problem]:
-    """Download those that are missing. Returns what went wrong with any of them."""
+def _pull(build: Build, names: list[str]) -> Answer:
+    """Download those that are missing; one that fails holds up no other."""
     from imagegen.backends.model_downloads import download_models
     from imagegen.backends.models import describe_download, find_obstacles, inspect_model, select_models
     from imagegen.config.cutout_models import CUTOUT_MODELS
@@ -79,15 +134,39 @@ def _download(build: Build, names: list[str]) -> list[Problem]:
     chosen = select_models(known or settings.models, names)
     wanted = [inspect_model(root, settings, model) for model in chosen]
     if problems := list(find_obstacles(root, wanted)):
-        return problems
+        raise ImagegenError(*problems)
     missing = [one for one in wanted if one.state != "there"]
     if not missing:
-        print("\n".join(_model_lines(root, wanted)))
-        return []
+        return Answer(PulledModels(_describe(root, wanted), ()), _model_lines(root, wanted))
     incomplete = sum(bool(one.missing_bytes) for one in missing)
     print(f"{plural(incomplete, 'model')}: {describe_download(missing)}", flush=True)
     with _PullReport(root, sys.stdout) as report:
-        return download_models(root, settings, missing, report)
+        problems = download_models(root, settings, missing, report)
+    now = [inspect_model(root, settings, model) for model in chosen]
+    was_missing = {one.model.key for one in missing}
+    pulled = tuple(one.model.key for one in now if one.state == "there" and one.model.key in was_missing)
+    return Answer(PulledModels(_describe(root, now), pulled), (), FAILED if problems else DONE, problems)
+
+
+def _describe(root: Path, listed: Sequence[ListedModel]) -> tuple[ModelState, ...]:
+    return tuple(describe_model(root, one) for one in listed)
+
+
+def describe_model(root: Path, one: ListedModel) -> ModelState:
+    """Return a model file as data."""
+    from imagegen.backends.models import display_path
+
+    return ModelState(
+        name=one.model.key,
+        state=one.state,
+        path=display_path(root, one.path),
+        bytes=one.bytes,
+        size=_size(one),
+        sha256=one.model.sha256,
+        source=one.model.origin,
+        licence_page=one.model.page,
+        sd_models=tuple(_list_sd_models(one)),
+    )
 
 
 def _model_lines(root: Path, listed: Sequence[ListedModel]) -> list[str]:
@@ -121,14 +200,18 @@ def _size(one: ListedModel) -> int:
 
 def _remarks(one: ListedModel) -> str:
     """Return where its licence can be read, and the models of sd that it is a file of."""
+    names = _list_sd_models(one)
+    return "  ".join(filter(None, (_licence(one, ""), f"sd: {', '.join(names)}" if names else "")))
+
+
+def _list_sd_models(one: ListedModel) -> list[str]:
     from imagegen.backends.sd.known_models import KNOWN_MODELS
 
-    names = [
+    return [
         name
         for name, known in KNOWN_MODELS.items()
         if any(file.sha256 == one.model.sha256 for file in known.parts.values())
     ]
-    return "  ".join(filter(None, (_licence(one, ""), f"sd: {', '.join(names)}" if names else "")))
 
 
 def _licence(one: ListedModel, before: str) -> str:

@@ -6,20 +6,131 @@ A person starts ComfyUI only; of `sd-server`, there is one only while a run need
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timezone
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from imagegen.commands.build import Build
-from imagegen.commands.command import command
-from imagegen.errors import ImagegenError
+from imagegen.commands.command import Answer, command
+from imagegen.errors import DONE, FAILED, ImagegenError
 
 if TYPE_CHECKING:
     from imagegen.backends.comfyui.server import Launch, Status
     from imagegen.backends.managed_server import ServerRecord
 
-__all__ = ["start", "status", "status_lines", "stop", "stop_left_over"]
+__all__ = [
+    "DeviceMemory",
+    "ServerProcess",
+    "ServerStatus",
+    "ServerStatuses",
+    "StartedServer",
+    "StoppedServers",
+    "start",
+    "status",
+    "status_lines",
+    "stop",
+    "stop_left_over",
+]
+
+
+@dataclass(frozen=True)
+class DeviceMemory:
+    """What a server generates on.
+
+    Attributes:
+        name: of the device.
+        memory: of it, in bytes; null if it does not say.
+        free: of that; null if it does not say.
+    """
+
+    name: str
+    memory: int | None
+    free: int | None
+
+
+@dataclass(frozen=True)
+class ServerProcess:
+    """A process that this project started.
+
+    Attributes:
+        pid: its number.
+        url: the address that it was started for.
+        since: when it was started, in UTC.
+        started_by: run: a run, which stops it at its end; killed run: one that cannot, so the next one does;
+            server:start: a person.
+        log: the file with its output, in the project.
+    """
+
+    pid: int
+    url: str
+    since: str
+    started_by: Literal["run", "killed run", "server:start"]
+    log: str
+
+
+@dataclass(frozen=True)
+class ServerStatus:
+    """What is known of a server.
+
+    Attributes:
+        name: the program: ComfyUI or sd-server.
+        url: its address.
+        state: serving; starting: it does not answer yet; stopped: nothing answers; taken: something else answers;
+            running: its process runs, and it was not asked for more.
+        process: of the server that this project started, if it runs, at whatever address; else null.
+        versions: of the programs that are known, by name.
+        devices: that it generates on.
+        note: what answers in its place, or what became of an earlier process; empty for nothing.
+    """
+
+    name: str
+    url: str
+    state: Literal["serving", "starting", "stopped", "taken", "running"]
+    process: ServerProcess | None
+    versions: Mapping[str, str]
+    devices: tuple[DeviceMemory, ...]
+    note: str
+
+
+@dataclass(frozen=True)
+class StartedServer:
+    """A server that serves.
+
+    Attributes:
+        server: what is known of it.
+        is_new: whether it was started now.
+    """
+
+    server: ServerStatus
+    is_new: bool
+
+
+@dataclass(frozen=True)
+class StoppedServers:
+    """The servers that this project had started.
+
+    Attributes:
+        stopped: the processes that ran until now, and were stopped.
+        left_alone: the address of a ComfyUI that somebody else started; null if there is none.
+    """
+
+    stopped: tuple[ServerProcess, ...]
+    left_alone: str | None
+
+
+@dataclass(frozen=True)
+class ServerStatuses:
+    """The servers of this project.
+
+    Attributes:
+        servers: those that the settings name, and an sd-server that runs.
+        is_serving: whether any ComfyUI serves.
+    """
+
+    servers: tuple[ServerStatus, ...]
+    is_serving: bool
 
 
 @command(
@@ -27,17 +138,18 @@ __all__ = ["start", "status", "status_lines", "stop", "stop_left_over"]
     "Start ComfyUI from tools/ComfyUI and wait until it answers; it keeps running after builds.",
     {"doit server:start": ""},
     needs_jobs=False,
+    result=StartedServer,
 )
-def start(build: Build) -> None:
-    """Start it, and print its status."""
+def start(build: Build) -> Answer:
+    """Start it, and show its status."""
     from imagegen.backends.comfyui.server import start
     from imagegen.report.console import StatusLine
 
     with StatusLine() as line:
         started = start(_launch(build), line.show, lambda: None, "server:start")
-    if not started.is_new:
-        print("ComfyUI is already running")
-    print("\n".join(status_lines(started.status)))
+    said = [] if started.is_new else ["ComfyUI is already running"]
+    result = StartedServer(_describe(started.status), started.is_new)
+    return Answer(result, [*said, *status_lines(started.status)])
 
 
 @command(
@@ -45,19 +157,22 @@ def start(build: Build) -> None:
     "Stop the ComfyUI and the sd-server that this project started, and no others.",
     {"doit server:stop": ""},
     needs_jobs=False,
+    result=StoppedServers,
 )
-def stop(build: Build) -> None:
+def stop(build: Build) -> Answer:
     """Stop them, and name a ComfyUI that is left alone."""
     from imagegen.backends.comfyui.server import get_status
     from imagegen.backends.comfyui.server import managed_server as comfyui
     from imagegen.backends.sd.server import managed_server as sd_server
 
     servers = [comfyui(build.root), sd_server(build.root)]
-    recorded = [server for server in servers if server.read_record()]
-    print("\n".join(server.stop_recorded() for server in recorded or servers[:1]))
+    recorded = [(server, record) for server in servers if (record := server.read_record())]
+    running = [_describe_process(record, server.log) for server, record in recorded if record.process.is_alive]
+    lines = [server.stop_recorded() for server in [server for server, _ in recorded] or servers[:1]]
     launch = _launch(build)
-    if get_status(launch).answer.what == "comfyui":
-        print(f"ComfyUI at {launch.url} was not started by this project and is left alone")
+    is_left = get_status(launch).answer.what == "comfyui"
+    lines += [f"ComfyUI at {launch.url} was not started by this project and is left alone"] if is_left else []
+    return Answer(StoppedServers(tuple(running), launch.url if is_left else None), lines)
 
 
 @command(
@@ -65,15 +180,22 @@ def stop(build: Build) -> None:
     "Show whether ComfyUI runs, with its versions and devices.",
     {"doit server:status": ""},
     needs_jobs=False,
+    result=ServerStatuses,
 )
-def status(build: Build) -> int:
-    """Print the status of each server that the settings name."""
+def status(build: Build) -> Answer:
+    """Show the status of each server that the settings name."""
     from imagegen.backends.comfyui.server import get_status
 
     launch = _launch(build)
     found = [get_status(replace(launch, url=url)) for url in build.settings.comfyui_server_urls]
-    print("\n\n".join(["\n".join(status_lines(one)) for one in found] + _sd_lines(build.root)))
-    return int(not any(one.state == "serving" for one in found))
+    sd = _sd_record(build.root)
+    result = ServerStatuses(
+        (*map(_describe, found), *([_describe_sd(*sd)] if sd else [])),
+        any(one.state == "serving" for one in found),
+    )
+    blocks = [*map(status_lines, found), *([_sd_lines(*sd)] if sd else [])]
+    lines = "\n\n".join("\n".join(block) for block in blocks).split("\n")
+    return Answer(result, lines, DONE if result.is_serving else FAILED)
 
 
 def stop_left_over(root: Path) -> list[str]:
@@ -120,33 +242,78 @@ def status_lines(status: Status) -> Sequence[str]:
     return table(rows)
 
 
-def _sd_lines(root: Path) -> list[str]:
-    """Return what is known of an sd-server that this project started; nothing if none runs."""
+def _sd_record(root: Path) -> tuple[ServerRecord, Path] | None:
+    """Return the record and the log of an sd-server that this project started; None if none runs."""
     from imagegen.backends.sd.server import managed_server
-    from imagegen.report.console import table
 
     server = managed_server(root)
     record = server.read_record()
-    if record is None or not record.process.is_alive:
-        return []
-    rows = [("sd-server", record.url), ("process", _process(record)), ("log", server.log.as_posix())]
-    return ["\n".join(table(rows))]
+    return (record, server.log) if record and record.process.is_alive else None
+
+
+def _sd_lines(record: ServerRecord, log: Path) -> list[str]:
+    from imagegen.report.console import table
+
+    return table([("sd-server", record.url), ("process", _process(record)), ("log", log.as_posix())])
+
+
+def _describe(status: Status) -> ServerStatus:
+    from imagegen.backends.comfyui.server import LOG
+
+    said = status.answer.said if status.state == "taken" else ""
+    return ServerStatus(
+        name="ComfyUI",
+        url=status.url,
+        state=status.state,
+        process=_describe_process(status.record, LOG) if status.record else None,
+        versions={name: version for name, version in _versions(status).items() if version},
+        devices=tuple(
+            DeviceMemory(str(device.get("name", "?")), *_read_memory(device))
+            for device in status.answer.stats.get("devices", ())
+        ),
+        note="; ".join(filter(None, (said, status.left))),
+    )
+
+
+def _describe_sd(record: ServerRecord, log: Path) -> ServerStatus:
+    return ServerStatus("sd-server", record.url, "running", _describe_process(record, log), {}, (), "")
+
+
+def _describe_process(record: ServerRecord, log: Path) -> ServerProcess:
+    return ServerProcess(
+        pid=record.process.pid,
+        url=record.url,
+        since=datetime.fromtimestamp(record.process.started, timezone.utc).isoformat(timespec="seconds"),
+        started_by="killed run" if record.is_left_over else record.by,
+        log=log.as_posix(),
+    )
+
+
+def _versions(status: Status) -> dict[str, str]:
+    """Return the versions of a server that serves, as far as it tells them."""
+    system = status.answer.stats.get("system", {}) if status.state == "serving" else {}
+    keys = {"ComfyUI": "comfyui_version", "PyTorch": "pytorch_version", "Python": "python_version"}
+    return {name: str(system.get(key) or "").partition(" ")[0] for name, key in keys.items()}
 
 
 def _detail(status: Status) -> str:
     if status.state == "serving":
-        system = status.answer.stats["system"]
-        versions = {"ComfyUI": "comfyui_version", "PyTorch": "pytorch_version", "Python": "python_version"}
-        said = {name: str(system.get(key) or "").partition(" ")[0] for name, key in versions.items()}
-        return ", ".join(f"{name} {version}".rstrip() for name, version in said.items() if version or name == "ComfyUI")
+        said = _versions(status).items()
+        return ", ".join(f"{name} {version}".rstrip() for name, version in said if version or name == "ComfyUI")
     if status.state == "taken":
         return status.answer.said
     return "does not answer yet" if status.state == "starting" else "nothing answers there"
 
 
-def _memory(device: dict[str, Any]) -> str:
-    free, total = device.get("vram_free"), device.get("vram_total")
-    if not isinstance(free, int) or not isinstance(total, int):
+def _read_memory(device: Mapping[str, Any]) -> tuple[int | None, int | None]:
+    """Return a device's memory, and how much of it is free; None for what it does not say."""
+    total, free = (device.get(key) for key in ("vram_total", "vram_free"))
+    return total if isinstance(total, int) else None, free if isinstance(free, int) else None
+
+
+def _memory(device: Mapping[str, Any]) -> str:
+    total, free = _read_memory(device)
+    if total is None or free is None:
         return ""
     return f": {free / 1024**3:.1f} of {total / 1024**3:.1f} GB free"
 

@@ -2,25 +2,50 @@
 
 from __future__ import annotations
 
-from imagegen.commands.build import Build
-from imagegen.commands.command import command
-from imagegen.errors import InputError, Problem
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-__all__ = ["push"]
+from imagegen.commands.build import Build
+from imagegen.commands.command import Answer, command
+from imagegen.errors import FAILED, InputError, Problem
+
+if TYPE_CHECKING:
+    from imagegen.execute.events import Event
+
+__all__ = ["PushedImages", "push"]
 
 _NOT_SHARED = "placeholders, one-off images and derived files are not shared"
+
+
+@dataclass(frozen=True)
+class PushedImages:
+    """What the shared store has now.
+
+    Attributes:
+        store: its address.
+        images: how many can be shared.
+        unsent: how many of them still have to be uploaded.
+        notes: what there is to say besides, such as why, a line each.
+    """
+
+    store: str
+    images: int
+    unsent: int
+    notes: tuple[str, ...]
 
 
 @command(
     "store:push",
     "Upload every image the shared store doesn't have yet.",
     {"doit store:push": "", "doit store:push store=s3://team/images": "to another store"},
+    result=PushedImages,
 )
-def push(build: Build) -> int:
+def push(build: Build) -> Answer:
     """Upload all that backends generated here."""
+    from imagegen.execute.events import ProgressEvent
     from imagegen.execute.shared_store import check_packages, push
     from imagegen.execute.worker import InterruptibleWorker
-    from imagegen.report.console import plural, print_note
+    from imagegen.report.console import note_line, plural, print_note
 
     sources = build.settings.set_by
     if not build.settings.store:
@@ -30,16 +55,25 @@ def push(build: Build) -> int:
         what = "store_writes is false, so nothing is uploaded from here"
         raise InputError(Problem(sources.get("store_writes", ""), what, "doit store:push store_writes=true"))
     check_packages(build.settings)
-    attended = InterruptibleWorker(print_note)
+    notes: list[str] = []
+
+    def on_event(event: Event) -> None:
+        print_note(event)
+        if isinstance(event, ProgressEvent) and event.name == "note":
+            notes.append(note_line(event))
+
+    attended = InterruptibleWorker(on_event)
     with build.lock():
         count, sharing = push(build.project, build.plans, attended)
+    store = build.settings.store
     if not count:
-        print(f"there is nothing to upload: no backend has generated an image yet ({_NOT_SHARED})", flush=True)
-        return 0
+        lines = [f"there is nothing to upload: no backend has generated an image yet ({_NOT_SHARED})"]
+        return Answer(PushedImages(store, 0, 0, ()), lines)
     attended.run(sharing.close)
     if attended.stop.is_set():
         raise SystemExit(130)
-    if not sharing.unsent:
-        found = f"{plural(count, 'image')} ({_NOT_SHARED})"
-        print(f"the shared store {build.settings.store} has every image that can be shared: {found}")
-    return int(bool(sharing.unsent))
+    result = PushedImages(store, count, sharing.unsent, tuple(notes))
+    if sharing.unsent:
+        return Answer(result, exit_code=FAILED)  # a note says why
+    found = f"{plural(count, 'image')} ({_NOT_SHARED})"
+    return Answer(result, [f"the shared store {store} has every image that can be shared: {found}"])

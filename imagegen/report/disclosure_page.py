@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from imagegen.errors import printable
 from imagegen.execute.disclosure import DisclosedImage, Disclosure, UsedModel
 from imagegen.execute.disclosure_records import NO_LOCK_FILES
-from imagegen.report.disclosure import summarise
+from imagegen.report.disclosure_statement import summarise
 
 __all__ = ["to_markdown"]
 

@@ -46,6 +46,9 @@ def test_it_states_what_was_made_and_what_was_touched(project: ProjectFolder) ->
         "images": 7, "generated": 3, "derived_from_generated": 3, "without_ai": 1, "by_ai": 6, "by_hand": 1,
         "marked": 5, "mark_unknown": 1, "licence_unknown": 3,
     }  # fmt: skip
+    statement = project.doit("disclosure", "--json").result["statement"]
+    images = [{"image": image.pop("task"), **image} for image in statement["images"]]
+    assert {"imagegen_disclosure": 1, **statement, "images": images} == found
     (model,) = found["models"]
     assert (model["model"], model["digest"], model["licence"], model["images"]) == ("m2", "abcd", None, 3)
     assert "`assets/portraits/yrr.png`: generated, then changed or replaced\n" in project.doit("disclosure").out

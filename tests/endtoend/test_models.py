@@ -91,10 +91,20 @@ def test_what_is_there_is_not_asked_for_again(shelf: ProjectFolder, server: File
 
 def test_a_model_that_fails_does_not_hold_up_the_others(shelf: ProjectFolder, server: FileServer) -> None:
     server.files["/o/r/resolve/main/one.safetensors"] = Served(b"", 403)
-    run = shelf.doit("models:pull")
+    run = shelf.doit("models:pull", "--json")
     assert run.code == 1
-    assert "one: Hugging Face does not give one.safetensors to the account of HF_TOKEN (403 Forbidden)" in run.out
+    what = "Hugging Face does not give one.safetensors to the account of HF_TOKEN (403 Forbidden)"
+    assert [(problem["where"], problem["what"]) for problem in run.problems] == [("one", what)]
+    assert run.result["pulled"] == ["two"]
+    assert "pulled   two" in run.err
+    assert f"one: {what}" in shelf.doit("models:pull").out
     assert rows(shelf.doit("models").out) == {"one": "missing", "two": "there"}
+    result = shelf.doit("models", "--json").result
+    assert {one["name"]: (one["state"], one["bytes"], one["size"]) for one in result["models"]} == {
+        "one": ("missing", 0, len(DATA)),
+        "two": ("there", len(DATA), len(DATA)),
+    }
+    assert result["missing_bytes"] == len(DATA)
 
 
 def test_nothing_is_asked_for_where_there_is_no_room_or_no_such_name(shelf: ProjectFolder, server: FileServer) -> None:

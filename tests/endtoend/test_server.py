@@ -41,12 +41,19 @@ def test_the_three_commands_from_start_to_stop(project: ProjectFolder, comfy: Co
     assert status.out in started.out
     again = project.doit("server:start")
     assert (again.code, again.out) == (0, f"ComfyUI is already running\n{status.out}")
+    data = project.doit("server:start", "--json").result
+    server, process = data["server"], data["server"]["process"]
+    assert (data["is_new"], server["state"], server["versions"]["ComfyUI"]) == (False, "serving", "0.33.0")
+    assert (process["pid"], process["url"]) == (comfy.starts[0]["pid"], comfy.url)
+    assert (process["started_by"], process["log"]) == ("server:start", ".imagegen/comfyui/server.log")
+    assert project.doit("server:status", "--json").result == {"servers": [server], "is_serving": True}
     stopped = project.doit("server:stop")
     assert (stopped.code, stopped.out) == (
         0,
         f"ComfyUI at {comfy.url} is stopped (process {comfy.starts[0]['pid']})\n",
     )
     assert not runs(comfy.starts[0]["pid"])
+    assert project.doit("server:stop", "--json").result == {"stopped": [], "left_alone": None}
     nothing = project.doit("server:stop")
     assert (nothing.code, nothing.out) == (0, "no server that this project started is running\n")
 

@@ -115,6 +115,9 @@ def test_one_that_is_gone_costs_one_line_and_gets_what_was_made_once_it_is_back(
     assert "shared store" not in project.doit().out  # not again so soon
     run = project.doit("store:push")
     assert (run.code, run.out.count("cannot be reached")) == (1, 1)
+    run = project.doit("store:push", "--json")
+    assert (run.code, run.result["images"], run.result["unsent"]) == (1, 3, 3)
+    assert "cannot be reached" in " ".join(run.result["notes"])
     team.mkdir()
     run = project.doit("store:push")
     assert (run.code, run.out.splitlines()) == (

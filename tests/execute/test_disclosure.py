@@ -17,7 +17,7 @@ from imagegen.execute.disclosure import Disclosure, UsedModel, disclose, find_li
 from imagegen.execute.disclosure_records import Record, read_records
 from imagegen.plan.output import DERIVE, STEPS_FIELD
 from imagegen.plan.record import OutputLine
-from imagegen.report.disclosure import summarise
+from imagegen.report.disclosure_statement import summarise
 from tests.project_folder import ProjectFolder, picture
 
 MODEL = ModelFile("ds", "checkpoints", "a/ds.safetensors", "c" * 64, 9, 9, 9, url="https://x.y/ds", licence="https://l")
