@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
 
 from imagegen.commands.build import Build, select, select_images
-from imagegen.commands.command import command, option
+from imagegen.commands.command import Answer, command, option
 from imagegen.commands.restore import find_named
-from imagegen.errors import ImagegenError, InputError, Problem, printable
+from imagegen.errors import BAD_INPUT, DONE, ImagegenError, InputError, Problem, printable
 
 if TYPE_CHECKING:
     from imagegen.plan.output import Output
@@ -25,6 +26,61 @@ _SHORTEST = 8
 """Characters of a sha256 by which --seen knows a file."""
 _SHOWN = 72
 """Characters of a note in the list."""
+
+
+@dataclass(frozen=True)
+class MarkedImage:
+    """What is said of an image.
+
+    Attributes:
+        task: its name, `portraits:mallsing`.
+        path: its file, in the project.
+        mark: keep, reject or later; null if it has none.
+        note: its text; null if there is none.
+        time: of the newest of both, in UTC.
+        by: who said that; empty if that is not known.
+        about_another_version: those of mark and note that are about another version than the one that is there now.
+    """
+
+    task: str
+    path: str
+    mark: str | None
+    note: str | None
+    time: str
+    by: str
+    about_another_version: tuple[Literal["mark", "note"], ...]
+
+
+@dataclass(frozen=True)
+class ChangedMark:
+    """A mark or a note that was changed.
+
+    Attributes:
+        task: the image's name.
+        kind: mark or note.
+        value: it has now; null if it was taken back.
+    """
+
+    task: str
+    kind: Literal["mark", "note"]
+    value: str | None
+
+
+@dataclass(frozen=True)
+class Marks:
+    """What is said of images.
+
+    Attributes:
+        images: all that have a mark or a note, if they were to be listed.
+        changed: the marks and notes that were changed, if any were given.
+        unchanged: images that had them already.
+        without_image: images that there is no file of, and that so got no mark.
+    """
+
+    images: tuple[MarkedImage, ...] = ()
+    changed: tuple[ChangedMark, ...] = ()
+    unchanged: int = 0
+    without_image: int = 0
 
 
 @command(
@@ -53,13 +109,13 @@ _SHOWN = 72
         option("seen", str, None, "mark nothing if a file's sha256 begins with none of these", value="SHA256,…"),
     ],
     words="IMAGE|JOB...",
+    result=Marks,
 )
-def mark(build: Build, words: list[str], **options: Any) -> None:
-    """Write each mark and note to its job's review file, or print them."""
+def mark(build: Build, words: list[str], **options: Any) -> Answer:
+    """Write each mark and note to its job's review file, or list them."""
     given, note = options["as"], options["note"]
     if given is None and note is None:
-        _list(build, words)
-        return
+        return _list(build, words)
     if not words:
         raise InputError(Problem("", "name what to mark, an image or a whole job", "doit mark JOB:IMAGE --as keep"))
     for text, name in ((note, "the note"), (options["by"], "the name")):
@@ -67,7 +123,7 @@ def mark(build: Build, words: list[str], **options: Any) -> None:
     _check_seen(options["seen"])
     named = _pair(build, words, options["of"])
     outputs = _find_images(build, words, needs_file=given not in (None, _NONE) and not named, seen=options["seen"])
-    _record(build, outputs, given, note, by=options["by"], named=named)
+    return _record(build, outputs, given, note, by=options["by"], named=named)
 
 
 def _check_seen(seen: str | None) -> None:
@@ -113,8 +169,8 @@ def _record(
     *,
     by: str | None,
     named: Mapping[str, str | None],
-) -> None:
-    """Write the remarks on these images, and print what changed. named: see `_pair`."""
+) -> Answer:
+    """Write the remarks on these images, and return what changed. named: see `_pair`."""
     from imagegen.plan.remark import Remark
     from imagegen.project.git import user_name
     from imagegen.project.remarks import record_remarks
@@ -138,13 +194,14 @@ def _record(
         for job, found in remarks.items()
         for remark in record_remarks(build.project, job, found)
     ]
-    for task, remark in changed:
-        print(printable(_changed_line(task, remark)))
+    lines = [printable(_changed_line(task, remark)) for task, remark in changed]
     images = len({task for task, _ in changed})
     counts = [f"{images} changed"] if len(outputs) > 1 or not changed else []
     as_before = len(outputs) - images - without_file * (note is None)
     counts += [f"{as_before} as before"] * (as_before > 0) + [f"{without_file} without an image"] * (without_file > 0)
-    print(", ".join(counts), end="\n" * bool(counts), flush=True)
+    lines += [", ".join(counts)] if counts else []
+    marks = tuple(ChangedMark(task, remark.kind, remark.value) for task, remark in changed)
+    return Answer(Marks((), marks, as_before, without_file), lines)
 
 
 def _find_images(build: Build, words: list[str], *, needs_file: bool, seen: str | None) -> list[Output]:
@@ -191,13 +248,13 @@ def _changed_line(task: str, remark: Remark) -> str:
     return f"marked     {task}  {remark.value}" if remark.value else f"unmarked   {task}"
 
 
-def _list(build: Build, words: list[str]) -> None:
-    """Print the marks and notes of what words name: a line for each image that has any."""
+def _list(build: Build, words: list[str]) -> Answer:
+    """Return the marks and notes of what words name, of each image that has any."""
     from imagegen.project.remarks import find_jobless_reviews, read_remarks
     from imagegen.report.console import table
 
     selection = select(build, words)
-    rows: list[Sequence[str]] = []
+    found: list[MarkedImage] = []
     problems: list[Problem] = []
     for plan in selection.plans:
         try:
@@ -208,15 +265,14 @@ def _list(build: Build, words: list[str]) -> None:
         outputs = [
             build.planned[task].output for task in selection.images if build.planned[task].output.job == plan.name
         ]
-        rows += _rows(build, file, outputs)
-    print("\n".join(map(printable, table(rows) or ["no marks and no notes"])), flush=True)
+        found += _find_marked(build, file, outputs)
     if not words:
         problems += find_jobless_reviews(build.project, {plan.name for plan in build.plans})
-    if problems:
-        raise InputError(*problems)
+    lines = [printable(line) for line in table([*map(_row, found)]) or ["no marks and no notes"]]
+    return Answer(Marks(tuple(found)), lines, BAD_INPUT if problems else DONE, problems)
 
 
-def _rows(build: Build, file: ReviewFile, outputs: Sequence[Output]) -> Iterator[Sequence[str]]:
+def _find_marked(build: Build, file: ReviewFile, outputs: Sequence[Output]) -> Iterator[MarkedImage]:
     for output in outputs:
         mark, note = file.find(output.full_slug, "mark"), file.find(output.full_slug, "note")
         if not (mark or note):
@@ -224,14 +280,26 @@ def _rows(build: Build, file: ReviewFile, outputs: Sequence[Output]) -> Iterator
         state = build.project.hashes.state(output.path)
         sha256 = state.sha256 if state else None
         newest = max(filter(None, [mark, note]), key=lambda one: one.time)
-        others = [one.kind for one in (mark, note) if one and not one.is_about(sha256)]
-        yield (
-            "-" if mark is None else f"{mark.value}" if mark.is_about(sha256) else f"({mark.value})",
+        yield MarkedImage(
             output.task,
-            _brief(note.value) if note else "",
-            " ".join(filter(None, [newest.time[:16].replace("T", " "), newest.by])),
-            f"({' and '.join(others)} for another version)" if others else "",
+            output.path,
+            mark.value if mark else None,
+            note.value if note else None,
+            newest.time,
+            newest.by,
+            tuple(one.kind for one in (mark, note) if one and not one.is_about(sha256)),
         )
+
+
+def _row(image: MarkedImage) -> Sequence[str]:
+    others = image.about_another_version
+    return (
+        "-" if image.mark is None else f"({image.mark})" if "mark" in others else image.mark,
+        image.task,
+        _brief(image.note),
+        " ".join(filter(None, [image.time[:16].replace("T", " "), image.by])),
+        f"({' and '.join(others)} for another version)" if others else "",
+    )
 
 
 def _brief(text: str | None) -> str:

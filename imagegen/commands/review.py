@@ -8,15 +8,16 @@ import signal
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from imagegen.commands.build import Build
-from imagegen.commands.command import command, option
+from imagegen.commands.command import Answer, answer_even_if_it_fails, command, option
 from imagegen.commands.command_line import initial_folder
 from imagegen.config.settings import read_settings
 from imagegen.errors import ImagegenError, NotBegunError, Problem
+from imagegen.report.json_output import json_output
 
 if TYPE_CHECKING:
     from imagegen.project import JobPlan, Project
@@ -26,6 +27,19 @@ if TYPE_CHECKING:
 __all__ = ["review"]
 
 _SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK")
+
+
+@dataclass(frozen=True)
+class ServedPage:
+    """A page that was served until Ctrl-C. Its addresses are in the event `serving` too, from the beginning.
+
+    Attributes:
+        urls: it had.
+        is_for_other_machines: whether these reached it too.
+    """
+
+    urls: tuple[str, ...]
+    is_for_other_machines: bool
 
 
 @command(
@@ -42,8 +56,9 @@ _SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK")
         option("no-open", bool, False, "only print the address"),
     ],
     needs_jobs=False,
+    result=ServedPage,
 )
-def review(build: Build, *, port: int, host: str, no_open: bool) -> int:
+def review(build: Build, *, port: int, host: str, no_open: bool) -> Answer:
     """Serve the page until Ctrl-C, SIGTERM, or the end of the terminal."""
     try:
         from imagegen.review.address import listen
@@ -72,14 +87,16 @@ def review(build: Build, *, port: int, host: str, no_open: bool) -> int:
         server.start()
         _announce(server, address, is_opened=not no_open)
         ended_by = _wait(server, signals)
+    page = ServedPage(tuple(server.urls), not address.is_loopback)
     if server.error:
         raise server.error
     if not build.root.is_dir():  # doit would end in a traceback, as it cannot write its database
         sys.stdout.flush()
         os._exit(1)
     if ended_by is not None:
-        signal.raise_signal(ended_by)
-    return 0
+        with answer_even_if_it_fails(page):
+            signal.raise_signal(ended_by)
+    return Answer(page)
 
 
 def _open_project(build: Build, instead: Mapping[str, bytes] | None = None) -> tuple[Project, list[JobPlan]]:
@@ -95,7 +112,7 @@ def _open_project(build: Build, instead: Mapping[str, bytes] | None = None) -> t
 
 def _leading_words(build: Build) -> list[str]:
     """Return what each `doit` of the page is given too: options of doit, and variables wherever they were written."""
-    words = sys.argv[1:]
+    words = [word for word in sys.argv[1:] if word != "--json"]
     leading = words[: words.index("review")] if "review" in words else []
     return [
         *leading,
@@ -107,6 +124,8 @@ def _announce(server: ReviewServer, address: Address, *, is_opened: bool) -> Non
     from imagegen.report.browser import open_in_browser
     from imagegen.report.progress import is_ci
 
+    if output := json_output():
+        output.write({"event": "serving", "urls": server.urls})
     first, *others = server.urls
     print(f"{'review':<10} {first}  (Ctrl-C ends it)")
     for url in others:

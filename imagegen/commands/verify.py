@@ -89,15 +89,17 @@ def verify(build: Build, words: list[str]) -> Answer:
 def _summarise(files: Sequence[Finding], store: Sequence[Finding] | None) -> VerifiedFiles:
     return VerifiedFiles(
         tuple(
-            VerifiedFile(
-                one.name if one.name != one.path else None, one.path, one.state, one.is_right, one.note, one.hint
-            )
+            VerifiedFile(_task(one), one.path, one.state, one.is_right, one.note, one.hint)
             for one in (*files, *(store or ()))
             if one.state != "intact"
         ),
         Counter(one.state for one in files),
         None if store is None else Counter(one.state for one in store),
     )
+
+
+def _task(finding: Finding) -> str | None:
+    return None if finding.name == finding.path else finding.name
 
 
 def verified_lines(files: Sequence[Finding], store: Sequence[Finding] | None) -> Iterator[str]:

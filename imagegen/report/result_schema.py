@@ -37,7 +37,7 @@ def results_schema(results: Mapping[str, type]) -> dict[str, Any]:
     }
 
 
-_EVENTS = ("run", "started", "steps", "waiting", "note", "restarted", "arrived", "outcome", "end")
+_EVENTS = ("run", "started", "steps", "waiting", "note", "restarted", "arrived", "outcome", "end", "serving")
 
 
 def _answer(command: str, result: dict[str, Any]) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
+import signal
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -116,3 +117,15 @@ def test_a_command_line_of_its_own_prints_json_alone(project: ProjectFolder) -> 
     run = project.doit("verify", "--json")
     (answer,) = map(json.loads, run.out.splitlines())
     assert (answer["command"], answer["exit_code"]) == ("verify", run.code)
+
+
+def test_a_page_that_is_served_says_its_address_at_once_and_answers_at_the_end(project: ProjectFolder) -> None:
+    process = project.start("review", "--no-open", "--json")
+    assert process.stdout
+    serving = json.loads(process.stdout.readline())
+    assert (serving["event"], len(serving["urls"])) == ("serving", 1)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=project.patience_s)
+    answer = json.loads(out)
+    assert (answer["command"], answer["exit_code"], process.returncode) == ("review", 0, 0), err
+    assert answer["result"] == {"urls": serving["urls"], "is_for_other_machines": False}
