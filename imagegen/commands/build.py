@@ -27,7 +27,6 @@ from imagegen.commands.up_to_date import (
     load_snapshot,
     needs_jobs,
 )
-from imagegen.config.job_files import find_stray_files
 from imagegen.errors import DONE, FAILED, STOPPED, Problem
 from imagegen.library.planned_project import DONE_STATES, PlannedImage, PlannedProject, TaskResult
 from imagegen.library.selection import Selection, select, select_images
@@ -78,17 +77,6 @@ class Build(PlannedProject):
     def fresh_jobs(self) -> tuple[FreshJob, ...]:
         """The jobs of the snapshot; of those with a plan, the outputs that are not in it."""
         return self.snapshot.jobs if self.snapshot else ()
-
-    def stray_files(self) -> list[Problem]:
-        """Return what is wrong with files in jobs/: those that look like jobs, and what deleted jobs left."""
-        found = find_stray_files(self.root, self.project.inputs.named if self.plans else ())
-        if self.snapshot is None:  # else all job files are still there
-            from imagegen.execute.prune import find_deleted_jobs
-            from imagegen.project.remarks import find_jobless_reviews
-
-            found += find_deleted_jobs(self.project, self.plans)
-            found += find_jobless_reviews(self.project, {plan.name for plan in self.plans})
-        return found
 
     def needs_task(self, planned: PlannedImage) -> bool:
         """Whether doit gets a task for the image. One of 10,000 costs as much as planning it, and takes 3 KB."""

@@ -6,8 +6,9 @@ import contextlib
 import hashlib
 import os
 import sys
+import threading
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from decimal import Decimal
@@ -251,9 +252,21 @@ def _foresee(project: Project, standing: Sequence[tuple[Output, Verdict]]) -> li
         may_be_paid = cost != 0 and _may_be_paid(project, output)
         return ForecastImage(output, verdict, act, price=cost, may_be_paid=may_be_paid)
 
-    # what a backend prints must not get into the forecast, which may be JSON for a program
-    with ThreadPoolExecutor(os.cpu_count() or 1) as pool, contextlib.redirect_stdout(sys.stderr):
+    with ThreadPoolExecutor(os.cpu_count() or 1) as pool, _redirect_output():
         return list(pool.map(foresee, standing))
+
+
+@contextlib.contextmanager
+def _redirect_output() -> Iterator[None]:
+    """Keep what a backend prints out of the forecast, which may be JSON for a program.
+
+    In the main thread alone: two threads would each put back what the other has put there.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    with contextlib.redirect_stdout(sys.stderr):
+        yield
 
 
 def _may_be_paid(project: Project, output: Output) -> bool:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from imagegen.config.job_files import find_job_files, name_tasks
+from imagegen.config.job_files import find_job_files, find_stray_files, name_tasks
 from imagegen.config.settings import Settings, read_settings
 from imagegen.errors import ImagegenError, Problem
 from imagegen.library.needed import find_limited, find_needed
@@ -243,21 +243,27 @@ class PlannedProject:
         self._take_snapshot()
         return ending
 
+    def find_stale(self, tasks: Sequence[str], forced: Collection[str]) -> list[Output]:
+        """Return the outputs of these tasks that are not fresh, or may not stay so, each after its origins."""
+        from imagegen.plan.origins import sort_by_origin
+
+        stale: dict[str, Output] = {}
+        for output in sort_by_origin([self.planned[task].output for task in tasks]):
+            follows = any(origin.task in stale for origin in output.origins)
+            if self.planned[output.task].verdict.state != "fresh" or output.task in forced or follows:
+                stale[output.task] = output
+        return list(stale.values())
+
     def _skip_fresh(self, tasks: Sequence[str], forced: Collection[str]) -> list[Output]:
         """Record the outcome of the images that are fresh and stay so, and return the outputs of the others."""
         from imagegen.execute.events import Outcome
-        from imagegen.plan.origins import sort_by_origin
 
-        wanted: dict[str, Output] = {}
-        for output in sort_by_origin([self.planned[task].output for task in tasks]):
-            planned = self.planned[output.task]
-            task = planned.result.task
-            follows = any(origin.task in wanted for origin in output.origins)
-            if planned.verdict.state == "fresh" and task not in forced and not follows:
-                self._record(Outcome(output, "fresh"))
-            else:
-                wanted[task] = output
-        return list(wanted.values())
+        stale = self.find_stale(tasks, forced)
+        are_stale = {output.task for output in stale}
+        for task in tasks:
+            if task not in are_stale:
+                self._record(Outcome(self.planned[task].output, "fresh"))
+        return stale
 
     def _record(self, outcome: Outcome) -> None:
         self.planned[outcome.output.task].result.outcome = outcome
@@ -272,6 +278,17 @@ class PlannedProject:
         with suppress(OSError):  # it only saves the next run some work
             self.project.record_fresh_files(self.planned[task].output for task in notes)
             take_snapshot(self.project, self._key, self.plans, notes, self.snapshot)
+
+    def stray_files(self) -> list[Problem]:
+        """Return what is wrong with files in jobs/: those that look like jobs, and what deleted jobs left."""
+        found = find_stray_files(self.root, self.project.inputs.named if self.plans else ())
+        if self.snapshot is None:  # else all job files are still there
+            from imagegen.execute.prune import find_deleted_jobs
+            from imagegen.project.remarks import find_jobless_reviews
+
+            found += find_deleted_jobs(self.project, self.plans)
+            found += find_jobless_reviews(self.project, {plan.name for plan in self.plans})
+        return found
 
     def are_all(self, states: Collection[str]) -> bool:
         """Return whether every image of the project is in one of these states now."""
