@@ -23,6 +23,7 @@ ORDER = (
     {"report", "testing"},
     {"review"},
     {"library"},
+    {"watch"},
     {"commands"},
     {"tasks", "agents"},
     {"doit_commands", "doit_startup"},
@@ -95,6 +96,7 @@ def test_only_backends_talk_to_generators() -> None:
         ("project/git.py", "subprocess"),  # asks git, which is no generator
         ("review/address.py", "socket"),  # these listen, and ask nobody
         ("review/consent.py", "socket"),
+        ("watch/child.py", "subprocess"),  # starts doit
     }
 
 
@@ -121,7 +123,7 @@ def test_modules_say_what_they_offer() -> None:
 
 
 def test_loading_the_tasks_imports_nothing_that_only_a_build_needs(tmp_path: Path) -> None:
-    code = "import sys, imagegen.tasks; print(*{'PIL', 'dask', 'distributed', 'fsspec', 'jinja2', 'psutil', 'rectpack', 'requests', 'rich', 'markdown_it', 'text_unidecode'} & set(sys.modules))"
+    code = "import sys, imagegen.tasks; print(*{'PIL', 'dask', 'distributed', 'fsspec', 'jinja2', 'psutil', 'rectpack', 'requests', 'rich', 'markdown_it', 'text_unidecode', 'watchfiles'} & set(sys.modules))"
     result = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)
     assert result.stdout.split() == []
 

@@ -23,7 +23,9 @@ def test_pre_commit_runs_what_ci_runs_for_lint_and_types() -> None:
 def test_the_lowest_versions_are_the_lower_bounds() -> None:
     project = (ROOT / "pyproject.toml").read_text("utf-8")
     groups = re.findall(
-        r"^(?:dependencies|comfyui|gallery|review|mcp|store|cluster) = \[\n(.*?)^\]", project, re.MULTILINE | re.DOTALL
+        r"^(?:dependencies|comfyui|gallery|review|mcp|watch|store|cluster) = \[\n(.*?)^\]",
+        project,
+        re.MULTILINE | re.DOTALL,
     )
     dependencies = "".join(groups)
     bounds = re.findall(r'^    "([^"]+)"', dependencies, re.MULTILINE)

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from imagegen.review.address import Address
     from imagegen.review.server import ReviewServer
 
-__all__ = ["review"]
+__all__ = ["handle_signals", "leading_words", "review"]
 
 _SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK")
 
@@ -78,12 +78,12 @@ def review(build: Build, *, port: int, host: str, no_open: bool) -> Answer:
         Editor(build.root, lambda instead: _open_project(build, instead)),
         address,
         Path(initial_folder() or build.root),
-        _leading_words(build),
+        leading_words(build, "review"),
         build.project.state,
         lambda line: print(line, flush=True),
         lambda: signals.put(None),
     )
-    with _handle_signals(signals.put):
+    with handle_signals(signals.put):
         server.start()
         _announce(server, address, is_opened=not no_open)
         ended_by = _wait(server, signals)
@@ -110,10 +110,10 @@ def _open_project(build: Build, instead: Mapping[str, bytes] | None = None) -> t
     return project, project.plans()
 
 
-def _leading_words(build: Build) -> list[str]:
-    """Return what each `doit` of the page is given too: options of doit, and variables wherever they were written."""
+def leading_words(build: Build, command: str) -> list[str]:
+    """Return what each `doit` that this command starts is given too: options of doit, and all variables."""
     words = [word for word in sys.argv[1:] if word != "--json"]
-    leading = words[: words.index("review")] if "review" in words else []
+    leading = words[: words.index(command)] if command in words else []
     return [
         *leading,
         *(word for name, value in build.invocation.variables if (word := f"{name}={value}") not in leading),
@@ -156,7 +156,7 @@ def _wait(server: ReviewServer, signals: queue.SimpleQueue[int | None]) -> int |
 
 
 @contextmanager
-def _handle_signals(handle: Callable[[int], None]) -> Iterator[None]:
+def handle_signals(handle: Callable[[int], None]) -> Iterator[None]:
     """Have each signal that would end the process handled instead. One that it was started to ignore stays ignored.
 
     But not by the actions, which must hear that they are cancelled: a child ignores what its parent does, and would

@@ -253,6 +253,10 @@ class StatusLine:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self.clear()
+
+    def clear(self) -> None:
+        """Show nothing any more."""
         if self.is_terminal:
             print("\r\x1b[K", end="", flush=True)
 

@@ -37,7 +37,11 @@ def results_schema(results: Mapping[str, type]) -> dict[str, Any]:
     }
 
 
-_EVENTS = ("run", "started", "steps", "waiting", "note", "restarted", "arrived", "outcome", "end", "serving")
+_EVENTS = (
+    *("run", "started", "steps", "waiting", "note", "restarted", "arrived", "outcome", "end"),
+    "serving",  # `doit review`
+    *("watching", "edit", "built"),  # `doit watch`
+)
 
 
 def _answer(command: str, result: dict[str, Any]) -> dict[str, Any]:

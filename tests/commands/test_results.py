@@ -45,6 +45,7 @@ CALLS = [
     Call("prune -n"),
     Call("schema --base --out=-"),
     Call("review --host=nowhere.invalid", BAD_INPUT),
+    Call("watch nobody", BAD_INPUT),
     Call("why"),
     Call("doctor"),
     Call("settings"),

@@ -1,0 +1,171 @@
+"""`doit watch`: build what an edit makes stale, while one writes prompts."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from imagegen.commands.build import Build, select
+from imagegen.commands.command import Answer, command
+from imagegen.commands.command_line import initial_folder, is_ignored
+from imagegen.commands.review import handle_signals, leading_words
+from imagegen.errors import ImagegenError, NotBegunError, Problem, not_written
+from imagegen.library.needed import find_needed
+from imagegen.report.console import StatusLine
+from imagegen.report.json_output import json_output
+
+if TYPE_CHECKING:
+    from imagegen.review.progress import RunProgress
+    from imagegen.watch.choice import Outlook
+    from imagegen.watch.session import Watched
+
+__all__ = ["WatchResult", "watch"]
+
+
+@dataclass(frozen=True)
+class WatchResult:
+    """What a watch did.
+
+    Attributes:
+        edits: that it noticed.
+        builds: that it started.
+        counts: of the images that these built, by state.
+        spent: by these, in US dollars, as far as prices are known.
+    """
+
+    edits: int
+    builds: int
+    counts: Mapping[str, int]
+    spent: float
+
+
+@command(
+    "watch",
+    "Build what an edit makes stale, until Ctrl-C: a line for each edit.",
+    {
+        "doit watch": "for all jobs",
+        "doit watch portraits backend=placeholder": "for one job, with placeholders",
+        "doit watch budget=1.00": "may spend a dollar in all; without, what costs something is not built",
+    },
+    words="[IMAGE|JOB...]",
+    result=WatchResult,
+)
+def watch(build: Build, words: list[str]) -> Answer:
+    """Watch until Ctrl-C or SIGTERM."""
+    select(build, words)
+    try:
+        from imagegen.watch.session import WatchSession
+
+        session = WatchSession(_describe(build, words), _Shown())
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] != "watchfiles":
+            raise
+        what = "edits are noticed by the package watchfiles, which is not installed"
+        raise NotBegunError(Problem("", what, f"{sys.executable} -m pip install watchfiles")) from None
+    with handle_signals(session.interrupt):
+        ended_by = session.run()
+    if ended_by != signal.SIGINT:
+        signal.raise_signal(ended_by)
+    return Answer(WatchResult(session.edits, session.builds, dict(session.counts), float(session.spent)))
+
+
+def _describe(build: Build, words: Sequence[str]) -> Watched:
+    from imagegen.watch.session import Watched
+
+    leading = [word for word in leading_words(build, "watch") if not word.startswith("budget=") and word != "--json"]
+    return Watched(
+        build.root,
+        Path(initial_folder() or build.root),
+        leading,
+        words,
+        build.settings.budget if "budget" in build.invocation.given else Decimal(0),
+        lambda: _look(build, words),
+    )
+
+
+def _look(build: Build, words: Sequence[str]) -> Outlook:
+    """Return what the next run would do for these words, as the project is now."""
+    from imagegen.execute.forecast import forecast
+    from imagegen.watch.choice import Outlook
+
+    try:
+        now = Build(build.root, build.invocation)
+        if now.problems:
+            return Outlook(problems=now.problems, is_readable=False)
+        inputs = _find_inputs(now)
+        jobs = {plan.name: plan.task for plan in now.plans}
+        try:
+            selection = select(now, words)
+        except ImagegenError as error:  # what is watched is not there any more
+            return Outlook(inputs, (), error.problems, jobs, is_readable=False)
+        images = [now.planned[task] for task in find_needed(now, selection.images)]
+        ignored = {one.output.task for one in images if is_ignored(one.output.task)}
+        found = forecast(now.project, [(one.output, one.verdict) for one in images], ignored)
+        named = {plan.name for plan in selection.plans} | {one.output.job for one in images}
+        broken = [plan for plan in now.plans if plan.name in named and plan.problems]
+        problems = dict.fromkeys(problem for plan in broken for problem in plan.problems)
+        return Outlook(inputs, found.images, list(problems), jobs, [plan.name for plan in broken])
+    except ImagegenError as error:
+        return Outlook(problems=error.problems, is_readable=False)
+    except OSError as error:
+        return Outlook(problems=[not_written(error, doing="read")], is_readable=False)
+
+
+def _find_inputs(build: Build) -> list[str]:
+    """Return the files and folders that the plans follow from, without what a build writes."""
+    written = {output.path for plan in build.plans for output in plan.outputs}
+    return [
+        path
+        for path in build.project.inputs.stats
+        if path not in written and not path.startswith(".imagegen/") and not path.endswith((".lock", ".review"))
+    ]
+
+
+class _Shown:
+    """Lines for a person, how far a build is on a terminal, or events for a program."""
+
+    def __init__(self) -> None:
+        self._status = StatusLine()
+        self._progress: RunProgress | None = None
+
+    def say(self, line: str) -> None:
+        """Print a line that stays."""
+        self._status.note(line)
+
+    def emit(self, event: Mapping[str, Any]) -> None:
+        """Write an event, for a program."""
+        if output := json_output():
+            output.write(event)
+
+    def follow(self, event: Mapping[str, Any] | None) -> None:
+        """Show how far a build is, on a terminal; None at its end."""
+        if not self._status.is_terminal or json_output():
+            return
+        from imagegen.review.progress import RunProgress
+
+        if event is None:
+            self._status.clear()
+            self._progress = None
+            return
+        self._progress = self._progress or RunProgress()
+        self._progress.take(event)
+        self._status.show(_progress_text(self._progress.data))
+
+
+def _progress_text(data: Mapping[str, Any]) -> str:
+    """Return how far a build is: `1/3  portraits:mallsing 12/28  0:34 left`."""
+    from imagegen.report.progress import clock
+
+    said = [f"{data['done']}/{data['total']}"]
+    for task, flight in data["flights"].items():
+        done, total = flight["steps"]
+        steps = f" {done}/{total}" if total else ""
+        said.append(f"{task}{steps}" if not flight["waits"] else f"{task} {flight['waits']}")
+    if data["left_s"]:
+        said.append(f"{clock(data['left_s'])} left")
+    return "  ".join(said)
