@@ -4,21 +4,19 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from imagegen.commands.build import Build, PlannedImage, select
+from imagegen.commands.build import Build, select
 from imagegen.commands.command import Answer, command, option
 from imagegen.commands.command_line import is_ignored
 from imagegen.errors import BAD_INPUT, DONE, FAILED, InputError, Problem
-from imagegen.library.needed import find_limited, find_needed
+from imagegen.library.plan import forecast_selection
 from imagegen.report.console import left_lines
 from imagegen.report.forecast_summary import ForecastSummary, summarise_forecast
 from imagegen.report.json_output import json_output
 
 if TYPE_CHECKING:
     from imagegen.execute.forecast import Forecast
-    from imagegen.plan.limit import Limited
     from imagegen.project import JobPlan
     from imagegen.report.why import Line
 
@@ -59,37 +57,17 @@ def why(build: Build, words: list[str], *, limit: int | None, check: bool) -> An
     if limit is not None and limit < 1:
         raise InputError(Problem("doit why", f"--limit={limit}: expected a whole number from 1"))
     selection = select(build, words)
-    limited = _limit(build, selection.images, limit or build.settings.limit)
-    needed = frozenset(limited.tasks)
-    images = [one for task, one in build.planned.items() if task in needed]
-    jobs = {plan.name for plan in selection.plans} | {one.output.job for one in images}
-    plans = [plan for plan in build.plans if plan.name in jobs]
-    found = _forecast(build, images)
-    problems = [*build.problems, *(problem for plan in plans for problem in plan.problems)]
-    result = summarise_forecast(found, plans, selection.one_by_one, build.settings.budget, len(limited.left))
+    found = forecast_selection(build, selection, limit or build.settings.limit, is_ignored)
+    problems = [*build.problems, *(problem for plan in found.plans for problem in plan.problems)]
+    result = summarise_forecast(
+        found.forecast, found.plans, selection.one_by_one, build.settings.budget, len(found.limited.left)
+    )
     code = (BAD_INPUT if problems else FAILED if result.is_stale else DONE) if check else DONE
     if json_output():
         return Answer(result, (), code, problems)
-    lines = [*_describe(build, found, plans, selection.one_by_one), *left_lines(limited, words)]
+    said = _describe(build, found.forecast, found.plans, selection.one_by_one)
+    lines = [*said, *left_lines(found.limited, words)]
     return Answer(result, lines, code)
-
-
-def _limit(build: Build, tasks: Sequence[str], limit: int | None) -> Limited:
-    """Return what doit would bring up to date, and what it would leave."""
-    from imagegen.plan.limit import Limited
-
-    if limit is None:
-        return Limited(tuple(find_needed(build, tasks)))
-    ignored = tuple(filter(is_ignored, tasks))
-    limited = find_limited(build, tasks, limit, skip=is_ignored)
-    return replace(limited, tasks=(*limited.tasks, *ignored))
-
-
-def _forecast(build: Build, images: Sequence[PlannedImage]) -> Forecast:
-    from imagegen.execute.forecast import forecast
-
-    ignored = {one.output.task for one in images if is_ignored(one.output.task)}
-    return forecast(build.project, [(one.output, one.verdict) for one in images], ignored)
 
 
 def _describe(build: Build, found: Forecast, plans: Sequence[JobPlan], named: Collection[str]) -> list[str]:

@@ -25,6 +25,7 @@ class BuildResult(RunSummary):
         cost: of those that a service charges for.
         notes: what there is to say besides, a line each.
         stopped: whether it was cancelled.
+        left: images that its limit left stale.
         problems: of jobs that are broken, and of what comes after the images.
     """
 
@@ -72,6 +73,7 @@ def summarise_build(project: PlannedProject, chosen: Selection, ending: RunResul
         cost=summarise_cost(ending.costs),
         notes=tuple(_collect_notes(project, chosen)),
         stopped=ending.stopped,
+        left=len(project.limited.left) if project.limited else 0,
         problems=tuple(dict.fromkeys([*broken, *ending.problems])),
         has_broken_jobs=bool(broken),
     )

@@ -15,7 +15,7 @@ from imagegen.config.settings import COMMAND_LINE
 from imagegen.errors import InputError, Problem
 from imagegen.library.build_result import BuildResult, summarise_build
 from imagegen.library.events import Event
-from imagegen.library.needed import find_needed, list_parts
+from imagegen.library.needed import list_parts
 from imagegen.library.plan import Plan, make_plan
 from imagegen.library.planned_project import PlannedProject
 from imagegen.library.running_build import RunningBuild
@@ -44,6 +44,7 @@ class Project:
         store: str | None = None,
         store_writes: bool | None = None,
         budget: Decimal | float | str | None = None,
+        limit: int | str | None = None,
         wait: float | None = None,
     ) -> None:
         """Name a project.
@@ -57,6 +58,7 @@ class Project:
             store: see above.
             store_writes: see above.
             budget: what one build may cost, in US dollars; `"none"` for no limit.
+            limit: how many stale images of each job one build builds at most; `"none"` for no limit.
             wait: seconds to wait for another build of this project.
 
         Raises:
@@ -73,6 +75,7 @@ class Project:
             store=store,
             store_writes=store_writes,
             budget=budget,
+            limit=limit,
             wait=wait,
         )
         self._running: list[RunningBuild] = []
@@ -86,18 +89,19 @@ class Project:
     def __repr__(self) -> str:
         return f"Project({str(self._root)!r})"
 
-    def plan(self, selection: Words = None) -> Plan:
+    def plan(self, selection: Words = None, *, limit: int | str | None = None) -> Plan:
         """Return what `build` would do, and why, how long it takes and what it costs.
 
         It writes nothing, and contacts nobody.
 
         Args:
             selection: as for `build`.
+            limit: the same.
 
         Raises:
             InputError: a setting is not valid, or a word names nothing.
         """
-        project = self._open({})
+        project = self._open(_as_given(limit=limit))
         return make_plan(project, self._select(project, selection))
 
     def build(
@@ -107,6 +111,7 @@ class Project:
         on_event: Callable[[Event], object] | None = None,
         force: bool = False,
         budget: Decimal | float | str | None = None,
+        limit: int | str | None = None,
         wait: float | None = None,
     ) -> BuildResult:
         """Bring images up to date, with what they are made from, as `doit` does.
@@ -121,6 +126,7 @@ class Project:
                 finished and stored, and then what it raised is raised here.
             force: generate the images that the selection names even if they are fresh.
             budget: for this build, instead of the project's.
+            limit: the same.
             wait: the same.
 
         Raises:
@@ -130,10 +136,11 @@ class Project:
         """
         started = time.monotonic()
         with self._register(RunningBuild(on_event)) as running:
-            project = self._open(_as_given(budget=budget, wait=wait))
+            project = self._open(_as_given(budget=budget, limit=limit, wait=wait))
             chosen = self._select(project, selection)
-            tasks = find_needed(project, chosen.images)
             forced = _find_forced(project, chosen) if force else set()
+            tasks = project.choose(chosen.images, forced)
+            forced.intersection_update(tasks)
             running.begin(len(project.find_stale(tasks, forced)))
             ending = project.run(tasks, forced, running.on_event, running.stopping)
         running.check()

@@ -156,10 +156,18 @@ def test_a_budget_is_kept(folder: ProjectFolder) -> None:
     assert project.build(budget="none").counts == {"fresh": 1, "generated": 1}
 
 
+def test_a_limit_leaves_the_others_stale(folder: ProjectFolder) -> None:
+    project = Project(folder.root, limit=1)
+    assert [image.task for image in project.plan().stale] == TASKS[:1]
+    result = project.build()
+    assert (states(result), result.left) == ({TASKS[0]: "generated"}, 1)
+    assert project.build(limit="none").counts == {"fresh": 1, "generated": 1}
+
+
 def test_every_setting_of_the_command_line_is_an_argument() -> None:
     named = {setting.command_line for setting in SETTINGS if setting.command_line}
     arguments = set(Project.__init__.__kwdefaults__ or ())
-    assert named - {"limit"} == arguments
+    assert named == arguments
 
 
 def test_a_folder_without_a_project_is_an_error(tmp_path: Path) -> None:
