@@ -25,11 +25,11 @@ from imagegen.run_options import RUN_OPTIONS
 
 if TYPE_CHECKING:
     from imagegen.commands.command import Command as OurCommand
+    from imagegen.errors import Problem
 
-__all__ = ["Clean", "DumpDB", "Forget", "Help", "Ignore", "Info", "List", "Run"]
+__all__ = ["Clean", "DumpDB", "Forget", "Help", "Ignore", "Info", "List", "Run", "may_be_ours"]
 
 
-_NO_DODO = "there is no dodo.py in this folder"
 _JSON = "--json"
 
 
@@ -38,40 +38,65 @@ class _Checked(Command):  # type: ignore[misc]  # doit ships no types
 
     def parse_execute(self, in_args: Sequence[str]) -> Any:
         """Parse the options and execute the command, as doit does; in a project of ours, with its exit codes."""
-        params = {**{option.name: option.default for option in self.cmdparser.options}, **self.opt_vals}
-        if not _may_be_ours(params):
+        is_json = _JSON in in_args
+        if not (may_be_ours(self._read_params(in_args)) or (is_json and not Path("dodo.py").exists())):
             self._refuse_options_of_ours(in_args)
             return self._parse_execute(in_args)
-        if _JSON in in_args:
-            from imagegen.report.json_output import json_output
+        if is_json:
+            from imagegen.process import prepare_process
+            from imagegen.report.json_output import begin_json
 
-            json_output(begin=True)
+            prepare_process()  # it may be stopped before dodo.py is loaded
+            begin_json(self.name)
         try:
             code = self._parse_execute(in_args)
         except (CmdParseError, InvalidDodoFile, InvalidCommand, InvalidTask) as error:
-            if isinstance(error, InvalidCommand):  # as doit does it
-                error.cmd_used, error.bin_name = self.name, self.bin_name
-            return _report(self.name, error)
-        process = sys.modules.get("imagegen.process")
-        return (process.worst_exit_code() if process else 0) or code
+            from imagegen.doit_faults import report
+
+            return report(self.name, error)
+        except Exception as error:
+            from imagegen.doit_faults import report_exception
+
+            return report_exception(self.name, error)
+        except SystemExit as stop:
+            raise SystemExit(self._end(stop.code if isinstance(stop.code, int) else bool(stop.code))) from None
+        return self._end(code)
+
+    def _end(self, code: int | None) -> int:
+        """Return the exit code that doit ends with."""
+        if "imagegen.process" not in sys.modules:  # dodo.py was not even loaded
+            return code or 0
+        from imagegen.doit_faults import end
+
+        return end(code)
+
+    def _read_params(self, in_args: Sequence[str]) -> Mapping[str, Any]:
+        """Return the options as far as they can be read."""
+        params = {**{option.name: option.default for option in self.cmdparser.options}, **self.opt_vals}
+        with suppress(CmdParseError):
+            params |= self.cmdparser.parse_only(in_args)[0]
+        return params
 
     def _refuse_options_of_ours(self, in_args: Sequence[str]) -> None:
-        ours = {option["long"] for option in getattr(self, "our_options", ())}
+        ours = {option["long"] for option in self.our_options}
         for word in in_args:
             name = word.partition("=")[0]
             if name.startswith("--") and name[2:] in ours:
                 raise CmdParseError(f"option {name} is of projects of imagegen, and dodo.py takes no tasks from it")
 
+    our_options: Sequence[Mapping[str, Any]] = ()
+    """Those that only projects of imagegen have."""
+
     def _parse_execute(self, in_args: Sequence[str]) -> Any:
         try:
             getopt.getopt(in_args, self.cmdparser.get_short(), self.cmdparser.get_long())
         except getopt.GetoptError as error:
-            params = {**{option.name: option.default for option in self.cmdparser.options}, **self.opt_vals}
-            if _may_be_ours(params):
+            params = self._read_params(in_args)
+            if may_be_ours(params):
                 if error.opt in ("h", "help"):
                     print(f"{self.help()}\n\n`doit help` lists the commands.")
                     return 0
-                raise CmdParseError(_refusal(self, error, _our_commands(self.loader, params))) from None
+                raise _error(CmdParseError, _refusal(self, error, _our_commands(self.loader, params))) from None
         try:
             return super().parse_execute(in_args)
         except CmdParseError as error:
@@ -83,14 +108,13 @@ class _Checked(Command):  # type: ignore[misc]  # doit ships no types
         except InvalidDodoFile as error:
             if "Could not find dodo file" not in str(error) or "dodo.py'" not in str(error):
                 raise
-            raise InvalidDodoFile(
-                f"{_NO_DODO}\n    in a subfolder of a project: doit -k; to set up a new one: imagegen init"
-            ) from None
+            what = "there is no dodo.py in this folder"
+            raise _not_begun(what, "in a subfolder of a project: doit -k; to set up a new one: imagegen init") from None
         except ModuleNotFoundError as error:
             from imagegen.installation import explain_import_error
 
             if problem := explain_import_error(error):
-                raise InvalidDodoFile(str(problem)) from None
+                raise _not_begun(problem.what, problem.hint) from None
             raise
 
 
@@ -174,7 +198,7 @@ class Help(_Checked, cmd_help.Help):  # type: ignore[misc]
     def execute(self, params: Mapping[str, Any], args: Sequence[str]) -> Any:
         """Show doit's help, and where it lists all commands, ours too."""
         code = super().execute(params, args)
-        commands = _our_commands(self.loader, params) if not args and _may_be_ours(params) else []
+        commands = _our_commands(self.loader, params) if not args and may_be_ours(params) else []
         if commands:
             print("\nCommands of this project")
         for one in commands:
@@ -209,7 +233,7 @@ def _takes_only_our_tasks() -> bool:
     return "*" in names or {"DOIT_CONFIG", "task_jobs"} <= names
 
 
-def _may_be_ours(params: Mapping[str, Any]) -> bool:
+def may_be_ours(params: Mapping[str, Any]) -> bool:
     """Whether the dodo file names imagegen, or imagegen has been there already; the file is not run for that."""
     file = Path(params.get("dodoFile") or "dodo.py").absolute()
     if params.get("seek_file"):
@@ -232,25 +256,27 @@ def _our_commands(loader: Any, params: Mapping[str, Any]) -> list[OurCommand]:
     return [COMMANDS[name] for name in sorted(taken)]
 
 
-def _report(command: str, error: Exception) -> int:
-    """Say what is wrong with what was asked, as doit does, and return the exit code."""
-    from imagegen.errors import BAD_INPUT, NOT_BEGUN, Problem
-    from imagegen.report.json_output import json_output
+def _not_begun(what: str, hint: str) -> InvalidDodoFile:
+    from imagegen.errors import NOT_BEGUN, Problem
 
-    sys.stderr.write(f"ERROR: {error}\n")
-    code = NOT_BEGUN if _NO_DODO in str(error) else BAD_INPUT
-    if output := json_output():
-        what, _, hint = str(error).partition("\n")
-        output.write_result(command, code, getattr(error, "problems", [Problem("", what, hint.strip())]))
-    return code
+    error = _error(InvalidDodoFile, Problem("", what, hint))
+    error.exit_code = NOT_BEGUN
+    return error
 
 
-def _refusal(command: Command, error: getopt.GetoptError, ours: Sequence[OurCommand]) -> str:
+def _error(kind: type[Exception], problem: Problem) -> Any:
+    """Return an error of doit's that has the problem as data, too."""
+    error: Any = kind(str(problem))
+    error.problems = [problem]
+    return error
+
+
+def _refusal(command: Command, error: getopt.GetoptError, ours: Sequence[OurCommand]) -> Problem:
     from imagegen.errors import Problem, did_you_mean
 
     where = "doit" if command.name == "run" else f"doit {command.name}"
     if "not recognized" not in str(error):
-        return str(Problem(where, str(error), f"doit help {command.name} shows its options"))
+        return Problem(where, str(error), f"doit help {command.name} shows its options")
     long = len(error.opt) > 1
     theirs = {name.rstrip("="): f"--{name.rstrip('=')}" for name in command.cmdparser.get_long()}
     for one in ours:
@@ -259,4 +285,4 @@ def _refusal(command: Command, error: getopt.GetoptError, ours: Sequence[OurComm
     if near:
         near = f"; did you mean {theirs[near.split(chr(39))[1]]}?"
     what = f"unknown option {'--' if long else '-'}{error.opt}{near}"
-    return str(Problem(where, what, f"doit help {command.name} shows its options; those of a command follow its name"))
+    return Problem(where, what, f"doit help {command.name} shows its options; those of a command follow its name")

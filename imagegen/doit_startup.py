@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
 __all__ = ["explain"]
 
-_BEFORE_ANY_TASK = 3
-"""doit's exit code for an error before it runs anything."""
+_NOT_OURS = 3
+"""doit's exit code for an error before it runs anything, in projects of others."""
 
 
 def explain(error: BaseException) -> Problem | None:
@@ -48,11 +48,27 @@ def explain(error: BaseException) -> Problem | None:
 def _report(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
     problem = explain(error)
     if problem is None:
+        if isinstance(error, KeyboardInterrupt):  # before dodo.py is read
+            from imagegen.errors import STOPPED
+
+            sys.stderr.write("stopped\n")
+            _end(STOPPED)
         sys.__excepthook__(kind, error, trace)
         return
     sys.stderr.write(f"ERROR: {problem}\n")
+    from imagegen.doit_commands import may_be_ours
+    from imagegen.errors import BAD_INPUT
+
+    _end(BAD_INPUT if may_be_ours({}) else _NOT_OURS, problem)
+
+
+def _end(code: int, *problems: Problem) -> None:
     sys.stderr.flush()
-    os._exit(_BEFORE_ANY_TASK)
+    if "--json" in sys.argv:
+        from imagegen.report.json_output import begin_json
+
+        begin_json("run").write_result("run", code, problems)
+    os._exit(code)
 
 
 sys.excepthook = _report  # `process` replaces it once dodo.py is read

@@ -12,17 +12,28 @@ import select
 import signal
 import sys
 import threading
+from collections.abc import Callable
 from types import FrameType, TracebackType
 from typing import Any
 
-__all__ = ["fail_at_end", "note_exit_code", "prepare_process", "worst_exit_code"]
+__all__ = [
+    "SafeOutput",
+    "call_at_end",
+    "fail_at_end",
+    "note_exit_code",
+    "prepare_process",
+    "stopped_exit_code",
+    "worst_exit_code",
+]
 
 _UNREAD = frozenset({errno.EPIPE, errno.EIO, errno.EINVAL})
 """Nobody reads any more: the pipe is closed, the terminal is gone (EINVAL: a closed pipe on Windows)."""
 
 
 def prepare_process() -> None:
-    """Give this process a clean end in every case, and an output that takes every character."""
+    """Give this process a clean end in every case, and an output that takes every character. Once is enough."""
+    if sys.excepthook is _end_interrupted:
+        return
     if sys.__stdout__ is None:  # a file that is opened next would get its number
         raise SystemExit("the standard output is closed: redirect it to a file or to /dev/null")
     codecs.register_error(_Escaping.name, _Escaping.escape)
@@ -51,7 +62,7 @@ class _Escaping:
         return json.dumps(error.object[error.start : error.end])[1:-1], error.end
 
 
-class _Output(io.FileIO):
+class SafeOutput(io.FileIO):
     """A standard stream to which writing never fails: if nobody reads, or the disk is full, the work goes on."""
 
     def write(self, data: Any, /) -> int:
@@ -70,11 +81,11 @@ class _Output(io.FileIO):
 
 
 def _replace_output(stream: Any) -> None:
-    """Have the stream write through an `_Output`; doit already holds a reference to this object."""
+    """Have the stream write through an `SafeOutput`; doit already holds a reference to this object."""
     if not isinstance(stream, io.TextIOWrapper):
         return
     stream.flush()
-    raw = _Output(stream.fileno(), "wb", closefd=False)
+    raw = SafeOutput(stream.fileno(), "wb", closefd=False)
     stream.__init__(  # type: ignore[misc]
         raw if stream.write_through else io.BufferedWriter(raw),
         encoding=stream.encoding,
@@ -87,9 +98,10 @@ def _replace_output(stream: Any) -> None:
 _failures: list[str] = []
 
 
-def fail_at_end(said: str) -> None:
-    """Have the process print this when all else is done, and exit with 1, whatever doit's own exit code is."""
+def fail_at_end(said: str, code: int = 1) -> None:
+    """Have the process print this when all else is done, and exit with this code, whatever doit's own is."""
     _failures.append(said)
+    note_exit_code(code)
 
 
 _exit_codes: list[int] = []
@@ -105,14 +117,29 @@ def worst_exit_code() -> int:
     return max(_exit_codes, default=0)
 
 
+_at_end: list[Callable[[int], None]] = []
+
+
+def call_at_end(call: Callable[[int], None]) -> None:
+    """Have this called with the exit code when the process ends by itself, by Ctrl-C or by SIGTERM."""
+    _at_end.append(call)
+
+
+def stopped_exit_code(stop: KeyboardInterrupt) -> int:
+    """Return the exit code that a shell shows for what ends by this: 130 by Ctrl-C, 143 by SIGTERM."""
+    return 128 + int(getattr(stop, "number", signal.SIGINT))
+
+
 def _end() -> None:
+    for call in _at_end:
+        call(worst_exit_code())
     if sys.__stdout__ is not None and not sys.__stdout__.closed:
         sys.__stdout__.flush()
     if _failures:
         if sys.__stderr__ is not None:
             sys.__stderr__.writelines(f"{said}\n" for said in dict.fromkeys(_failures))
             sys.__stderr__.flush()
-        os._exit(1)
+        os._exit(worst_exit_code())
 
 
 class _Interrupted(KeyboardInterrupt):
@@ -132,6 +159,8 @@ def _end_interrupted(kind: type[BaseException], error: BaseException, trace: Tra
         sys.__excepthook__(kind, error, trace)
         return
     sys.stderr.write("stopped\n")
+    for call in _at_end:
+        call(stopped_exit_code(error))
     is_at_work = any(not one.daemon for one in threading.enumerate() if one is not threading.main_thread())
     if isinstance(error, _Interrupted) or is_at_work:  # Python itself would wait for what was to be left
         number = getattr(error, "number", signal.SIGINT)

@@ -64,12 +64,12 @@ def test_a_fault_of_another_kind_is_left_alone() -> None:
     assert explain(IndexError("of somebody else's")) is None
 
 
-def test_doit_says_it_in_words_and_exits_with_its_code_for_that(project: ProjectFolder) -> None:
+def test_doit_says_it_in_words_and_exits_with_the_code_of_bad_input(project: ProjectFolder) -> None:
     run = project.doit("image", "--prompt", "")
-    assert (run.code, "an argument is empty" in run.err) == (3, True)
+    assert (run.code, "an argument is empty" in run.err) == (2, True)
     project.write("pyproject.toml", "[tool.imagegen\n")
     run = project.doit("why", "--check")
-    assert (run.code, "pyproject.toml:1:15: not valid TOML" in run.err) == (3, True)
+    assert (run.code, "pyproject.toml:1:15: not valid TOML" in run.err) == (2, True)
 
 
 @pytest.fixture

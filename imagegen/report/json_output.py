@@ -5,10 +5,10 @@ All else that would be printed goes to stderr meanwhile.
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import io
 import json
+import math
 import os
 import re
 import sys
@@ -18,8 +18,9 @@ from pathlib import Path
 from typing import Any
 
 from imagegen.errors import Problem
+from imagegen.process import SafeOutput, call_at_end
 
-__all__ = ["VERSION", "JsonOutput", "as_data", "json_output", "problem_data"]
+__all__ = ["VERSION", "JsonOutput", "as_data", "begin_json", "json_output", "problem_data"]
 
 VERSION = 1
 """Of the schema of results. It changes when something that a program may rely on is removed or means something else."""
@@ -28,21 +29,29 @@ _POSITION = re.compile(r"(?P<file>.+?):(?P<line>\d+)(?::(?P<column>\d+))?")
 
 
 class JsonOutput:
-    """Takes over stdout of this process, for JSON alone."""
+    """Takes over stdout of this process, for JSON alone.
 
-    def __init__(self) -> None:
-        """Have all that is printed from now on go to stderr, also by processes that are started."""
+    Attributes:
+        has_result: whether a result was written; if not, the end of the process does that.
+    """
+
+    def __init__(self, command: str) -> None:
+        """Have all that is printed from now on go to stderr, also by processes that are started.
+
+        Args:
+            command: that answers, if the process ends before any does.
+        """
         sys.stdout.flush()
-        self._stream = io.TextIOWrapper(
-            os.fdopen(os.dup(1), "wb"), encoding="utf-8", errors="surrogatepass", newline="\n"
-        )
+        self.has_result = False
+        self._command = command
+        self._stream = io.BufferedWriter(SafeOutput(os.dup(1), "wb"))
         os.dup2(2, 1)
+        call_at_end(self.end)
 
     def write(self, fields: Mapping[str, Any]) -> None:
         """Write an object on a line of its own."""
-        with contextlib.suppress(BrokenPipeError):  # nobody reads any more: the work goes on
-            self._stream.write(f"{json.dumps(as_data(fields), ensure_ascii=True)}\n")
-            self._stream.flush()
+        self._stream.write(f"{json.dumps(as_data(fields), ensure_ascii=True)}\n".encode("ascii"))
+        self._stream.flush()
 
     def write_result(
         self, command: str, exit_code: int, problems: Iterable[Problem] = (), result: object = None
@@ -55,19 +64,30 @@ class JsonOutput:
             problems: that keep it from its work, or were found.
             result: a dataclass, as the command declares it; None if it did not get so far.
         """
+        self.has_result = True
         said = [problem_data(problem) for problem in dict.fromkeys(problems)]
         head = {"event": "result", "version": VERSION, "command": command, "exit_code": exit_code}
         self.write({**head, "problems": said, "result": result})
+
+    def end(self, exit_code: int) -> None:
+        """Write a result if there is none yet: what was asked was not begun, or was stopped."""
+        if not self.has_result:
+            self.write_result(self._command, exit_code)
 
 
 _output: JsonOutput | None = None
 
 
-def json_output(*, begin: bool = False) -> JsonOutput | None:
-    """Return where JSON goes in this process; None if it was not asked for. begin: ask for it."""
+def json_output() -> JsonOutput | None:
+    """Return where JSON goes in this process; None if it was not asked for."""
+    return _output
+
+
+def begin_json(command: str) -> JsonOutput:
+    """Have this process print JSON from now on. command: that answers if none does."""
     global _output
-    if begin and _output is None:
-        _output = JsonOutput()
+    if _output is None:
+        _output = JsonOutput(command)
     return _output
 
 
@@ -95,6 +115,6 @@ def as_data(value: object) -> Any:
         return {str(key): as_data(one) for key, one in value.items()}
     if isinstance(value, (list, tuple, set, frozenset)):
         return [as_data(one) for one in value]
-    if isinstance(value, Decimal):
-        return float(value)
+    if isinstance(value, (Decimal, float)):
+        return float(value) if math.isfinite(value) else None  # JSON has no infinity
     return value.as_posix() if isinstance(value, Path) else value

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
@@ -13,7 +12,7 @@ from imagegen.commands.build import Build, current_build
 from imagegen.commands.command import COMMANDS, OURS, Answer, Command, UnfinishedError
 from imagegen.commands.command_line import current_invocation
 from imagegen.errors import BAD_INPUT, DONE, FAILED, NOT_BEGUN, STOPPED, ImagegenError, not_written
-from imagegen.process import note_exit_code
+from imagegen.process import note_exit_code, stopped_exit_code
 from imagegen.report.json_output import json_output
 
 __all__ = ["run_and_report", "task_creators"]
@@ -77,7 +76,9 @@ def run_and_report(build: Build, command: Command, options: Mapping[str, Any]) -
         return None
     note_exit_code(answer.exit_code)
     said = "\n".join(map(str, answer.problems)) or f"{command.name} failed"
-    return TaskFailed(said, report=False)
+    failure = TaskFailed(said, report=False)
+    failure.exit_code = answer.exit_code  # noted where doit's processes (-n 2) report it, too
+    return failure
 
 
 def _explain(error: BaseException, result: object = None) -> tuple[Answer, BaseException | None]:
@@ -98,7 +99,7 @@ def _explain(error: BaseException, result: object = None) -> tuple[Answer, BaseE
         case SystemExit():
             return Answer(result, (), int(error.code or DONE)), error
         case KeyboardInterrupt():  # SIGTERM is raised as one, with its number
-            return Answer(result, (), 128 + int(getattr(error, "number", signal.SIGINT))), error
+            return Answer(result, (), stopped_exit_code(error)), error
         case ModuleNotFoundError():
             from imagegen.installation import explain_import_error
 

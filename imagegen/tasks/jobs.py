@@ -16,7 +16,7 @@ from doit.task import Task, dict_to_task
 from imagegen.commands.build import Build, PlannedImage, TaskResult, current_build
 from imagegen.commands.command import OURS
 from imagegen.commands.command_line import is_ignored
-from imagegen.errors import ImagegenError, Problem, not_written
+from imagegen.errors import BAD_INPUT, FAILED, ImagegenError, Problem, not_written
 from imagegen.library.needed import list_needed, list_parts
 from imagegen.process import fail_at_end
 
@@ -219,8 +219,8 @@ class _CleanBrokenAction(PythonAction):  # type: ignore[misc]  # doit ships no t
 
 def _fail_broken(plan: JobPlan) -> None:
     for problem in plan.problems:
-        fail_at_end(str(problem))
-    fail_at_end(f"{plan.file} is broken, and none of its images was removed: fix it, then clean again")
+        fail_at_end(str(problem), BAD_INPUT)
+    fail_at_end(f"{plan.file} is broken, and none of its images was removed: fix it, then clean again", BAD_INPUT)
 
 
 class _Cleaning:
@@ -263,7 +263,7 @@ def _clean(task: str) -> None:
         _cleaning.clean(task)
     except ImagegenError as error:
         sys.stderr.write(f"{error}\n")
-        raise SystemExit(1) from None
+        raise SystemExit(error.exit_code) from None
     except OSError as error:
         sys.stderr.write(f"{not_written(error, task)}\n")
-        raise SystemExit(1) from None
+        raise SystemExit(FAILED) from None

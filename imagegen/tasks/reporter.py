@@ -16,9 +16,9 @@ from imagegen.commands.build import Build, current_build
 from imagegen.commands.command import COMMANDS, OURS
 from imagegen.commands.command_line import is_ignored
 from imagegen.commands.up_to_date import default_tasks
-from imagegen.errors import BAD_INPUT, DONE, FAILED, ImagegenError, Problem, printable
+from imagegen.errors import BAD_INPUT, DONE, FAILED, STOPPED, ImagegenError, InputError, Problem, printable
 from imagegen.library.needed import list_parts
-from imagegen.process import note_exit_code, worst_exit_code
+from imagegen.process import note_exit_code, stopped_exit_code, worst_exit_code
 from imagegen.report.console import closing_line, cost_text, failures, orphan_lines, same_seed_lines
 from imagegen.report.json_output import json_output
 from imagegen.tasks.commands import run_and_report
@@ -51,7 +51,8 @@ class ImagegenReporter(ConsoleReporter):  # type: ignore[misc]  # doit ships no 
         self._ending_problems: Sequence[Problem] = ()
         self._refusal: ImagegenError | None = None
         self._costs: Costs | None = None
-        self._is_stopped = False
+        self._failed_tasks: list[Problem] = []
+        self._stopped_by = 0
         self._notes: list[str] = []
 
     def initialize(self, tasks: dict[str, Task], selected_tasks: Sequence[str]) -> None:
@@ -108,8 +109,10 @@ class ImagegenReporter(ConsoleReporter):  # type: ignore[misc]  # doit ships no 
 
     def add_failure(self, task: Task, fail: BaseFail) -> None:
         """Report that a task failed; of ours, only a fault in the task itself is news."""
+        note_exit_code(getattr(fail, "exit_code", FAILED))  # a command's own, where it ran in another process
         if not _is_ours(task):
-            note_exit_code(FAILED)
+            what = str(fail.message).strip().partition("\n")[0]
+            self._failed_tasks.append(Problem(task.name, what, "what it printed is on stderr"))
         if not _is_ours(task) or (fail.report and fail.get_name() != "UnmetDependency"):
             super().add_failure(task, fail)
 
@@ -128,14 +131,21 @@ class ImagegenReporter(ConsoleReporter):  # type: ignore[misc]  # doit ships no 
                 named = [name for name in _reach(self._tasks, [task.name]) if is_ignored(name)]
                 self._say([f"{'ignored':<10} {task.name}: left alone, until doit forget {(named or [task.name])[0]}"])
 
+    def runtime_error(self, msg: str) -> None:
+        """Report a task of the dodo file that is not valid, which doit finds while it runs others."""
+        self._refuse(InputError(Problem("the dodo file", msg)))
+
     def complete_run(self) -> None:
         """Say at the end what failed and why, and what the run did."""
         build = self._build
         if build is not None:
             self._say_ending(build)
             note_exit_code(self._exit_code(build))
-        if (output := json_output()) and (build is not None or not self._tells_commands()):
-            self._write_result(output, build or current_build())
+        if output := json_output():
+            if build is None and self._tells_commands():
+                output.has_result = True  # written by each, perhaps in another process (-n 2)
+            else:
+                self._write_result(output, build or current_build())
         super().complete_run()
 
     def _say_ending(self, build: Build) -> None:
@@ -175,16 +185,18 @@ class ImagegenReporter(ConsoleReporter):  # type: ignore[misc]  # doit ships no 
             summarise_images(build.outcomes),
             summarise_cost(self._costs),
             tuple(self._notes),
-            self._is_stopped,
+            self._stopped_by > 0,
             len(build.limited.left) if build.limited else 0,
         )
-        problems = [*(problem for plan in self._broken for problem in plan.problems), *self._ending_problems]
+        broken = (problem for plan in self._broken for problem in plan.problems)
+        problems = [*broken, *self._ending_problems, *self._failed_tasks]
         output.write_result("run", self._exit_code(build), problems, summary)
 
     def _exit_code(self, build: Build) -> int:
-        if self._is_stopped:
-            return 130
-        code = FAILED if any(one.state in ("failed", "cancelled") for one in build.outcomes) else DONE
+        """Return the exit code: the highest of all that happened."""
+        if self._stopped_by:
+            return self._stopped_by
+        code = FAILED if any(one.state in ("failed", "cancelled") for one in build.outcomes) else worst_exit_code()
         return max(code, BAD_INPUT if self._broken else DONE, self._refusal.exit_code if self._refusal else DONE)
 
     def _check_selection(self, build: Build, selected: Sequence[str]) -> None:
@@ -192,24 +204,35 @@ class ImagegenReporter(ConsoleReporter):  # type: ignore[misc]  # doit ships no 
         if selected:
             return
         if words := build.invocation.words:
-            self._say([f"no task has a name like {' or '.join(words)}; doit list --all shows them"])
-            raise SystemExit(BAD_INPUT)
+            what = f"no task has a name like {' or '.join(words)}"
+            self._refuse(InputError(Problem("", what, "doit list --all shows them")))
+            return
         missing = "no job files in jobs/: nothing to do (imagegen init adds a first one)"
         self._say(["nothing to do: default_tasks is empty" if default_tasks(build.root) else missing])
         self._say(build.stray_files())
+
+    def _refuse(self, error: ImagegenError) -> None:
+        self._refusal = error
+        self._ending_problems = error.problems
+        if not json_output():
+            self._say(error.problems)
+        note_exit_code(error.exit_code)
 
     def _run(self, build: Build, images: Sequence[str], forced: set[str]) -> None:
         report = self._follow(build, images, forced)
         try:
             ending = build.run(images, forced, report.on_event)
+        except KeyboardInterrupt as stop:
+            self._stopped_by = stopped_exit_code(stop)
+            raise
         finally:
             report.stop()
         self._ending_problems = ending.problems
         self._refusal = ending.refusal
         self._costs = ending.costs
         if ending.stopped:
-            self._is_stopped = True
-            raise SystemExit(130)
+            self._stopped_by = STOPPED
+            raise SystemExit(self._stopped_by)
         add_failed(build, self._tasks)
 
     def _follow(self, build: Build, images: Sequence[str], forced: set[str]) -> LiveReport | PlainReport | EventLines:

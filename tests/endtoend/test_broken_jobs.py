@@ -37,7 +37,7 @@ def test_clean_says_that_it_leaves_a_broken_job_alone_and_cleans_the_others(proj
     project.write("jobs/bad.yaml", BROKEN)
     assert "keep every image of jobs/bad.yaml: the job is broken" in project.doit("clean", "-n", "bad").out
     run = project.doit("clean")
-    assert run.code == 1
+    assert run.code == 2
     assert "jobs/bad.yaml:2:3: generate.stepz: unknown key; did you mean 'steps'?\n" in run.err
     assert run.err.endswith("jobs/bad.yaml is broken, and none of its images was removed: fix it, then clean again\n")
     assert not project.image("yrr").exists()

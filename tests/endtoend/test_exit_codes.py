@@ -1,0 +1,129 @@
+"""The exit codes of docs/scripting.md, with and without `--json`; the result and its problems say the same."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from imagegen.errors import BAD_INPUT, DONE, FAILED, NOT_BEGUN
+from imagegen.state.mutex import hold
+from tests.forked_doit import ForkedDoit, forked_doit
+from tests.project_folder import DODO, SMALL_JOB, ProjectFolder
+
+BROKEN = "backend: scripted\nitems:\n  - {name: a, prompt: x, colour: red}\n"
+OWN = f"""{DODO}
+def task_fails():
+    return {{"actions": ["exit 7"]}}
+
+def task_errs():  # doit ends with 2 for it
+    return {{"actions": ["exit 126"]}}
+"""
+
+
+@dataclass(frozen=True)
+class Case:
+    """A command line, the code that it ends with, and the files that are written or removed before."""
+
+    line: str
+    code: int
+    files: Mapping[str, str | None] = field(default_factory=dict)
+    problem: Mapping[str, Any] | None = None
+    """How the fields of its first problem begin, with `--json`; None: it is tried without."""
+
+
+CASES = [
+    # a job and its images
+    Case("", DONE),
+    Case("", DONE),
+    Case("-a portraits:yrr", FAILED, {"script.json": '{"acts": {"Yrr": [{"error": "out of memory"}]}}'}),
+    Case("-a portraits", FAILED, {"script.json": '{"acts": {"Yrr": [{"error": "out of memory"}]}}'}),
+    Case("-a -n 2 -P thread", FAILED, {"script.json": '{"acts": {"Yrr": [{"error": "out of memory"}]}}'}),
+    Case("", DONE, {"script.json": "{}"}),
+    Case("", BAD_INPUT, {"jobs/broken.yaml": BROKEN}, {"file": "jobs/broken.yaml", "line": 3}),
+    Case("portraits", DONE),
+    Case("broken:a", BAD_INPUT, {}, {"file": "jobs/broken.yaml", "line": 3}),
+    Case("broken verify", BAD_INPUT),
+    Case("clean broken", BAD_INPUT),
+    # words, options, variables
+    Case("portraits:nobody", BAD_INPUT, {}, {"what": "'portraits:nobody' is not an image of the job portraits"}),
+    Case("'p*:z*'", BAD_INPUT, {}, {"what": "no task has a name like 'p*:z*'"}),
+    Case("--stpes", BAD_INPUT),
+    Case("backnd=x", BAD_INPUT, {}, {"what": "there is no setting 'backnd'"}),
+    Case("backend=nothing", BAD_INPUT),
+    Case("why nobody", BAD_INPUT),
+    Case("-n 2 why nobody", BAD_INPUT, {}, {"what": "'nobody' is not"}),
+    Case("why --stpes", BAD_INPUT, {}, {"where": "doit why"}),
+    Case("''", BAD_INPUT, {}, {"what": "an argument is empty"}),
+    Case("list nobody", BAD_INPUT),
+    Case("ignore nobody", BAD_INPUT),
+    # what is not begun, and what a check finds
+    Case("reroll portraits", NOT_BEGUN, {"jobs/broken.yaml": None}, {"what": "nothing was rerolled"}),
+    Case("verify", FAILED, {"assets/portraits/yrr.png": "not an image"}),
+    Case("info portraits:yrr", FAILED, {"assets/portraits/yrr.png": None}),
+    # a dodo file
+    Case("fails", FAILED, {"dodo.py": OWN}, {"where": "fails"}),
+    Case("errs", FAILED, {}, {"where": "errs"}),
+    Case("-n 2 errs", FAILED),
+    Case("", BAD_INPUT, {"dodo.py": f"{DODO}x = (\n"}, {"file": "dodo.py", "line": 2, "column": 5}),
+    Case("", BAD_INPUT, {"dodo.py": f"{DODO}import nothing\n"}, {"file": "dodo.py", "line": 2}),
+    Case("why", BAD_INPUT, {"dodo.py": f"{DODO}def task_x():\n    return y\n"}, {"file": "dodo.py", "line": 3}),
+    Case("", BAD_INPUT, {"dodo.py": f"{DODO}def task_x():\n    return {{'actions': 5}}\n"}),
+    # settings
+    Case("", BAD_INPUT, {"dodo.py": DODO, "pyproject.toml": "[tool.imagegen]\nbudget = 'x'\n"}),
+    Case("verify", BAD_INPUT),
+    Case("", BAD_INPUT, {"pyproject.toml": "[tool.imagegen\n"}, {"file": "pyproject.toml", "line": 1, "column": 15}),
+    Case("", BAD_INPUT, {"pyproject.toml": "", "doit.cfg": "verbosity = 1\n"}, {"where": "doit.cfg"}),
+    Case("", NOT_BEGUN, {"doit.cfg": None, "dodo.py": None}, {"what": "there is no dodo.py in this folder"}),
+    Case("list", NOT_BEGUN, {}, {"what": "there is no dodo.py"}),
+]
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> ProjectFolder:
+    project = ProjectFolder(tmp_path / "project", SMALL_JOB)
+    project.job(scripted={"script": "script.json"})
+    return project
+
+
+@pytest.fixture
+def doit(project: ProjectFolder) -> Iterator[ForkedDoit]:
+    with forked_doit(project) as run:
+        yield run
+
+
+def test_every_end_has_its_exit_code(project: ProjectFolder, doit: ForkedDoit) -> None:
+    for case in CASES:
+        for path, text in case.files.items():
+            (project.root / path).unlink() if text is None else project.write(path, text)
+        words = shlex.split(case.line)
+        if case.problem is None:
+            run = doit(*words)
+            assert run.code == case.code, f"doit {case.line}: {run}"
+            continue
+        answer = _answer(doit, words, case)
+        first = answer["problems"][0]
+        assert all(str(first[key]).startswith(str(value)) for key, value in case.problem.items()), answer
+
+
+def test_another_doit_at_work_keeps_this_one_from_its_work(project: ProjectFolder, doit: ForkedDoit) -> None:
+    with hold(project.root / ".imagegen", 0):
+        for line in ("", "portraits:yrr", "image --prompt x"):
+            answer = _answer(doit, shlex.split(line), Case(line, NOT_BEGUN))
+            assert "another doit is running here" in json.dumps(answer)
+
+
+def _answer(doit: ForkedDoit, words: list[str], case: Case) -> dict[str, Any]:
+    """Return the last line that it prints with `--json`."""
+    own = {"list", "clean", "info", "forget", "ignore"}
+    run = doit(*([words[0], "--json", *words[1:]] if words and words[0] in own else ["--json", *words]))
+    *_, answer = [json.loads(line) for line in run.out.splitlines()]
+    assert (run.code, answer["event"], answer["exit_code"]) == (case.code, "result", case.code), (
+        f"doit {case.line} --json: {run}"
+    )
+    return dict(answer)
