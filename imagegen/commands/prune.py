@@ -24,8 +24,9 @@ class UnusedFile:
 
     Attributes:
         path: of the file, in the project.
-        kind: output: an image or derived file of no item; candidate: a variant that was not picked; leftover: what a
-            killed run left; line: there is no file any more, only a line in a lock file.
+        kind: output: an image or derived file of no item; candidate: a variant that was not picked; preview: of an
+            image that is gone; leftover: what a killed run left; line: there is no file any more, only a line in a lock
+            file.
         lock: the lock file that has the line; null if it is not about one.
         action: remove, or keep: it stays, though nothing uses it.
         why: that is so.
@@ -33,7 +34,7 @@ class UnusedFile:
     """
 
     path: str
-    kind: Literal["output", "candidate", "leftover", "line"]
+    kind: Literal["output", "candidate", "preview", "leftover", "line"]
     lock: str | None
     action: Literal["remove", "keep"]
     why: str
@@ -116,6 +117,9 @@ def list_waste(project: Project, plans: Sequence[JobPlan], waste: UnusedFiles) -
     for path in waste.changed:
         why = "changed since it was generated, by hand or by git"
         yield UnusedFile(path, "candidate", None, "keep", why, _size(root / path))
+    for preview in waste.previews:
+        why = "the image or the job that it previews is gone"
+        yield UnusedFile(preview.relative_to(root).as_posix(), "preview", None, "remove", why, _size(preview))
     for leftover in waste.leftovers:
         path = leftover.relative_to(root).as_posix() if leftover.is_relative_to(root) else leftover.as_posix()
         yield UnusedFile(path, "leftover", None, "remove", "a killed run left it", _size(leftover))

@@ -16,7 +16,7 @@ from imagegen.errors import Problem
 from imagegen.execute.budget import Payment
 from imagegen.images.formats import BadImage, format_of
 from imagegen.images.image_file import ImageFile, verify
-from imagegen.plan.output import ONE_OFF, Output
+from imagegen.plan.output import Output
 from imagegen.project import Project
 from imagegen.state.atomic import replace_file, write_all
 from imagegen.state.store import StoreEntry
@@ -132,7 +132,7 @@ def kept_problem(output: Output, path: str) -> Problem:
 
 def _hint(output: Output) -> str:
     use = f"put it at {output.path}"
-    if output.job != ONE_OFF:
+    if output.has_job:
         use += f" and run doit accept {output.task}"
     return f"look at it: to use it, {use}; to pay for another image, delete it and run doit again"
 

@@ -17,7 +17,7 @@ from imagegen.execute.pick import CANDIDATES, PickResult, is_candidate
 from imagegen.execute.stored_images import store_current_file, store_recorded_file
 from imagegen.plan.freshness import CHANGED
 from imagegen.plan.naming import fold_path
-from imagegen.plan.output import ONE_OFF, Output
+from imagegen.plan.output import ONE_OFF, PREVIEW, Output
 from imagegen.plan.record import OutputLine
 from imagegen.project import JobPlan, Project
 from imagegen.project.folder_files import ItemMatcher
@@ -54,10 +54,12 @@ class UnusedFiles:
     """Files of runs that were killed."""
     store_bytes: int
     """The number of bytes by which the store is over its limit."""
+    previews: tuple[Path, ...] = ()
+    """Of images that are gone, and what is recorded of the previews of jobs that are."""
 
     def __bool__(self) -> bool:
         removable = any(not orphan.why for orphan in self.orphans)
-        return removable or bool(self.candidates or self.leftovers or self.store_bytes)
+        return removable or bool(self.candidates or self.leftovers or self.store_bytes or self.previews)
 
 
 def find_unused(project: Project, plans: Collection[JobPlan], *, candidates: bool) -> UnusedFiles:
@@ -74,6 +76,7 @@ def find_unused(project: Project, plans: Collection[JobPlan], *, candidates: boo
         tuple(path for _, path, line in found if line is None),
         tuple(_leftovers(project, plans)),
         project.store.prune(project.settings.store_bytes, project.upload_queue.blobs(), only_look=True),
+        tuple(_old_previews(project, plans)),
     )
 
 
@@ -94,8 +97,8 @@ def prune(project: Project, unused: UnusedFiles) -> None:
     for job, paths in gone.items():
         project.lock(job).forget(paths, project.temporary)
     project.store.prune(project.settings.store_bytes, project.upload_queue.blobs())
-    for leftover in unused.leftovers:
-        leftover.unlink(missing_ok=True)
+    for file in (*unused.leftovers, *unused.previews):
+        file.unlink(missing_ok=True)
     shutil.rmtree(project.temporary, ignore_errors=True)
 
 
@@ -136,6 +139,15 @@ def _leftovers(project: Project, plans: Collection[JobPlan]) -> Iterator[Path]:
     for folder in sorted({project.root / "jobs", *outputs}):
         if folder.is_dir():
             yield from sorted(path for path in folder.iterdir() if _TEMPORARY.fullmatch(path.name))
+
+
+def _old_previews(project: Project, plans: Collection[JobPlan]) -> Iterator[Path]:
+    """Yield the previews of images that are no longer there, and the lock files of previews whose job is gone."""
+    folder = project.state / PREVIEW
+    images = {(output.job, output.slug) for plan in plans for output in plan.outputs}
+    jobs = {plan.name for plan in plans}
+    yield from (path for path in sorted(folder.glob("*/*.png")) if (path.parent.name, path.stem) not in images)
+    yield from (path for path in sorted(folder.glob("*.lock")) if path.stem not in jobs)
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ from imagegen.execute.step_checks import check_transparency
 from imagegen.execute.stored_images import StoredImages
 from imagegen.execute.worker import InterruptibleWorker, Stopping
 from imagegen.plan.origins import sort_by_origin
-from imagegen.plan.output import ONE_OFF, Output
+from imagegen.plan.output import Output
 from imagegen.project import Project
 from imagegen.project.git import has_undecided_files
 from imagegen.state.mutex import hold
@@ -156,7 +156,7 @@ def _reload(project: Project, outputs: Sequence[Output], on_event: Callable[[Eve
     planned = {output.task: output for plan in project.plans() for output in plan.outputs}
     found = []
     for output in outputs:
-        present = project.with_decisions(output) if output.job == ONE_OFF else planned.get(output.task)
+        present = project.with_decisions(output) if not output.has_job else planned.get(output.task)
         if present is None:
             what = "no longer belongs to its job, because of what was decided or changed meanwhile"
             on_event(Outcome(output, "failed", problem=Problem(output.task, what, "run doit again")))

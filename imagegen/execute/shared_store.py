@@ -25,7 +25,7 @@ from imagegen.execute.worker import InterruptibleWorker
 from imagegen.images.formats import BadImage
 from imagegen.images.image_file import ImageFile, verify
 from imagegen.plan.freshness import PLACEHOLDER, Verdict
-from imagegen.plan.output import ONE_OFF, Output
+from imagegen.plan.output import ONE_OFF, PREVIEW, Output
 from imagegen.project import JobPlan, Project
 from imagegen.state.mutex import hold
 from imagegen.state.shared_store import SharedEntry, SharedStore, missing_package, open_shared
@@ -75,7 +75,7 @@ def is_shared(output: Output) -> bool:
 
     Placeholders don't: generating one is faster than fetching it.
     """
-    return not output.is_derived and output.job != ONE_OFF and output.request.backend != PLACEHOLDER
+    return not output.is_derived and output.has_job and output.request.backend != PLACEHOLDER
 
 
 class SharedStoreClient:
@@ -470,8 +470,9 @@ def push(project: Project, plans: list[JobPlan], worker: InterruptibleWorker) ->
 def _generated(project: Project) -> Iterator[tuple[str, str]]:
     """Images that backends generated for jobs, but for placeholders, as far as the local store still has them."""
     for entry in project.store.all_entries():
-        is_of_job = not entry.name.startswith(f"{ONE_OFF}:") and entry.request.get("backend") != PLACEHOLDER
-        if is_of_job and entry.is_made and project.store.has(entry.sha256):
+        is_of_job = not entry.name.startswith((f"{ONE_OFF}:", f"{PREVIEW}/"))
+        is_wanted = is_of_job and entry.request.get("backend") != PLACEHOLDER
+        if is_wanted and entry.is_made and project.store.has(entry.sha256):
             yield entry.fingerprint, entry.sha256
 
 

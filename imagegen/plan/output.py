@@ -11,7 +11,7 @@ from imagegen.config.schema import Overwrite
 from imagegen.plan.prompt_template import PromptTemplate
 from imagegen.plan.request import Request, canonical_fields, fingerprint
 
-__all__ = ["DERIVE", "ONE_OFF", "STEPS_FIELD", "Origin", "Output", "plan_derived_output"]
+__all__ = ["DERIVE", "ONE_OFF", "PREVIEW", "STEPS_FIELD", "Origin", "Output", "plan_derived_output"]
 
 DERIVE = "derive"
 """In place of a backend's name: the output is derived from others, with none."""
@@ -21,6 +21,9 @@ STEPS_FIELD = "derive_steps"
 
 ONE_OFF = "image"
 """In place of a job's name: one-off images. No job can have it, since the task that makes them has it."""
+
+PREVIEW = "preview"
+"""Before a job's name, `preview/portraits`: previews of its images. No job can have such a name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +76,11 @@ class Output:
     def task(self) -> str:
         """Return its name in doit: `portraits:mallsing`."""
         return f"{self.job}:{self.slug}"
+
+    @property
+    def has_job(self) -> bool:
+        """Return whether a job asks for it: it is neither a one-off image nor a preview."""
+        return self.job != ONE_OFF and not self.job.startswith(f"{PREVIEW}/")
 
     @property
     def fields(self) -> Mapping[str, Any]:

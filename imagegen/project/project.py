@@ -14,7 +14,7 @@ from imagegen.backends.base import Backend
 from imagegen.config.settings import Settings
 from imagegen.errors import ImagegenError, InputError, Problem
 from imagegen.plan.freshness import PLACEHOLDER, FileOnDisk, Verdict, compare
-from imagegen.plan.output import Output
+from imagegen.plan.output import PREVIEW, Output
 from imagegen.plan.record import ACCEPT, MODEL_DECISION, PICK, REROLL, SEED, Decision, OutputLine, choose_decision
 from imagegen.project.backends import Backends
 from imagegen.project.inputs import Inputs
@@ -79,7 +79,7 @@ class Project:
     def lock(self, job: str) -> LockFile:
         """Return the job's lock file, which is read once. Raises ImagegenError if it cannot be understood."""
         if job not in self.locks:
-            name = f"jobs/{job}.lock"
+            name = f"{'.imagegen' if job.startswith(f'{PREVIEW}/') else 'jobs'}/{job}.lock"
             hint = "restore the file from git, or delete it"
             if problem := self.inputs.why_unreadable(name):
                 raise InputError(Problem(name, problem, hint))

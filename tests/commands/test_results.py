@@ -41,6 +41,7 @@ CALLS = [
     Call("mark portraits:yrr --as keep --note fine"),
     Call("mark"),
     Call("image --prompt 'a raven' --width 32 --height 32"),
+    Call("preview portraits:yrr"),
     Call("gallery"),
     Call("prune -n"),
     Call("schema --base --out=-"),

@@ -1,0 +1,208 @@
+"""`doit preview`: generate small images with few steps, to look at before the real ones are paid for."""
+
+from __future__ import annotations
+
+import shlex
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from imagegen.commands.build import Build, build_now, exit_code_of, select
+from imagegen.commands.command import Answer, command, option
+from imagegen.errors import InputError, Problem
+from imagegen.plan.output import PREVIEW
+from imagegen.report.console import plural
+from imagegen.report.forecast_summary import ForecastTotal, summarise_forecast
+from imagegen.report.run_summary import Cost, summarise_cost
+
+if TYPE_CHECKING:
+    from imagegen.execute.events import Outcome
+    from imagegen.execute.forecast import Forecast
+    from imagegen.library.selection import Selection
+    from imagegen.plan.freshness import Verdict
+    from imagegen.plan.output import Output
+
+__all__ = ["PreviewOutcome", "PreviewSummary", "preview"]
+
+
+PreviewState = Literal["planned", "generated", "derived", "restored", "fresh", "kept", "failed", "cancelled"]
+
+
+@dataclass(frozen=True)
+class PreviewOutcome:
+    """What became of the preview of one image.
+
+    Attributes:
+        task: the image, `portraits:mallsing`.
+        path: the file of its preview, in the project.
+        state: planned: only with --dry-run; fresh: it is there already.
+        width: of the preview, in pixels.
+        height: the same.
+        steps: of sampling; null if the backend does not use them.
+        seed: that decided it, the image's own; null if none does, or none is chosen yet.
+        seconds: that it took.
+        problems: why it failed.
+    """
+
+    task: str
+    path: str
+    state: PreviewState
+    width: int
+    height: int
+    steps: int | None
+    seed: int | None
+    seconds: float
+    problems: tuple[Problem, ...]
+
+
+@dataclass(frozen=True)
+class PreviewSummary:
+    """What was previewed.
+
+    Attributes:
+        images: each that was to be previewed.
+        forecast: what it was expected to come to.
+        cost: what it cost.
+        left: images without a fresh preview, because of the limit.
+        notes: what there is to say besides, a line each.
+    """
+
+    images: tuple[PreviewOutcome, ...]
+    forecast: ForecastTotal
+    cost: Cost
+    left: int
+    notes: tuple[str, ...]
+
+
+@command(
+    "preview",
+    "Generate small images with few steps, to look at before the real ones, which they never replace.",
+    {
+        "doit preview portraits": "of the job's stale images, into .imagegen/preview/portraits",
+        "doit preview portraits:mallsing": "of this image, stale or not",
+        "doit preview --limit 3": "of the first three stale images of each job",
+        "doit preview portraits -n": "only say how many, how long they take and what they cost",
+    },
+    [
+        option("limit", int, None, "only the first N of each job that have no preview yet"),
+        option("dry-run", bool, False, "only say what would be previewed", "n"),
+    ],
+    words="[IMAGE|JOB...]",
+    result=PreviewSummary,
+)
+def preview(build: Build, words: list[str], *, limit: int | None, dry_run: bool) -> Answer:
+    """Preview the stale images that words name, and each image that has a word of its own."""
+    from imagegen.execute.forecast import forecast
+
+    if limit is not None and limit < 1:
+        raise InputError(Problem("doit preview", f"--limit={limit}: expected a whole number from 1"))
+    selection = select(build, words)
+    if problems := [problem for plan in selection.plans for problem in plan.problems]:
+        raise InputError(*dict.fromkeys(problems))
+    standing, left = _plan(build, _choose(build, selection), limit or build.settings.limit)
+    expected = forecast(build.project, standing, ())
+    total = summarise_forecast(expected, (), (), build.settings.budget, left).total
+    outputs = [output for output, _ in standing]
+    notes = list(_describe(outputs, left, words))
+    if dry_run or not outputs:
+        images = tuple(_planned(output, verdict) for output, verdict in standing)
+        lines = [*_describe_plan(build, expected, selection), *notes]
+        return Answer(PreviewSummary(images, total, Cost(), left, tuple(notes)), lines)
+    outcomes, ending = build_now(build, outputs, forced=build.invocation.always)
+    if any(one.problem for one in outcomes):
+        once = shlex.join(["doit", "--limit", "1", *words])
+        notes.append(f"if a model takes no such size, or not so few steps: {once} builds the first image itself")
+    summary = PreviewSummary(tuple(map(_outcome, outcomes)), total, summarise_cost(ending.costs), left, tuple(notes))
+    return Answer(summary, [*notes, *_name_folders(outcomes)], exit_code_of(outcomes, ending), ending.problems)
+
+
+def _choose(build: Build, selection: Selection) -> list[Output]:
+    """Return the images to preview: those that are stale, and those that were named one by one."""
+    tasks = {*selection.images} & {*build.planned}
+    images = (build.planned[one.task] for plan in build.plans for one in plan.outputs if one.task in tasks)
+    return [
+        one.output
+        for one in images
+        if not one.output.is_derived and (one.verdict.state == "stale" or one.output.task in selection.one_by_one)
+    ]
+
+
+def _plan(build: Build, images: Sequence[Output], limit: int | None) -> tuple[list[tuple[Output, Verdict]], int]:
+    """Return the previews to generate with how they stand, and how many images are left because of the limit.
+
+    An image that is made from another stale one needs the preview of that one.
+    """
+    from imagegen.execute.forecast import check_with_origins
+    from imagegen.plan.limit import limit_outputs
+    from imagegen.plan.preview import plan_previews
+
+    stale = {task: one.output for task, one in build.planned.items() if one.verdict.state == "stale"}
+    stale = {task: output for task, output in stale.items() if not output.is_derived}
+    previews = {one.task: one for one in plan_previews({**stale, **{one.task: one for one in images}}.values(), stale)}
+    asked = [f"{PREVIEW}/{one.task}" for one in images]
+    standing = {one[0].task: one for one in check_with_origins(build.project, previews, asked)}
+    tasks, left = tuple(standing), 0
+    if limit is not None:
+        states = {task: verdict.state for task, (_, verdict) in standing.items()}
+        forced = asked if build.invocation.always else ()
+        known = [previews[task] for task in asked] + [one for task, (one, _) in standing.items() if task not in asked]
+
+        def close(found: Iterable[str]) -> list[str]:
+            return [output.task for output, _ in check_with_origins(build.project, previews, found)]
+
+        limited = limit_outputs(known, set(asked), states, forced, limit, close)
+        tasks, left = limited.tasks, len(limited.left)
+    return [standing[task] for task in standing if task in tasks], left
+
+
+def _describe(outputs: Sequence[Output], left: int, words: Sequence[str]) -> Iterator[str]:
+    """Yield what a user should know of these previews."""
+    as_large = Counter(output.job for output in outputs if not output.parameters >= {"width", "height"})
+    for job, count in as_large.items():
+        what = "preview is as large as its image" if count == 1 else "previews are as large as their images"
+        yield f"{job}: {count} {what}, since the size is not the job's to say (but a workflow's, for example)"
+    if undecided := [one.task for one in outputs if one.has_random_seed]:
+        yield f"{plural(len(undecided), 'image')} will have another seed than the preview: theirs is not chosen yet"
+    if left:
+        more = shlex.join(["doit", "preview", *words])
+        yield f"{left} more {'has' if left == 1 else 'have'} no preview yet: {more}"
+
+
+def _describe_plan(build: Build, expected: Forecast, selection: Selection) -> list[str]:
+    from imagegen.report.why import as_lines
+
+    if not expected.images:
+        return ["nothing to preview: no image is stale; one that is named by itself is previewed all the same"]
+    lines = as_lines(expected, selection.plans, (), (), build.settings.budget, has_settings=True)
+    return ["".join(text for text, _ in line) for line in lines]
+
+
+def _name_folders(outcomes: Iterable[Outcome]) -> Iterator[str]:
+    """Yield where the previews are that are there."""
+    there = [one.output for one in outcomes if one.state in ("generated", "restored", "fresh")]
+    for folder, count in Counter(one.path.rpartition("/")[0] for one in there).items():
+        yield f"{plural(count, 'preview')} in {folder}"
+
+
+def _planned(output: Output, verdict: Verdict) -> PreviewOutcome:
+    return _row(output, "fresh" if verdict.state == "fresh" else "planned", 0.0, ())
+
+
+def _outcome(one: Outcome) -> PreviewOutcome:
+    return _row(one.output, one.state, round(one.seconds, 3), tuple(filter(None, (one.problem, *one.also))))
+
+
+def _row(output: Output, state: PreviewState, seconds: float, problems: tuple[Problem, ...]) -> PreviewOutcome:
+    request = output.request
+    return PreviewOutcome(
+        task=output.task.removeprefix(f"{PREVIEW}/"),
+        path=output.path,
+        state=state,
+        width=request.width,
+        height=request.height,
+        steps=request.steps if "steps" in output.parameters else None,
+        seed=request.seed if output.uses_seed else None,
+        seconds=seconds,
+        problems=problems,
+    )
