@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from imagegen.commands.build import Build, select_images
-from imagegen.commands.command import Answer, command, option
+from imagegen.commands.command import Answer, answer_even_if_it_fails, command, option
 from imagegen.errors import DONE, FAILED, ImagegenError, InputError, Problem, printable
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ def accept(build: Build, words: list[str], *, undo: bool) -> Answer:
     select_images(build, words)  # a mistake is reported before anybody is waited for
     problems: list[Problem] = []
     found: list[AcceptResult] = []
-    with build.lock():
+    with answer_even_if_it_fails(lambda: _summarise(found) if found else None), build.lock():
         planned = select_images(build, words)
         for one in planned:
             try:
@@ -81,9 +81,13 @@ def accept(build: Build, words: list[str], *, undo: bool) -> Answer:
     else:
         lines = [*(_undone_lines(found) if undo else _accepted_lines(found))] if found else ()
     code = FAILED if problems else DONE
-    problems += upload_pending(build)
-    images = tuple(AcceptedFile(one.output.task, one.output.path, one.state, one.note) for one in found)
-    return Answer(AcceptedFiles(images), lines, code, problems)
+    with answer_even_if_it_fails(lambda: _summarise(found)):
+        problems += upload_pending(build)
+    return Answer(_summarise(found), lines, code, problems)
+
+
+def _summarise(found: Sequence[AcceptResult]) -> AcceptedFiles:
+    return AcceptedFiles(tuple(AcceptedFile(one.output.task, one.output.path, one.state, one.note) for one in found))
 
 
 def upload_pending(build: Build) -> Sequence[Problem]:

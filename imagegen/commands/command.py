@@ -78,12 +78,15 @@ class UnfinishedError(Exception):
 
 
 @contextmanager
-def answer_even_if_it_fails(result: object) -> Iterator[None]:
-    """Have a program get this result even if what is done here fails, or is stopped."""
+def answer_even_if_it_fails(result: Callable[[], object]) -> Iterator[None]:
+    """Have a program get what was done before something here fails, or is stopped.
+
+    result: returns what was done until then; None if that is nothing.
+    """
     try:
         yield
-    except (ImagegenError, OSError, SystemExit, KeyboardInterrupt) as error:
-        raise UnfinishedError(result) from error
+    except (ImagegenError, OSError, ModuleNotFoundError, SystemExit, KeyboardInterrupt) as error:
+        raise UnfinishedError(result()) from error
 
 
 def option(

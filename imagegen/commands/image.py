@@ -11,7 +11,7 @@ from imagegen.commands.build import Build, build_now, exit_code_of
 from imagegen.commands.command import Answer, command, option
 from imagegen.commands.command_line import RANDOM_SEED, initial_folder
 from imagegen.config.schema import COMMON, Format, GenerateFields
-from imagegen.errors import ImagegenError, InputError, Problem, printable
+from imagegen.errors import FAILED, ImagegenError, InputError, Problem, printable
 from imagegen.report.run_summary import Cost, ImageOutcome, summarise_cost, summarise_images
 
 __all__ = ["image"]
@@ -105,7 +105,9 @@ def image(build: Build, prompt: list[str], **options: Any) -> Answer:
             result = replace(result, saved_to=saved.file, saved=saved.added)
     except ImagegenError as error:
         problems = [replace(one, where=one.where or _WHERE) for one in error.problems]
-        return Answer(result, (), error.exit_code, problems)
+        if result is None:
+            raise error.with_problems(*problems) from None
+        return Answer(result, (), FAILED, problems)
     suggested = [] if options["backend"] or options["like"] else build.suggest_sd(outcomes)
     result = replace(result, notes=(*notes, *suggested))
     return Answer(result, suggested, exit_code_of(outcomes, ending), ending.problems)

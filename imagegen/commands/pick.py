@@ -10,7 +10,14 @@ from typing import TYPE_CHECKING, Literal
 from imagegen.commands.build import Build, build_now, exit_code_of, select_images
 from imagegen.commands.command import Answer, answer_even_if_it_fails, command, option
 from imagegen.errors import InputError, Problem, printable
-from imagegen.report.run_summary import Cost, ImageOutcome, summarise_cost, summarise_images
+from imagegen.report.run_summary import (
+    Cost,
+    ImageOutcome,
+    StaleReason,
+    summarise_cost,
+    summarise_images,
+    summarise_reasons,
+)
 
 if TYPE_CHECKING:
     from imagegen.execute.pick import PickResult
@@ -56,7 +63,7 @@ class Picked:
     images: tuple[Variant, ...]
     candidates: tuple[Variant, ...]
     state: Literal["fresh", "stale", "kept", "blocked"]
-    reasons: tuple[str, ...]
+    reasons: tuple[StaleReason, ...]
     derived: tuple[ImageOutcome, ...] = ()
     cost: Cost = field(default_factory=Cost)
 
@@ -85,9 +92,9 @@ def pick(build: Build, words: list[str], *, variant: int | None) -> Answer:
         verdict = build.project.verdict(build.project.with_origins(picked.outputs[0]))
         result = _summarise(picked, verdict)
         print("\n".join(map(printable, _picked_lines(picked, verdict))), flush=True)
-        with answer_even_if_it_fails(result):
+        with answer_even_if_it_fails(lambda: result):
             derived = refresh_derived(build.project, picked)
-    with answer_even_if_it_fails(result):
+    with answer_even_if_it_fails(lambda: result):
         outcomes, ending = build_now(build, derived)
     result = replace(result, derived=summarise_images(outcomes), cost=summarise_cost(ending.costs))
     return Answer(result, (), exit_code_of(outcomes, ending), ending.problems)
@@ -104,7 +111,7 @@ def _summarise(picked: PickResult, verdict: Verdict) -> Picked:
         for slug in picked.candidates
     )
     item, chosen = f"{first.job}:{first.base}", first.variant if _is_picked(first) else None
-    return Picked(item, chosen, images, candidates, verdict.state, tuple(map(str, verdict.reasons)))
+    return Picked(item, chosen, images, candidates, verdict.state, summarise_reasons(verdict.reasons))
 
 
 def _is_picked(output: Output) -> bool:

@@ -84,7 +84,7 @@ def prune(build: Build, *, dry_run: bool, yes: bool, candidates: bool) -> Answer
     if not waste or dry_run:
         return Answer(result, lines or ["nothing to remove"])
     print("\n".join(lines), flush=True)
-    with answer_even_if_it_fails(result):
+    with answer_even_if_it_fails(lambda: result):
         if not yes:
             require("Remove all this?", "nothing was removed", "doit prune --yes")
         with build.lock():

@@ -13,9 +13,29 @@ from imagegen.errors import InputError, NotBegunError, Problem
 from imagegen.report.run_summary import Cost, ImageOutcome, summarise_cost, summarise_images
 
 if TYPE_CHECKING:
+    from imagegen.execute.budget import Budget
+    from imagegen.execute.events import Outcome
+    from imagegen.execute.run import RunResult
     from imagegen.plan.output import Output
 
 __all__ = ["reroll"]
+
+
+@dataclass(frozen=True)
+class RerollForecast:
+    """What a reroll comes to.
+
+    Attributes:
+        pictures: to generate.
+        seconds: that they take; null if that is not known of each.
+        price: of them, in US dollars, as far as that is known.
+        unpriced: of how many the price is not known.
+    """
+
+    pictures: int
+    seconds: float | None
+    price: float
+    unpriced: int
 
 
 @dataclass(frozen=True)
@@ -27,12 +47,14 @@ class Rerolled:
         pictures: that there are of each image now, and were not before.
         waiting: images whose new seed is recorded, but not built yet: the next run builds them.
         cost: of all of them.
+        forecast: what it comes to, if it was not begun without a yes; else null.
     """
 
     images: tuple[ImageOutcome, ...] = ()
     pictures: int = 0
     waiting: tuple[str, ...] = ()
     cost: Cost = field(default_factory=Cost)
+    forecast: RerollForecast | None = None
 
 
 @command(
@@ -63,34 +85,43 @@ def _reroll(build: Build, words: list[str], count: int) -> Answer:
     from imagegen.execute.curation import reroll
 
     budget = Budget(build.settings.budget)
-    result = None
+    result: Rerolled | None = None
     problems: list[Problem] = []
-    while True:
-        with answer_even_if_it_fails(result), build.lock():
-            before = _select(build, words)
-            after = reroll(build.project, before)
-        result = replace(result or Rerolled(), waiting=tuple(output.task for output in after))
-        with answer_even_if_it_fails(result):
-            origins = [] if result.pictures else _stale_origins(build, after)
-            try:
-                outcomes, ending = build_now(build, [*origins, *after], budget=budget)
-            except NotBegunError:  # another one began in between
-                print(_explain_unbuilt(build, after), flush=True)
-                raise
+    with answer_even_if_it_fails(lambda: result):
+        while True:
+            with build.lock():
+                before = _select(build, words)
+                after = reroll(build.project, before)
+            is_first = result is None
+            result = replace(result or Rerolled(), waiting=tuple(output.task for output in after))
+            outcomes, ending = _build(build, after, budget, is_first=is_first)
             problems += ending.problems
             unbuilt = {one.output.task for one in outcomes if one.state in ("failed", "cancelled")}
             waiting = [(old, new) for old, new in zip(before, after, strict=True) if new.task in unbuilt]
-            if waiting and result.pictures:
+            result = Rerolled(
+                (*result.images, *summarise_images(outcomes)),
+                result.pictures + (not waiting),
+                tuple(new.task for _, new in waiting),
+                summarise_cost(ending.costs),
+            )
+            if waiting and not is_first:
                 _take_seeds_back(build, [old for old, _ in waiting])
-        result = Rerolled(
-            (*result.images, *summarise_images(outcomes)),
-            result.pictures + (not waiting),
-            () if result.pictures else tuple(new.task for _, new in waiting),
-            summarise_cost(ending.costs),
-        )
-        if unbuilt or ending.stopped or result.pictures == count:
-            lines = _lines(build, result, count, after)
-            return Answer(result, lines, exit_code_of(outcomes, ending), problems)
+                result = replace(result, waiting=())
+            if unbuilt or ending.stopped or result.pictures == count:
+                lines = list(_lines(build, result, count, after))
+                return Answer(result, lines, exit_code_of(outcomes, ending), problems)
+
+
+def _build(
+    build: Build, outputs: Sequence[Output], budget: Budget, *, is_first: bool
+) -> tuple[Sequence[Outcome], RunResult]:
+    """Build these images, with what they are made from if they are the first. Raises ImagegenError."""
+    origins = _stale_origins(build, outputs) if is_first else []
+    try:
+        return build_now(build, [*origins, *outputs], budget=budget)
+    except NotBegunError:  # another one began in between
+        print(_explain_unbuilt(build, outputs), flush=True)
+        raise
 
 
 def _lines(build: Build, result: Rerolled, count: int, outputs: Sequence[Output]) -> Iterator[str]:
@@ -145,10 +176,12 @@ def _ask_for_many(build: Build, words: list[str], outputs: list[Output], count: 
         rounds = f", {count} times" if count > 1 else ""
         print(f"{plural(len(outputs), 'image')} get a new seed and are generated again{rounds} ({takes})", flush=True)
         counted = f" --count {count}" if count > 1 else ""
-        require("Reroll all of them?", "nothing was rerolled", f"doit reroll {shlex.join(words)}{counted} --yes")
+        result = Rerolled(forecast=RerollForecast(cost.pictures, cost.seconds, float(cost.price), cost.unpriced))
+        with answer_even_if_it_fails(lambda: result):
+            require("Reroll all of them?", "nothing was rerolled", f"doit reroll {shlex.join(words)}{counted} --yes")
 
 
-def _stale_origins(build: Build, outputs: list[Output]) -> list[Output]:
+def _stale_origins(build: Build, outputs: Sequence[Output]) -> list[Output]:
     """Return what these are made from that is not fresh; doit would also build it first."""
     found: dict[str, Output] = {}
     waiting = [origin.task for output in outputs for origin in output.origins]

@@ -6,7 +6,7 @@ import contextlib
 import itertools
 import posixpath
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -14,6 +14,7 @@ from imagegen.commands.accept import upload_pending
 from imagegen.commands.build import Build, select_images
 from imagegen.commands.command import Answer, answer_even_if_it_fails, command, option
 from imagegen.errors import ImagegenError, InputError, Problem, printable
+from imagegen.report.run_summary import StaleReason, summarise_reasons
 
 if TYPE_CHECKING:
     from imagegen.execute.versions import ImageVersion
@@ -55,7 +56,7 @@ class Version:
     model: str
     prompt: str
     seed: int | None
-    reasons: tuple[str, ...]
+    reasons: tuple[StaleReason, ...]
 
 
 @dataclass(frozen=True)
@@ -66,14 +67,20 @@ class RestoredImage:
         task: its name, `portraits:mallsing`.
         path: its file, in the project.
         state: restored; fresh: it was at this version already.
-        version: that it is at now. Its number is of the list as it was before.
+        number: of the version, in the list as it was before.
+        time: when that was generated, in UTC.
+        seed: it was generated with; null if none decided it.
+        sha256: of the file now.
         note: how it stays, if that took a decision.
     """
 
     task: str
     path: str
     state: Literal["restored", "fresh"]
-    version: Version
+    number: int
+    time: str
+    seed: int | None
+    sha256: str
     note: str
 
 
@@ -134,24 +141,31 @@ def restore(build: Build, words: list[str], **options: Any) -> Answer:
             return Answer(result, lines or ["there is no version yet"])
         print("\n".join(lines), end="\n" * bool(lines), flush=True)
         wanted, already = _choose(build, outputs, versions, to)
-        for output, version in already:
-            number = _number(versions, version)
-            print(printable(f"{output.task} is at version {number} already"))
-            image = RestoredImage(output.task, output.path, "fresh", _summarise(version, number), "")
-            result = replace(result, images=(*result.images, image))
-        found = restore_each(project, wanted)
-        while True:
-            with answer_even_if_it_fails(result):
-                if (put_back := next(found, None)) is None:
-                    break
-            (output, version), stays = put_back
-            detail = ", ".join(filter(None, [f"the version of {_time(version)}", stays]))
-            print(printable(f"restored   {output.task}  {output.path}  ({detail})"), flush=True)
-            number = _number(versions, version)
-            image = RestoredImage(output.task, output.path, "restored", _summarise(version, number), stays)
-            result = replace(result, images=(*result.images, image))
-    with answer_even_if_it_fails(result):
+        numbers = {id(one): at for own in versions for at, one in enumerate(own, start=1)}
+        images = [_restored(build, output, one, numbers[id(one)], "fresh") for output, one in already]
+        for one in images:
+            print(printable(f"{one.task} is at version {one.number} already"), flush=True)
+        with answer_even_if_it_fails(lambda: replace(result, images=tuple(images)) if images else None):
+            for (output, version), stays in restore_each(project, wanted):
+                detail = ", ".join(filter(None, [f"the version of {_time(version)}", stays]))
+                print(printable(f"restored   {output.task}  {output.path}  ({detail})"), flush=True)
+                images.append(_restored(build, output, version, numbers[id(version)], "restored", stays))
+    result = replace(result, images=tuple(images))
+    with answer_even_if_it_fails(lambda: result):
         return Answer(result, problems=upload_pending(build))
+
+
+def _restored(
+    build: Build,
+    output: Output,
+    version: ImageVersion,
+    number: int,
+    state: Literal["restored", "fresh"],
+    note: str = "",
+) -> RestoredImage:
+    file = build.project.hashes.state(output.path)
+    sha256, seed = file.sha256 if file else "", version.request.get("seed")
+    return RestoredImage(output.task, output.path, state, number, version.time, seed, sha256, note)
 
 
 def _summarise(version: ImageVersion, number: int) -> Version:
@@ -168,13 +182,8 @@ def _summarise(version: ImageVersion, number: int) -> Version:
         str(request.get("model", "")),
         str(request.get("prompt", "")),
         request.get("seed"),
-        tuple(map(str, version.reasons)),
+        summarise_reasons(version.reasons),
     )
-
-
-def _number(versions: Iterable[Sequence[ImageVersion]], version: ImageVersion) -> int:
-    """Return the version's number in the list that has it."""
-    return next(at for own in versions for at, one in enumerate(own, start=1) if one is version)
 
 
 def _find_images(build: Build, words: Sequence[str], to: Sequence[str], *, only_list: bool) -> list[Output]:

@@ -94,7 +94,7 @@ def review(build: Build, *, port: int, host: str, no_open: bool) -> Answer:
         sys.stdout.flush()
         os._exit(1)
     if ended_by is not None:
-        with answer_even_if_it_fails(page):
+        with answer_even_if_it_fails(lambda: page):
             signal.raise_signal(ended_by)
     return Answer(page)
 

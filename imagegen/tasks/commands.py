@@ -93,7 +93,9 @@ def _explain(error: BaseException, result: object = None) -> tuple[Answer, BaseE
         case UnfinishedError():
             return _explain(error.__cause__ or error, error.result)
         case ImagegenError():
-            return Answer(result, (), error.exit_code, error.problems), None
+            # nothing was changed if the input is what is wrong
+            code = error.exit_code if result is None or error.exit_code != BAD_INPUT else FAILED
+            return Answer(result, (), code, error.problems), None
         case OSError():
             return Answer(result, (), FAILED, [not_written(error, doing="read or write")]), None
         case SystemExit():
