@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import re
 from collections.abc import Iterator, Mapping, Sequence
+from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 from imagegen.agents.tools import Tool
-from imagegen.errors import InputError, Problem, printable
+from imagegen.config.job_files import find_job_files, name_tasks
+from imagegen.config.money import dollars, read_dollars
+from imagegen.config.paths import check_path
+from imagegen.config.settings import read_settings
+from imagegen.errors import ImagegenError, InputError, Problem, did_you_mean, printable
+from imagegen.library.reserved_names import RESERVED_NAMES
 
 __all__ = ["WAIT_S", "command_line"]
 
@@ -14,18 +24,25 @@ WAIT_S = 60
 """Seconds that a call that acts waits for another doit that is at work in the project."""
 _LONGEST = 24_000
 """Characters of a command line: Windows takes 32,767, with the path of Python and the options of doit."""
+_SHOWN = 300
+"""Characters of what is said of one argument."""
+_NAMES = "why without names has the names of all images"
+_UNUSUAL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\ud800-\udfff]")
+"""What no text has. A name has no line breaks or tabs either."""
 
 
-def command_line(tool: Tool, arguments: Mapping[str, Any]) -> list[str]:
+def command_line(tool: Tool, arguments: Mapping[str, Any], project: Path) -> list[str]:
     """Return the words after `doit`.
 
     Raises:
-        InputError: the arguments are not what the tool takes.
+        InputError: the arguments are not what the tool takes, with all that is wrong with them.
     """
-    check(tool, arguments)
+    problems = list(_find_invalid(tool, arguments)) or list(_find_forbidden(tool, arguments, project))
+    if problems:
+        raise InputError(*problems)
     variables = [f"wait={WAIT_S}"] if tool.acts else []
     if tool.generates:
-        variables.append(f"budget={_dollars(arguments.get('budget', 0))}")
+        variables.append(f"budget={read_dollars(arguments.get('budget', 0)):f}")
     options = [word for param in tool.declared for word in _option_words(param, arguments.get(param["long"]))]
     words = [*variables, tool.command, "--json", *tool.fixed, *options, *arguments.get("images", ())]
     if (size := sum(map(len, words))) > _LONGEST:
@@ -33,41 +50,62 @@ def command_line(tool: Tool, arguments: Mapping[str, Any]) -> list[str]:
     return words
 
 
-def check(tool: Tool, arguments: Mapping[str, Any]) -> None:
-    """Raise InputError with everything that is wrong with the arguments."""
+def _find_invalid(tool: Tool, arguments: Mapping[str, Any]) -> Iterator[Problem]:
+    """Yield what the schema of the tool does not accept, and texts that no command line can have."""
     from jsonschema import Draft202012Validator
 
-    validator = Draft202012Validator(tool.input_schema)
-    problems = [
-        Problem(".".join(["arguments", *map(str, error.absolute_path)]), _explain(error.message), "")
-        for error in validator.iter_errors(dict(arguments))
-    ]
-    problems += [
-        Problem(f"arguments.{where}", "it has a character that no text has", "write it again")
-        for where, text in _texts(arguments)
-        if "\0" in text or (not text.isprintable() and _has_surrogate(text))
-    ]
-    if problems:
-        raise InputError(*problems)
-
-
-def _explain(message: str) -> str:
-    return printable(message if len(message) <= 300 else f"{message[:299]}…")
-
-
-def _texts(arguments: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    for error in Draft202012Validator(tool.input_schema).iter_errors(dict(arguments)):
+        where = ".".join(["arguments", *map(str, error.absolute_path)])
+        what, hint = error.message, ""
+        if error.validator == "pattern":
+            what, hint = f"{error.instance!r} is not the name of an image or a job", _NAMES
+        elif error.validator == "maxItems":
+            what = f"they are more than {error.validator_value}"
+        elif error.validator == "additionalProperties":
+            hint = f"it takes {', '.join(tool.input_schema['properties']) or 'no arguments'}"
+        yield Problem(where, printable(what if len(what) <= _SHOWN else f"{what[:_SHOWN]}…"), hint)
     for name, value in arguments.items():
         for text in value if isinstance(value, list) else [value]:
-            if isinstance(text, str):
-                yield name, text
+            if not isinstance(text, str):
+                continue
+            if unusual := _UNUSUAL.search(text) or (name == "images" and re.search(r"[\n\t]", text)):
+                yield Problem(f"arguments.{name}", f"it has the character {unusual[0]!a} in it", "leave it out")
 
 
-def _has_surrogate(text: str) -> bool:
+def _find_forbidden(tool: Tool, arguments: Mapping[str, Any], project: Path) -> Iterator[Problem]:
+    """Yield what an agent may not do although the command would."""
+    if tool.command == "run":  # which would run any task: a command, or one that somebody added to dodo.py
+        jobs = name_tasks(find_job_files(project), RESERVED_NAMES).values()
+        for number, name in enumerate(arguments.get("images", ())):
+            if (job := name.partition(":")[0]) not in jobs:
+                what = f"there is no job {job!r}{did_you_mean(job, jobs)}"
+                yield Problem(f"arguments.images.{number}", what, _NAMES)
+    for name in tool.files:
+        path = arguments.get(name)
+        if path is not None and (why := check_path(project, path, (), writes=False)):
+            yield Problem(f"arguments.{name}", why, "name a file in the project")
+    if "budget" in arguments:
+        yield from _check_budget(arguments["budget"], project)
+
+
+def _check_budget(amount: float, project: Path) -> Iterator[Problem]:
+    """Yield why a run must not have this budget."""
     try:
-        text.encode()
-    except UnicodeEncodeError:
-        return True
-    return False
+        budget = read_dollars(amount)
+    except ValueError as error:
+        yield Problem("arguments.budget", str(error))
+        return
+    limit = _read_limit(project)
+    if limit is not None and budget > limit:
+        what = f"{dollars(budget)} is more than the project's own limit of a run, {dollars(limit)}"
+        yield Problem("arguments.budget", what, "a person can raise 'budget' in pyproject.toml")
+
+
+def _read_limit(project: Path) -> Decimal | None:
+    """Return the budget that the project's settings have; None if there is none, or they are not valid."""
+    with contextlib.suppress(ImagegenError, OSError):  # a run says what is wrong with them
+        return read_settings(project, {}, os.environ).budget
+    return None
 
 
 def _option_words(param: Mapping[str, Any], value: object) -> list[str]:
@@ -78,7 +116,3 @@ def _option_words(param: Mapping[str, Any], value: object) -> list[str]:
         return [f"--{param['long']}"]
     values: Sequence[object] = value if isinstance(value, list) else [value]
     return [f"--{param['long']}={one}" for one in values]
-
-
-def _dollars(amount: float) -> str:
-    return f"{amount:.6f}".rstrip("0").rstrip(".") if amount else "0"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import signal
 import sys
 from collections.abc import Iterator, Mapping
@@ -20,11 +21,16 @@ from mcp.server.stdio import stdio_server
 from imagegen import __version__
 from imagegen.agents.arguments import command_line
 from imagegen.agents.children import Call, Children, answer, failure
+from imagegen.agents.pictures import show_pictures
 from imagegen.agents.progress import Progress
-from imagegen.agents.tools import TOOLS, Tool
+from imagegen.agents.tools import DEFAULT_SIZE, TOOLS, Tool
 from imagegen.errors import ImagegenError, InputError, Problem, did_you_mean
+from imagegen.report.result_schema import answer_schema
 
 __all__ = ["serve"]
+
+_MOST = 100
+"""Images, problems and the like that a result has."""
 
 _INSTRUCTIONS = """\
 imagegen builds the generated images of this project, as make builds files: jobs/*.yaml say which images there are, and
@@ -39,6 +45,7 @@ def serve(project: Path, *, allows_build: bool) -> None:
         project: the folder to run doit in.
         allows_build: whether tools that change the project are offered.
     """
+    os.chdir(project)  # where doit works, and what backends may go by
     asyncio.run(ImagegenServer(project, allows_build=allows_build).run())
 
 
@@ -46,6 +53,7 @@ class ImagegenServer:
     """One server, with one client."""
 
     def __init__(self, project: Path, *, allows_build: bool) -> None:
+        self._project = project
         self._children = Children(project)
         self._tools = {name: tool for name, tool in TOOLS.items() if allows_build or not tool.acts}
         self._server = Server[Any](
@@ -90,7 +98,11 @@ class ImagegenServer:
         arguments = params.arguments or {}
         try:
             tool = self._find(params.name)
-            words = command_line(tool, arguments)
+            words = command_line(tool, arguments, self._project)
+            if tool.shows_pictures:
+                size = arguments.get("size", DEFAULT_SIZE)
+                shown = await asyncio.to_thread(show_pictures, self._project, arguments["images"], size)
+                return types.CallToolResult(content=shown)
         except ImagegenError as error:
             command = TOOLS[params.name].command if params.name in TOOLS else params.name
             return _result(failure(command, error.exit_code, error.problems), is_error=True)
@@ -98,8 +110,7 @@ class ImagegenServer:
         await self._follow(call, context)
         found = answer(call)
         # a check that found something has done its work
-        is_error = bool(found["exit_code"]) and (tool.acts or found["result"] is None)
-        return _result(found, is_error=is_error)
+        return _result(found, is_error=bool(found["exit_code"]) and (tool.acts or found["result"] is None))
 
     def _find(self, name: str) -> Tool:
         if name in self._tools:
@@ -122,24 +133,41 @@ class ImagegenServer:
 
 
 def _declare(tool: Tool) -> types.Tool:
+    hints = types.ToolAnnotations(
+        read_only_hint=not tool.acts,
+        destructive_hint=tool.replaces,
+        idempotent_hint=tool.is_repeatable,
+        open_world_hint=tool.generates or tool.reaches_out,
+    )
     return types.Tool(
         name=tool.name,
         description=tool.description,
         input_schema=tool.input_schema,
-        annotations=types.ToolAnnotations(
-            read_only_hint=not tool.acts,
-            destructive_hint=tool.replaces,
-            idempotent_hint=tool.is_repeatable,
-            open_world_hint=tool.generates,
-        ),
+        output_schema=None if tool.shows_pictures else answer_schema(tool.command, tool.result),
+        annotations=hints,
     )
 
 
 def _result(found: Mapping[str, Any], *, is_error: bool) -> types.CallToolResult:
-    text = json.dumps(found, ensure_ascii=False)
-    return types.CallToolResult(
-        content=[types.TextContent(type="text", text=text)], structured_content=dict(found), is_error=is_error
-    )
+    """Return what a command answered: as data, and as text for clients that show nothing else."""
+    found, said = _shorten(found)
+    texts = [*said, json.dumps(found, ensure_ascii=False)]
+    content: list[types.ContentBlock] = [types.TextContent(type="text", text=text) for text in texts]
+    return types.CallToolResult(content=content, structured_content=found, is_error=is_error)
+
+
+def _shorten(found: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
+    """Return a result as a model can read it, and what was left out: a project may have thousands of images."""
+    said = []
+    result = found["result"]
+    for key, value in (result or {}).items():
+        if isinstance(value, list) and len(value) > _MOST:
+            said.append(f"{key}: only the first {_MOST} of {len(value)} are here; name images or jobs to see others")
+            result = {**result, key: value[:_MOST]}
+    problems = found["problems"]
+    if len(problems) > _MOST:
+        said.append(f"problems: only the first {_MOST} of {len(problems)} are here")
+    return {**found, "problems": problems[:_MOST], "result": result}, said
 
 
 @contextmanager

@@ -8,13 +8,20 @@ from typing import Any
 
 from imagegen.commands.command import COMMANDS
 from imagegen.config.settings import SETTINGS
+from imagegen.report.run_summary import RunSummary
 from imagegen.run_options import RUN_OPTIONS
 
-__all__ = ["MOST_NAMES", "TOOLS", "Tool"]
+__all__ = ["DEFAULT_SIZE", "MOST_PICTURES", "TOOLS", "Tool"]
 
-MOST_NAMES = 200
+_MOST_NAMES = 200
 """Images and jobs that one call may name."""
-_NAME = r"^(?!-)[^\x00-\x1f\x7f=*?\[\]]{1,300}$"
+MOST_PICTURES = 8
+"""That one call may be shown."""
+DEFAULT_SIZE = 256
+"""Pixels of their longer side, unless another size is asked for."""
+_MOST_AT_ONCE = 32
+"""Pictures of one prompt or image that may be asked for in one call."""
+_NAME = r"^[^-=*?\[\]][^=*?\[\]]*$"
 """What is safe on doit's command line: neither an option, nor a variable, nor a pattern."""
 
 
@@ -24,70 +31,92 @@ class Tool:
 
     Attributes:
         name: by which it is called.
-        command: of doit; `run` for building.
+        command: of doit, `run` for building; its own name if it is none.
         about: what a model has to know besides the command's own summary.
+        summary: instead of the command's own, where it is something else.
         options: those of the command that it offers.
-        fixed: options that are always given.
         limits: more of the schema of an option.
+        files: options that name files, which have to be in the project.
+        fixed: options that are always given.
         acts: whether it changes anything in the project: such a tool is offered only with --allow-build.
         generates: whether it may generate images, and so cost money: it takes a budget.
         replaces: whether a file may be another one afterwards.
         is_repeatable: whether a second call with the same arguments changes nothing more.
+        reaches_out: whether it contacts servers although it generates nothing.
+        shows_pictures: whether it is no command of doit, and answers with pictures.
 
     """
 
     name: str
     command: str
-    about: str
+    about: str = ""
+    summary: str = ""
     options: Sequence[str] = ()
-    fixed: Sequence[str] = ()
     limits: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    files: Sequence[str] = ()
+    fixed: Sequence[str] = ()
     acts: bool = False
     generates: bool = False
     replaces: bool = False
     is_repeatable: bool = True
+    reaches_out: bool = False
+    shows_pictures: bool = False
 
     @property
     def declared(self) -> list[Mapping[str, Any]]:
         """The options that it offers, as the command declares them."""
+        if not self.options:
+            return []
         every = RUN_OPTIONS if self.command == "run" else COMMANDS[self.command].options
         known = {one["long"]: one for one in every}
         return [known[name] for name in self.options]
 
     @property
-    def words(self) -> str:
-        """What it may be given besides, as the command's help says it."""
-        return "[IMAGE|JOB...]" if self.command == "run" else COMMANDS[self.command].words
+    def result(self) -> type | None:
+        """The dataclass of what its command answers."""
+        return RunSummary if self.command == "run" else COMMANDS[self.command].result
 
     @property
     def description(self) -> str:
         """What a model reads."""
-        summary = _BUILD if self.command == "run" else COMMANDS[self.command].summary
+        summary = self.summary or COMMANDS[self.command].summary
         return " ".join(filter(None, [summary, self.about, _OF_BUDGET if self.generates else ""]))
 
     @property
     def input_schema(self) -> dict[str, Any]:
         """What it takes, as JSON Schema."""
-        properties = {one["long"]: {**_option_schema(one), **self.limits.get(one["long"], {})} for one in self.declared}
-        required = []
-        if self.words:
-            properties = {"images": _names_schema(self.words), **properties}
-            required = [] if self.words.startswith("[") else ["images"]
-        if self.generates:
-            (help_text,) = (one.help for one in SETTINGS if one.name == "budget")
-            text = f"{help_text}, in US dollars; without it, only what costs nothing is generated"
-            properties["budget"] = {"type": "number", "minimum": 0, "description": text}
-        return {"type": "object", "properties": properties, "required": required, "additionalProperties": False}
+        names = _names_schema(_WORDS.get(self.name) or COMMANDS[self.command].words)
+        options = {one["long"]: {**_option_schema(one), **self.limits.get(one["long"], {})} for one in self.declared}
+        return {
+            "type": "object",
+            "properties": {
+                **({"images": names} if names else {}),
+                **options,
+                **({"size": _SIZE} if self.shows_pictures else {}),
+                **({"budget": _budget_schema()} if self.generates else {}),
+            },
+            "required": ["images"] if names and names["minItems"] else [],
+            "additionalProperties": False,
+        }
 
 
+_WORDS = {"build": "[IMAGE|JOB...]", "pictures": "IMAGE|JOB...", "reroll": "IMAGE..."}
+"""What a tool is given, as the help of a command shows it, where that is not what its command's help says."""
 _TYPES = {str: "string", int: "integer", float: "number", bool: "boolean"}
+_SIZE = {
+    "type": "integer",
+    "minimum": 64,
+    "maximum": 1024,
+    "default": DEFAULT_SIZE,
+    "description": "pixels of the longer side; no picture is enlarged",
+}
 
 
 def _option_schema(param: Mapping[str, Any]) -> dict[str, Any]:
     """Return the schema of an option's value."""
     schema: dict[str, Any] = {"description": param["help"]}
     if param["type"] is list:
-        return {**schema, "type": "array", "items": {"type": "string"}, "maxItems": MOST_NAMES}
+        return {**schema, "type": "array", "items": {"type": "string"}, "maxItems": _MOST_NAMES}
     schema["type"] = _TYPES[param["type"]]
     if choices := [choice for choice, _ in param.get("choices", ())]:
         schema["enum"] = choices
@@ -95,38 +124,113 @@ def _option_schema(param: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _names_schema(words: str) -> dict[str, Any]:
-    """Return the schema of the names that follow a command, from how its help shows them."""
-    with_jobs = "JOB" in words
-    text = "names of images (JOB:IMAGE)" + (" or of whole jobs (JOB)" if with_jobs else "")
+    """Return the schema of the names that follow a command, from how its help shows them; empty if it takes none."""
+    if not words:
+        return {}
+    text = "names of images (JOB:IMAGE)" + (" or of whole jobs (JOB)" if "JOB" in words else "")
     is_optional = words.startswith("[")
     return {
         "type": "array",
-        "items": {"type": "string", "pattern": _NAME},
+        "items": {"type": "string", "pattern": _NAME, "maxLength": 300},
         "minItems": 0 if is_optional else 1,
-        "maxItems": MOST_NAMES if "..." in words else 1,
+        "maxItems": _MOST_NAMES if "..." in words else 1,
         "description": f"{text}; none: all of them" if is_optional else text,
     }
 
 
-_BUILD = "Bring images up to date: generate, derive or restore whatever is stale, and nothing else."
+def _budget_schema() -> dict[str, Any]:
+    (text,) = (one.help for one in SETTINGS if one.name == "budget")
+    description = f"{text}, in US dollars; without it, only what costs nothing is generated"
+    return {"type": "number", "minimum": 0, "description": description}
+
+
 _OF_BUDGET = (
-    "Without budget, nothing that costs money, or whose price is not known, is generated; images of local generators "
-    "cost nothing."
+    "Without a budget, nothing that costs money, or whose price is not known, is generated; images of local "
+    "generators cost nothing."
 )
 
-_DECLARED = (
+_LOOKS = (
     Tool(
         "why",
         "why",
         "Call it before build: it says which images are stale and for which reasons, and what building them would take "
         "and cost. With names, in detail.",
     ),
+    Tool(
+        "pictures",
+        "pictures",
+        f"At most {MOST_PICTURES} in a call. To see one larger, name it alone and give a size.",
+        "Look at pictures: the current file of each image that is named, made small.",
+        shows_pictures=True,
+    ),
+    Tool(
+        "versions",
+        "restore",
+        "restore goes back to one of them.",
+        "List the versions that there are of one image.",
+        fixed=["--list"],
+    ),
+    Tool("verify", "verify", "exit_code 1 means that a file is not as recorded, or missing."),
     Tool("settings", "settings", "Secrets are not shown."),
     Tool(
         "doctor",
         "doctor",
         "Call it when a build fails because of a server, a model or a program. It may contact the servers of the "
         "jobs. exit_code 1 means that it found something that keeps a job from being built.",
+        reaches_out=True,
     ),
 )
-TOOLS: Mapping[str, Tool] = {tool.name: tool for tool in _DECLARED}
+_ACTS = (
+    Tool(
+        "build",
+        "run",
+        "An image that is replaced stays in the store, and restore brings it back; a file that a person edited is "
+        "kept. Name what is to be built, or nothing for every job. To try a change on a few images first, give a "
+        "limit.",
+        "Bring images up to date: generate, derive or restore whatever is stale, and nothing else.",
+        options=["limit"],
+        limits={"limit": {"type": "integer", "minimum": 1}},
+        acts=True,
+        generates=True,
+        replaces=True,
+    ),
+    Tool(
+        "image",
+        "image",
+        "Paths are relative to the project, and in it.",
+        options=[one["long"] for one in COMMANDS["image"].options if one["long"] != "json"],
+        limits={
+            "prompt": {"minItems": 1, "maxItems": _MOST_AT_ONCE},
+            "count": {"minimum": 1, "maximum": _MOST_AT_ONCE},
+        },
+        files=["like", "save", "out"],
+        acts=True,
+        generates=True,
+        is_repeatable=False,
+    ),
+    Tool(
+        "reroll",
+        "reroll",
+        "For a whole job a person has to agree, who types `doit reroll JOB` in a terminal.",
+        options=["count"],
+        limits={"count": {"minimum": 1, "maximum": _MOST_AT_ONCE}},
+        acts=True,
+        generates=True,
+        replaces=True,
+        is_repeatable=False,
+    ),
+    Tool("pick", "pick", options=["variant"], acts=True, generates=True, replaces=True),
+    Tool(
+        "restore",
+        "restore",
+        "versions lists them.",
+        "Go back to an earlier version of images.",
+        options=["to"],
+        acts=True,
+        replaces=True,
+        is_repeatable=False,
+    ),
+    Tool("accept", "accept", options=["undo"], acts=True),
+    Tool("mark", "mark", options=["as", "note"], fixed=["--by=agent"], acts=True),
+)
+TOOLS: Mapping[str, Tool] = {tool.name: tool for tool in (*_LOOKS, *_ACTS)}

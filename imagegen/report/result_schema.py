@@ -14,7 +14,7 @@ from typing import Any, Literal, Union, get_args, get_origin
 from imagegen.errors import Problem
 from imagegen.report.json_output import VERSION, problem_data
 
-__all__ = ["results_schema"]
+__all__ = ["answer_schema", "results_schema"]
 
 _SIMPLE = {str: "string", Path: "string", bool: "boolean", int: "integer", float: "number", Decimal: "number"}
 
@@ -35,6 +35,13 @@ def results_schema(results: Mapping[str, type]) -> dict[str, Any]:
         "oneOf": [{**events, "description": "What happens during a run."}, *answers],
         "$defs": dict(sorted(definitions.items())),
     }
+
+
+def answer_schema(command: str, result: type | None) -> dict[str, Any]:
+    """Return the schema of the last line of one command, by itself. result: the dataclass of its result."""
+    definitions: dict[str, Any] = {"Problem": _problem_schema()}
+    answer = _answer(command, _schema(result, definitions) if result else {})
+    return {**answer, "$defs": dict(sorted(definitions.items()))}
 
 
 _EVENTS = (
