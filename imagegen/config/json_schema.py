@@ -39,7 +39,10 @@ _DEFAULTS = {
 _STEPS: Mapping[str, Mapping[str, Any]] = {
     "mask": {
         "oneOf": [{"required": ["shape"]}, {"required": ["image"]}],
-        "dependencies": {"radius": {"required": ["shape"], "properties": {"shape": {"const": "rounded"}}}},
+        "dependencies": {
+            "radius": {"required": ["shape"], "properties": {"shape": {"const": "rounded"}}},
+            "margin": ["shape"],
+        },
     },
     "resize": {
         "anyOf": [{"required": ["width"]}, {"required": ["height"]}],

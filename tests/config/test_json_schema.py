@@ -109,6 +109,7 @@ def test_it_is_a_json_schema() -> None:
         {"steps": ["trim", {"mask": "circle"}]},
         {"steps": [{"mask": "circle", "trim": 0}]},
         {"steps": [{"mask": "triangle"}]},
+        *({"steps": [{"mask": {**mask, "margin": 1}}]} for mask in ({"shape": "circle"}, {"image": "a.png"})),
         {"steps": [{"outline": {"colour": "#12345"}}]},
         {"steps": [{"quantise": 16}, {"quantise": "art/p.gpl"}, "background"]},
         *({"steps": [{"rotate": angle}]} for angle in (0, 360.0, -360, 90, {"angle": 0}, {"angle": 1}, False)),
