@@ -46,7 +46,7 @@ def explain(error: BaseException) -> Problem | None:
 
 
 def _report(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
-    problem = explain(error)
+    problem = explain(error) if isinstance(error, Exception) else None  # Ctrl-C imports nothing: Python ends as it does
     if problem is None:
         if isinstance(error, KeyboardInterrupt):  # before dodo.py is read
             from imagegen.errors import STOPPED

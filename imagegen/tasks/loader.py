@@ -193,7 +193,7 @@ def _asks_for(name: str) -> bool:
                 text = Path(file).read_text("utf-8")
             except (OSError, UnicodeDecodeError):
                 continue
-            if "get_var" in text and quoted.search(text):
+            if re.search(r"\bget_var\b", text) and quoted.search(text):
                 return True
     return False
 
