@@ -8,7 +8,7 @@ import signal
 import pytest
 from hypothesis import HealthCheck, settings
 
-from tests import scripted
+from tests import forked, scripted
 
 # no test is timed: the machines that run them are often busy with something else
 _UNTIMED = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -29,4 +29,7 @@ def pytest_xdist_auto_num_workers() -> int:
 
 def pytest_configure(config: pytest.Config) -> None:
     """What properties are tried with is the same each time, so that CI tells of a change, and few; with `-m ''` it is new."""
-    settings.load_profile("same" if "not long" in config.option.markexpr else "long")
+    is_short = "not long" in config.option.markexpr
+    settings.load_profile("same" if is_short else "long")
+    if not is_short:
+        forked.forbid()

@@ -30,6 +30,7 @@ from imagegen.execute.versions import ImageVersion, list_versions, previous_vers
 from imagegen.plan.output import Output
 from imagegen.project import Project
 from imagegen.report.console import failures, note_line
+from tests.forked import ForkedDoit, may_fork
 from tests.scripted import Script, ScriptedBackend
 
 DODO = "from imagegen.tasks import *\n"
@@ -121,6 +122,8 @@ class ProjectFolder:
     """A run that takes longer hangs."""
     called_in: Path | None = None
     """The folder in which doit is called, where that is not `root`."""
+    imports_count = False
+    """Whether a test is about what doit imports: then Python starts with nothing imported."""
 
     def __init__(self, root: Path, job: Mapping[str, Any] = JOB) -> None:
         """Write what is not there yet.
@@ -204,10 +207,13 @@ class ProjectFolder:
     # the real doit, in a process of its own
 
     def start(self, *arguments: str, **environment: str) -> subprocess.Popen[str]:
+        folder, variables = self.called_in or self.root, self.process_environment(**environment)
+        if not self.imports_count and may_fork(variables):
+            return ForkedDoit(arguments, folder, variables)
         return subprocess.Popen(
             [sys.executable, "-m", "doit", *arguments],
-            cwd=self.called_in or self.root,
-            env=self.process_environment(**environment),
+            cwd=folder,
+            env=variables,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

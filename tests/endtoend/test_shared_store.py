@@ -151,6 +151,7 @@ def test_what_only_plans_does_not_ask_it(project: ProjectFolder, team: Path, wor
 def test_a_run_that_has_all_it_needs_here_does_not_ask_it(project: ProjectFolder, team: Path) -> None:
     seen = "import atexit, sys\natexit.register(lambda: print('imported:', *{'fsspec', 'imagegen.execute'} & set(sys.modules)))\n"
     project.write("dodo.py", DODO + seen)
+    project.imports_count = True
     project.doit()
     shutil.rmtree(team)
     run = project.doit()

@@ -134,6 +134,7 @@ def test_the_hint_of_a_pick_names_an_image(project: ProjectFolder) -> None:
 
 @pytest.mark.parametrize(("package", "where"), [("rectpack", "portraits:sheet:index: "), ("yaml", "ERROR: ")])
 def test_a_package_that_an_upgrade_did_not_install_is_named(project: ProjectFolder, package: str, where: str) -> None:
+    project.imports_count = True
     project.write("dodo.py", f"import sys\nsys.modules['{package}'] = None\n{DODO}")
     project.job(sheet={"layout": "packed"})
     run = project.doit()

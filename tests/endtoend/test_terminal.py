@@ -114,6 +114,7 @@ def test_ci_with_a_terminal_gets_plain_lines_too(project: ProjectFolder) -> None
 
 
 def test_what_only_a_working_run_needs_is_not_imported_where_nothing_is_to_be_done(project: ProjectFolder) -> None:
+    project.imports_count = True
     project.write(
         "dodo.py",
         "import atexit, sys\n"
