@@ -2,20 +2,59 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, cast
 
 from imagegen.commands.build import Build
-from imagegen.commands.command import YES, command, option, require
+from imagegen.commands.command import YES, Answer, command, option, require
 from imagegen.config.setting_types import TORCH_BUILDS
 from imagegen.errors import InputError, Problem
 
 if TYPE_CHECKING:
     from imagegen.backends.comfyui import ComfyUIBackend
 
-__all__ = ["comfyui", "setup", "update"]
+__all__ = ["ComfyUIJobs", "ComfyUISetup", "comfyui", "setup", "update"]
 
 _BACKEND = "comfyui"
+
+
+@dataclass(frozen=True)
+class ComfyUISetup:
+    """A ComfyUI that is installed.
+
+    Attributes:
+        path: its folder, in the project.
+        repository: that it is a git clone of.
+        revision: that it is pinned to: a tag, a branch or a commit.
+        commit: of that revision.
+        python: the version of its Python.
+        torch: its PyTorch build; none if that is installed by hand.
+        url: the address at which it is started.
+        is_changed: whether anything was installed or updated now.
+    """
+
+    path: str
+    repository: str
+    revision: str
+    commit: str
+    python: str
+    torch: str
+    url: str
+    is_changed: bool
+
+
+@dataclass(frozen=True)
+class ComfyUIJobs:
+    """What `doit comfyui` does before it builds; what it builds, the result of the run says.
+
+    Attributes:
+        jobs: that use ComfyUI and are built next.
+        installed: the ComfyUI that was installed or completed for them; null if a server answers, or if it is not
+            needed.
+    """
+
+    jobs: tuple[str, ...]
+    installed: ComfyUISetup | None
 
 
 def _jobs(build: Build) -> list[str]:
@@ -37,8 +76,9 @@ def _jobs(build: Build) -> list[str]:
     {"doit comfyui": "asks before it installs", "doit comfyui --yes": "does not ask"},
     [YES],
     jobs=_jobs,
+    result=ComfyUIJobs,
 )
-def comfyui(build: Build, *, yes: bool) -> None:
+def comfyui(build: Build, *, yes: bool) -> Answer:
     """Install ComfyUI if the project's own is to serve a job and no server does; a run starts it."""
     from imagegen.backends.address import is_startable
     from imagegen.backends.comfyui.server import get_status, launch_of
@@ -53,8 +93,9 @@ def comfyui(build: Build, *, yes: bool) -> None:
     # if one of a job's servers is not started here, the job can do without one that is
     own = {url for urls in jobs if all(map(is_startable, urls)) for url in urls}
     states = {url: get_status(replace(launch, url=url)).state for url in own}
-    if any(all(states.get(url) == "stopped" for url in urls) for urls in jobs):
-        _install(build, "doit comfyui", yes=yes)
+    is_needed = any(all(states.get(url) == "stopped" for url in urls) for urls in jobs)
+    installed = _install(build, "doit comfyui", yes=yes) if is_needed else None
+    return Answer(ComfyUIJobs(tuple(_jobs(build)), installed))
 
 
 @command(
@@ -66,10 +107,11 @@ def comfyui(build: Build, *, yes: bool) -> None:
     },
     [option("torch", str, "", "the PyTorch build, in place of what the settings say", choices=TORCH_BUILDS), YES],
     needs_jobs=False,
+    result=ComfyUISetup,
 )
-def setup(build: Build, *, torch: str, yes: bool) -> None:
+def setup(build: Build, *, torch: str, yes: bool) -> Answer:
     """Install it."""
-    _install(build, "doit comfyui:setup" + (f" --torch={torch}" if torch else ""), torch, yes=yes)
+    return Answer(_install(build, "doit comfyui:setup" + (f" --torch={torch}" if torch else ""), torch, yes=yes))
 
 
 @command(
@@ -78,18 +120,32 @@ def setup(build: Build, *, torch: str, yes: bool) -> None:
     {"doit comfyui:update": "asks before it installs anything else"},
     [YES],
     needs_jobs=False,
+    result=ComfyUISetup,
 )
-def update(build: Build, *, yes: bool) -> None:
+def update(build: Build, *, yes: bool) -> Answer:
     """Update it."""
-    _install(build, "doit comfyui:update", newest=True, yes=yes)
+    return Answer(_install(build, "doit comfyui:update", newest=True, yes=yes))
 
 
-def _install(build: Build, line: str, torch: str = "", *, newest: bool = False, yes: bool) -> None:
+def _install(build: Build, line: str, torch: str = "", *, newest: bool = False, yes: bool) -> ComfyUISetup:
     """line: the command line, without --yes."""
     from imagegen.backends.comfyui.install import setup
+    from imagegen.backends.comfyui.server import launch_of
+    from imagegen.backends.models import FOLDER
 
     def ask() -> None:
         if not yes:
             require("Go on?", "nothing was installed", f"{line} --yes")
 
-    setup(build.root, build.settings, torch, newest, ask)
+    settings = build.settings
+    found = setup(build.root, settings, torch, newest, ask)
+    return ComfyUISetup(
+        path=FOLDER.as_posix(),
+        repository=settings.comfyui_repository,
+        revision=settings.comfyui_revision,
+        commit=found.commit,
+        python=found.python,
+        torch=found.torch,
+        url=launch_of(build.root, settings).url,
+        is_changed=found.is_changed,
+    )

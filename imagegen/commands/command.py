@@ -232,6 +232,7 @@ def report_setup(build: Build, line: str) -> Iterator[Progress]:
 
     from imagegen.execute.worker import ImageProgress
     from imagegen.report.console import StatusLine
+    from imagegen.report.json_output import json_output
     from imagegen.state.mutex import hold
 
     try:
@@ -241,7 +242,7 @@ def report_setup(build: Build, line: str) -> Iterator[Progress]:
                 text = str(facts.get("text", ""))
                 if name == "note":
                     status.note(text)
-                elif status.is_terminal:
+                elif status.is_terminal or json_output():
                     status.show(text)
 
             yield ImageProgress(math.inf, threading.Event(), on_event=on_event)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Literal, TextIO
 from imagegen.commands.build import Build
 from imagegen.commands.command import Answer, command
 from imagegen.errors import DONE, FAILED, ImagegenError, printable
+from imagegen.report.json_output import json_output
 
 if TYPE_CHECKING:
     from imagegen.backends.models import ListedModel
@@ -267,3 +268,5 @@ class _PullReport:
         self._bar.update(self._task, visible=False)
         self._console.print(printable(text))
         self._console.file.flush()
+        if output := json_output():
+            output.write({"event": "progress", "text": text})

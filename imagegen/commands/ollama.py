@@ -2,10 +2,34 @@
 
 from __future__ import annotations
 
-from imagegen.commands.build import Build
-from imagegen.commands.command import YES, command, report_setup, require
+from dataclasses import dataclass
+from pathlib import Path
 
-__all__ = ["setup"]
+from imagegen.commands.build import Build
+from imagegen.commands.command import YES, Answer, command, report_setup, require
+
+__all__ = ["OllamaSetup", "setup"]
+
+
+@dataclass(frozen=True)
+class OllamaSetup:
+    """An Ollama that generates images.
+
+    Attributes:
+        path: the program.
+        version: of the server that generates.
+        is_own: whether it is the one in tools/ollama, which runs start and stop.
+        host: the server that it talks to, as OLLAMA_HOST has it.
+        models: that the jobs need, all of which it has now.
+        pulled: those of them that were downloaded now.
+    """
+
+    path: str
+    version: str
+    is_own: bool
+    host: str
+    models: tuple[str, ...]
+    pulled: tuple[str, ...]
 
 
 @command(
@@ -13,9 +37,11 @@ __all__ = ["setup"]
     "Get an Ollama that generates images (on Apple silicon in tools/ollama), and pull the jobs' models.",
     {"doit ollama:setup": "says how much it downloads, and asks", "doit ollama:setup --yes": "does not ask"},
     [YES],
+    result=OllamaSetup,
 )
-def setup(build: Build, *, yes: bool) -> None:
+def setup(build: Build, *, yes: bool) -> Answer:
     """Install what is missing, and pull the models that sound jobs name."""
+    from imagegen.backends.models import display_path
     from imagegen.backends.ollama.install import setup
 
     def ask() -> None:
@@ -28,4 +54,15 @@ def setup(build: Build, *, yes: bool) -> None:
         if plan.problems:
             print(f"{plan.file} is broken, and its models, if any, are left out: doit doctor says why", flush=True)
     with report_setup(build, "doit ollama:setup") as progress:
-        setup(build.root, build.settings, models, progress, ask=ask)
+        found = setup(build.root, build.settings, models, progress, ask=ask)
+    program = found.program
+    return Answer(
+        OllamaSetup(
+            path=display_path(build.root, Path(program.command.executable)),
+            version=program.version,
+            is_own=program.is_own,
+            host=program.command.host,
+            models=tuple(models),
+            pulled=tuple(found.pulled),
+        )
+    )

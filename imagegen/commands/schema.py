@@ -10,7 +10,7 @@ from typing import Any
 from imagegen.commands.build import Build
 from imagegen.commands.command import COMMANDS, Answer, command, option
 
-__all__ = ["OUT", "schema"]
+__all__ = ["OUT", "results_text", "schema"]
 
 OUT = "job.schema.json"
 _BASE_OUT = "base.schema.json"
@@ -53,14 +53,15 @@ def schema(build: Build, *, out: str, base: bool, results: bool) -> Answer:
     from imagegen.project.backends import schema_text, write_schema
 
     out = out or (_RESULTS_OUT if results else _BASE_OUT if base else OUT)
-    text = _results_text() if results else schema_text(of_base=base)
+    text = results_text() if results else schema_text(of_base=base)
     if out == "-":
         return Answer(WrittenSchema(None, json.loads(text)), text.splitlines())
     state = write_schema(build.root, out, text)
     return Answer(WrittenSchema(out, None), [f"{out}: {state}"])
 
 
-def _results_text() -> str:
+def results_text() -> str:
+    """Return the JSON Schema of what `--json` prints."""
     from imagegen.report.result_schema import results_schema
     from imagegen.report.run_summary import RunSummary
 

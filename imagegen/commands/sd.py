@@ -4,18 +4,56 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from imagegen.commands.build import Build
-from imagegen.commands.command import YES, command, option, report_setup, require
+from imagegen.commands.command import YES, Answer, command, option, report_setup, require
+from imagegen.commands.models import ModelState, describe_model
 from imagegen.config.setting_types import SD_DEVICES
 
 if TYPE_CHECKING:
+    from imagegen.backends.sd.program import Program
     from imagegen.plan.output import Output
     from imagegen.project import JobPlan, Project
 
-__all__ = ["setup", "update"]
+__all__ = ["SdProgram", "SdSetup", "setup", "update"]
+
+
+@dataclass(frozen=True)
+class SdProgram:
+    """What generates with the backend sd.
+
+    Attributes:
+        path: the sd-server; null if a server of your own is used.
+        build: of the program; empty if it does not say.
+        device: what that was built for; empty if it is not known.
+        url: the address of a server of your own, which is used in its place; null if the settings name none.
+    """
+
+    path: str | None
+    build: str
+    device: str
+    url: str | None
+
+
+@dataclass(frozen=True)
+class SdSetup:
+    """A program and models for the backend sd.
+
+    Attributes:
+        program: what generates.
+        model: for jobs that name none; null if none is set: then the only checkpoint is used.
+        models: the model files that the project needs, as they are now.
+        downloaded: the names of those that were downloaded now.
+        next: how to go on.
+    """
+
+    program: SdProgram
+    model: str | None
+    models: tuple[ModelState, ...]
+    downloaded: tuple[str, ...]
+    next: str
 
 
 @command(
@@ -31,11 +69,12 @@ __all__ = ["setup", "update"]
         option("model", str, "", "the model, in place of the one that suits this machine", value="NAME"),
         YES,
     ],
+    result=SdSetup,
 )
-def setup(build: Build, *, device: str, model: str, yes: bool) -> None:
+def setup(build: Build, *, device: str, model: str, yes: bool) -> Answer:
     """Install and download what is missing, and say how to go on."""
     from imagegen.backends.sd.install import install
-    from imagegen.backends.sd.model_setup import check_name, setup_model
+    from imagegen.backends.sd.model_setup import ModelsInPlace, check_name, setup_model
 
     root, settings = build.root, build.settings
     words = [f"--device={device}"] if device != "auto" else []
@@ -44,12 +83,21 @@ def setup(build: Build, *, device: str, model: str, yes: bool) -> None:
     project, plans = _plan_for_sd(build)
     outputs = _list_outputs(plans, "doit doctor" if settings.backend == "sd" else "doit doctor backend=sd")
     with report_setup(build, line) as progress:
-        install(root, settings, progress, _ask("nothing was downloaded", line, yes=yes), device)
+        program = install(root, settings, progress, _ask("nothing was downloaded", line, yes=yes), device)
+        found = ModelsInPlace((), (), "")
         if model or not settings.sd_server_url:  # that one has its model
             ask = _ask("no model was set up", line, yes=yes)
             requests = [output.request for output in outputs]
-            setup_model(root, settings, model, progress, ask, requests, _count_recorded(project, outputs))
-    print(f"next: {_suggest_next(build)}", flush=True)
+            recorded = _count_recorded(project, outputs)
+            found = setup_model(root, settings, model, progress, ask, requests, recorded)
+    result = SdSetup(
+        program=_describe(build, program),
+        model=settings.sd_model or found.default or None,
+        models=tuple(describe_model(root, one) for one in found.files),
+        downloaded=tuple(found.downloaded),
+        next=_suggest_next(build),
+    )
+    return Answer(result, [f"next: {result.next}"])
 
 
 @command(
@@ -58,14 +106,26 @@ def setup(build: Build, *, device: str, model: str, yes: bool) -> None:
     {"doit sd:update": "says how much it downloads, and asks"},
     [YES],
     needs_jobs=False,
+    result=SdProgram,
 )
-def update(build: Build, *, yes: bool) -> None:
+def update(build: Build, *, yes: bool) -> Answer:
     """Replace it, by one for the same device."""
     from imagegen.backends.sd.install import install
 
     line = "doit sd:update"
     with report_setup(build, line) as progress:
-        install(build.root, build.settings, progress, _ask("nothing was downloaded", line, yes=yes), updates=True)
+        ask = _ask("nothing was downloaded", line, yes=yes)
+        program = install(build.root, build.settings, progress, ask, updates=True)
+    return Answer(_describe(build, program))
+
+
+def _describe(build: Build, program: Program | None) -> SdProgram:
+    from imagegen.backends.models import display_path
+
+    url = build.settings.sd_server_url or None
+    if program is None:
+        return SdProgram(None, "", "", url)
+    return SdProgram(display_path(build.root, program.path), program.build, program.device, url)
 
 
 def _suggest_next(build: Build) -> str:

@@ -241,10 +241,16 @@ def table(rows: Sequence[Sequence[str]]) -> list[str]:
 
 
 class StatusLine:
-    """What goes on while a command waits: in place on a terminal, a line now and then elsewhere."""
+    """What goes on while a command waits: in place on a terminal, a line now and then elsewhere.
+
+    A program that asked for JSON gets the same lines as events.
+    """
 
     def __init__(self) -> None:
-        self.is_terminal = sys.stdout.isatty()
+        from imagegen.report.json_output import json_output  # not needed by a run with nothing to do
+
+        self._output = json_output()
+        self.is_terminal = sys.stdout.isatty() and not self._output
         self._next_s = 0.0
 
     def __enter__(self) -> StatusLine:
@@ -266,9 +272,9 @@ class StatusLine:
         if self.is_terminal:
             shown = text[: shutil.get_terminal_size().columns - 1]  # a second line could not be written over
             print(f"\r{shown}\x1b[K", end="", flush=True)
-        elif time.monotonic() >= self._next_s:
+        elif text and time.monotonic() >= self._next_s:
             self._next_s = time.monotonic() + _STATUS_S
-            print(text, flush=True)
+            self.note(text)
 
     def count(self, what: str, done: int, total: int) -> None:
         """Show how many there are so far, on a terminal: elsewhere nobody looks."""
@@ -278,3 +284,5 @@ class StatusLine:
     def note(self, text: str) -> None:
         """Print a line that stays."""
         print(f"\r{printable(text)}\x1b[K" if self.is_terminal else printable(text), flush=True)
+        if self._output:
+            self._output.write({"event": "progress", "text": text})

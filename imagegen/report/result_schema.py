@@ -46,6 +46,7 @@ def answer_schema(command: str, result: type | None) -> dict[str, Any]:
 
 _EVENTS = (
     *("run", "started", "steps", "waiting", "note", "restarted", "arrived", "outcome", "end"),
+    "progress",  # of a command that takes its time
     "serving",  # `doit review`
     *("watching", "edit", "built"),  # `doit watch`
 )

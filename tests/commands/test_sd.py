@@ -19,6 +19,7 @@ from tests.backends.sd.fake_sd_server.fixture import FakeSd, until
 from tests.backends.sd.model_files import write_model
 from tests.faults.mounted import needs_mounts, small_disk
 from tests.project_folder import DODO, ProjectFolder
+from tests.valid_results import check_lines
 
 JOB = {"backend": "sd", "items": [{"name": "Yrr", "prompt": "a small figure"}], "sd": {"model": "one.safetensors"}}
 
@@ -61,10 +62,21 @@ def test_setup_installs_it_and_says_how_to_go_on(project: ProjectFolder) -> None
     assert "stable-diffusion.cpp sd.zip is set up in tools/sd" in run.out
     assert run.closing == 'next: doit image --backend sd --prompt "a raven on a standing stone"', "there is no job yet"
     assert (project.root / FOLDER / "sd-server").exists()
-    again = project.doit("sd:setup")
+    again = project.doit("sd:setup", "--json")
     assert again.code == 0, "there is nothing to ask"
     assert "unpacking" not in again.out
-    assert project.doit("sd:update").code == 0
+    (answer,) = check_lines(again)
+    program = {"path": "tools/sd/sd-server", "build": "master-525-0752cc9", "device": "", "url": None}
+    assert answer["result"] == {
+        "program": program,
+        "model": "one.safetensors",
+        "models": [],
+        "downloaded": [],
+        "next": 'doit image --backend sd --prompt "a raven on a standing stone"',
+    }
+    assert {"event": "progress", "text": "the project's model is one.safetensors"} in again.events
+    (answer,) = check_lines(project.doit("sd:update", "--json"))
+    assert answer["result"] == program
 
 
 def test_what_was_set_up_generates(project: ProjectFolder) -> None:

@@ -15,6 +15,7 @@ from tests.backends.comfyui.fake_server import FakeComfyUI
 from tests.backends.comfyui.upstream import Upstream
 from tests.endtoend.comfyui import Server
 from tests.project_folder import ProjectFolder
+from tests.valid_results import check_lines
 
 MAIN = f"""
 import pathlib, signal, sys, threading
@@ -73,15 +74,18 @@ def test_one_command_sets_up_starts_draws_and_stops_and_a_replaced_checkpoint_is
     decisions = [line for line in comfyui.lines() if "decision" in line]
     assert [line["value"] for line in decisions] == ["only.safetensors"]
     assert all(line["model_digest"] for line in comfyui.lines() if "sha256" in line)
-    again = comfyui.doit("comfyui", "--yes")
+    again = comfyui.doit("comfyui", "--yes", "--json")
     assert (again.code, starts(comfyui)) == (0, 1)
-    assert "3 fresh, nothing to do" in again.out
+    here, build = check_lines(again)
+    assert (here["command"], here["result"]["jobs"]) == ("comfyui", ["portraits"])
+    assert (here["result"]["installed"]["path"], here["result"]["installed"]["is_changed"]) == ("tools/ComfyUI", False)
+    assert (build["command"], build["result"]["counts"]) == ("run", {"fresh": 3})
     # a checkpoint that is replaced is noticed, and the earlier one restored
     model = comfyui.root / "tools/ComfyUI/models/checkpoints/only.safetensors"
     model.write_text("other weights, of another size")
-    run = comfyui.doit()
-    assert len(run.tasks("generated")) == 3
-    assert "the model's files changed" in run.out
+    _, build = check_lines(comfyui.doit("comfyui", "--json"))
+    assert build["result"]["counts"]["generated"] == 3
+    assert "the model's files changed" in str(build["result"]["images"])
     model.write_text("weights")
     assert len(comfyui.doit().tasks("restored")) == 3
 

@@ -10,6 +10,7 @@ import pytest
 
 from tests.backends.comfyui.upstream import Upstream, git
 from tests.project_folder import ProjectFolder
+from tests.valid_results import check_lines
 
 SETTINGS = """
 [tool.imagegen.comfyui]
@@ -48,6 +49,8 @@ def test_comfyui_is_set_up_and_updated(project: ProjectFolder, upstream: Upstrea
     assert (project.root / "tools/ComfyUI/main.py").exists()
     newer = upstream.release("v2")
     assert f"git revision {commit}\n" in project.doit("comfyui:setup", "--yes").out
+    (answer,) = check_lines(project.doit("comfyui:update", "--yes", "--json"))
+    assert (answer["result"]["commit"], answer["result"]["is_changed"]) == (newer, True)
     assert f"git revision {newer}\n" in project.doit("comfyui:update", "--yes").out
 
 
@@ -57,6 +60,8 @@ def test_what_goes_wrong_is_told_once_and_in_the_exit_code(project: ProjectFolde
     run = project.doit("comfyui:setup", "--yes")
     assert run.code != 0
     assert (run.out + run.err).count("has no tag, branch or commit 'mastr'; did you mean 'master'?\n") == 1
+    (answer,) = check_lines(project.doit("comfyui:setup", "--yes", "--json"))
+    assert [problem["where"] for problem in answer["problems"]] == ["comfyui.revision"]
     assert "did you mean 'cuda'?" in project.doit("comfyui:setup", "--torch", "cud").err
 
 

@@ -16,6 +16,7 @@ import pytest
 from imagegen.backends.sd.known_models import KNOWN_MODELS
 from tests.backends.file_server import DATA, FileServer, Served, file_server
 from tests.project_folder import ProjectFolder
+from tests.valid_results import check_lines
 
 FOLDER = Path("tools/ComfyUI/models/checkpoints")
 TOKEN = "hf_hush"  # noqa: S105 - no real one
@@ -92,10 +93,11 @@ def test_what_is_there_is_not_asked_for_again(shelf: ProjectFolder, server: File
 def test_a_model_that_fails_does_not_hold_up_the_others(shelf: ProjectFolder, server: FileServer) -> None:
     server.files["/o/r/resolve/main/one.safetensors"] = Served(b"", 403)
     run = shelf.doit("models:pull", "--json")
-    assert run.code == 1
+    (answer,) = check_lines(run)
+    assert (run.code, {"event": "progress", "text": "failed   one"} in run.events) == (1, True)
     what = "Hugging Face does not give one.safetensors to the account of HF_TOKEN (403 Forbidden)"
     assert [(problem["where"], problem["what"]) for problem in run.problems] == [("one", what)]
-    assert run.result["pulled"] == ["two"]
+    assert answer["result"]["pulled"] == ["two"]
     assert "pulled   two" in run.err
     assert f"one: {what}" in shelf.doit("models:pull").out
     assert rows(shelf.doit("models").out) == {"one": "missing", "two": "there"}

@@ -15,6 +15,7 @@ from imagegen.config.settings import read_settings
 from tests.backends.ollama.parts import printing
 from tests.endtoend.ollama import OllamaProject
 from tests.marks import long
+from tests.valid_results import check_lines
 
 ALL = ["portraits:mallsing", "portraits:okka", "portraits:yrr"]
 
@@ -140,6 +141,9 @@ def test_setup_pulls_the_models_of_the_jobs_and_does_nothing_the_second_time(pro
     assert [call.argv for call in project.ollama.called("pull")] == [["pull", "x/flux2-klein:latest"]]
     assert "x/flux2-klein is installed, 12 GB" in second.out
     assert "x/z-image-turbo is installed, 12 GB" in second.out
+    (answer,) = check_lines(project.doit("ollama:setup", "--json"))
+    assert (answer["result"]["path"], answer["result"]["version"]) == ("tools/ollama/ollama", "0.32.5")
+    assert (answer["result"]["models"], answer["result"]["pulled"]) == (["x/flux2-klein", "x/z-image-turbo"], [])
     assert project.ollama.images == []
     assert servers(project) == []
 

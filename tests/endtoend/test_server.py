@@ -13,6 +13,7 @@ import pytest
 
 from tests.backends.comfyui.fake_program import ComfyFolder, runs
 from tests.project_folder import ProjectFolder
+from tests.valid_results import check_lines
 
 
 @pytest.fixture
@@ -41,7 +42,8 @@ def test_the_three_commands_from_start_to_stop(project: ProjectFolder, comfy: Co
     assert status.out in started.out
     again = project.doit("server:start")
     assert (again.code, again.out) == (0, f"ComfyUI is already running\n{status.out}")
-    data = project.doit("server:start", "--json").result
+    (answer,) = check_lines(project.doit("server:start", "--json"))
+    data = answer["result"]
     server, process = data["server"], data["server"]["process"]
     assert (data["is_new"], server["state"], server["versions"]["ComfyUI"]) == (False, "serving", "0.33.0")
     assert (process["pid"], process["url"]) == (comfy.starts[0]["pid"], comfy.url)

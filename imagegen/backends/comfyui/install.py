@@ -34,6 +34,7 @@ from imagegen.errors import ImagegenError, NotBegunError, Problem, did_you_mean
 
 __all__ = [
     "Checkout",
+    "ComfyUIInPlace",
     "Step",
     "announce",
     "check_folder",
@@ -246,6 +247,23 @@ class Step:
     disk: int
 
 
+@dataclass(frozen=True)
+class ComfyUIInPlace:
+    """A ComfyUI that is installed.
+
+    Attributes:
+        commit: of the pinned revision.
+        python: the version of its Python.
+        torch: its PyTorch build.
+        is_changed: whether anything was installed or updated now.
+    """
+
+    commit: str
+    python: str
+    torch: str
+    is_changed: bool
+
+
 def get_checkout(root: Path, settings: Settings) -> Checkout:
     """Return the clone as the settings want it."""
     return Checkout(root.absolute(), settings.comfyui_repository, settings.comfyui_revision)
@@ -257,7 +275,7 @@ def setup(
     torch: str = "",
     newest: bool = False,
     ask: Callable[[], None] = lambda: None,
-) -> None:
+) -> ComfyUIInPlace:
     """Install ComfyUI as the settings want it, and print what is done. If all is done, no network is needed.
 
     Args:
@@ -270,7 +288,7 @@ def setup(
     """
     try:
         with hold_file_lock(root / ".imagegen/comfyui-setup.lock", _BUSY, settings.wait_s):
-            _set_up(root, settings, torch, newest, ask)
+            return _set_up(root, settings, torch, newest, ask)
     except OSError as error:
         what = f"{error.filename or FOLDER} cannot be written or read: {error.strerror or error}"
         raise ImagegenError(Problem("", what, "fix its permissions, or make room, and run it again")) from None
@@ -295,10 +313,11 @@ def choose_torch(environment: Environment, settings: Settings, torch: str = "") 
     return TorchChoice(build, settings.comfyui_torch_index or known), why
 
 
-def _set_up(root: Path, settings: Settings, torch: str, newest: bool, ask: Callable[[], None]) -> None:
+def _set_up(root: Path, settings: Settings, torch: str, newest: bool, ask: Callable[[], None]) -> ComfyUIInPlace:
     checkout, environment = get_checkout(root, settings), Environment(root)
     check_folder(checkout)
-    is_pinned = checkout.commit is not None and checkout.commit == checkout.pinned
+    before = checkout.commit
+    is_pinned = before is not None and before == checkout.pinned
     choice, why = choose_torch(environment, settings, torch)
     steps = []
     if checkout.commit is None:
@@ -337,6 +356,8 @@ def _set_up(root: Path, settings: Settings, torch: str, newest: bool, ask: Calla
         print(line)
     print(f"ComfyUI is installed in {FOLDER}: {checkout.revision}, git revision {checkout.commit}")
     print(f"Python {environment.version}, PyTorch: {choice.build}")
+    commit = checkout.commit or ""
+    return ComfyUIInPlace(commit, environment.version, choice.build, bool(steps) or commit != before)
 
 
 def announce(steps: Sequence[Step], free: int) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from imagegen.backends import pinned_program
@@ -20,10 +21,18 @@ from imagegen.backends.pinned_program import PinnedArchive, PinnedProgram
 from imagegen.config.settings import Settings
 from imagegen.errors import ImagegenError, InputError, NotBegunError, Problem
 
-__all__ = ["install", "setup"]
+__all__ = ["OllamaInPlace", "install", "setup"]
 
 _ARCHIVE = "ollama-darwin.tgz"
 _BUILT_IN = Settings()
+
+
+@dataclass(frozen=True)
+class OllamaInPlace:
+    """An Ollama that generates images, and the models that were missing in it."""
+
+    program: Program
+    pulled: Sequence[str]
 
 
 def setup(
@@ -33,7 +42,7 @@ def setup(
     progress: Progress,
     here: Machine | None = None,
     ask: Callable[[], None] = lambda: None,
-) -> None:
+) -> OllamaInPlace:
     """Get an Ollama that generates images, and these models in it. What is done already is left alone.
 
     An Ollama that the user has is never replaced.
@@ -59,7 +68,8 @@ def setup(
     try:
         runtime.start(progress)
         installed = runtime.models()
-        if missing := [model for model in models if tagged_name(model) not in installed]:
+        missing = [model for model in models if tagged_name(model) not in installed]
+        if missing:
             for model in missing:
                 progress.event("note", text=f"to be pulled: {describe_pull(model, program.folder)}")
             ask()
@@ -69,6 +79,7 @@ def setup(
             runtime.pull(model, progress)
     finally:
         runtime.close(())
+    return OllamaInPlace(program, missing)
 
 
 def _find_usable(root: Path, host: str, machine: Machine) -> Program | None:

@@ -46,7 +46,7 @@ def install(
     device: str = "auto",
     updates: bool = False,
     host: Host | None = None,
-) -> None:
+) -> Program | None:
     """Install stable-diffusion.cpp for the project at `root`. What is done already is left alone.
 
     A program or a server of the user's own is used, and nothing is installed beside it.
@@ -57,17 +57,22 @@ def install(
         updates: whether a build of another release that works is replaced.
         host: this machine, if it is known.
 
+    Returns:
+        The program that is used; None if a server is.
+
     Raises:
         ImagegenError: what was installed before is there then.
     """
+    program = None
     if settings.sd_server_url:
         progress.event("note", text=f"the server at {settings.sd_server_url} is used: nothing is installed")
     elif settings.sd_program:
-        _report(root, inspect_program(root, settings), "your own build is used", progress)
+        program = inspect_program(root, settings)
+        _report(root, program, "your own build is used", progress)
     if settings.sd_server_url or settings.sd_program:
         if device != "auto":
             progress.event("note", text=f"--device={device} has no effect on it")
-        return
+        return program
     if device == "auto":
         device = settings.sd_device
     pinned_program.tidy(root, FOLDER.as_posix(), _NAME, settings.wait_s)
@@ -79,7 +84,9 @@ def install(
             progress.event("note", text=f"{fault.what}: it is to be installed again")
         pin = _choose_pin(root, settings, device, host or inspect_host(), progress)
         pinned_program.install(pin, progress, ask, settings.wait_s, again=fault is not None)
-    _report(root, inspect_program(root, settings), "sd-server works", progress)
+    program = inspect_program(root, settings)
+    _report(root, program, "sd-server works", progress)
+    return program
 
 
 def _report(root: Path, program: Program, what: str, progress: Progress) -> None:

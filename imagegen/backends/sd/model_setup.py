@@ -7,6 +7,7 @@ import os
 import shutil
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
 from types import MappingProxyType
@@ -32,10 +33,25 @@ from imagegen.config.settings import Settings
 from imagegen.errors import ImagegenError, InputError, Problem, did_you_mean, not_written
 from imagegen.plan.request import Request
 
-__all__ = ["check_name", "describe_models", "setup_model"]
+__all__ = ["ModelsInPlace", "check_name", "describe_models", "setup_model"]
 
 _PYPROJECT = "pyproject.toml"
 _SETTINGS = ("tool", "imagegen")
+
+
+@dataclass(frozen=True)
+class ModelsInPlace:
+    """The models of a project, once they are set up.
+
+    Attributes:
+        files: their files, as they are now.
+        downloaded: the names of those that were downloaded now.
+        default: the model for jobs that name none, if it was chosen now; else empty.
+    """
+
+    files: Sequence[ListedModel]
+    downloaded: Sequence[str]
+    default: str
 
 
 def setup_model(
@@ -46,7 +62,7 @@ def setup_model(
     ask: Callable[[], None],
     requests: Sequence[Request] = (),
     recorded: Mapping[str, int] = MappingProxyType({}),
-) -> None:
+) -> ModelsInPlace:
     """List the files of models in pyproject.toml, and download them; the project gets a model if it has none.
 
     These are the named model, or else the project's and those of the requests; where a run would have no model for jobs
@@ -97,6 +113,8 @@ def setup_model(
     if name and settings.sd_model not in ("", name):
         use = f'model: {name} under sd in a job, or model = "{name}" in [tool.imagegen.sd]'
         progress.event("note", text=f"jobs that name no model keep using {settings.sd_model}; to use {name}: {use}")
+    now = [inspect_model(root, settings, file) for file in files]
+    return ModelsInPlace(now, [one.model.key for one in missing], default)
 
 
 def describe_models() -> list[str]:

@@ -1,0 +1,42 @@
+"""Whether what is printed with `--json` is what `doit schema --results` says."""
+
+from __future__ import annotations
+
+import functools
+import json
+from typing import Any
+
+from jsonschema import Draft202012Validator
+
+import imagegen.commands  # noqa: F401 - declares them
+from imagegen.commands.schema import results_text
+from tests.project_folder import Run
+
+__all__ = ["check_lines"]
+
+
+def check_lines(run: Run) -> list[dict[str, Any]]:
+    """Return what each command answered. Each line is as the schema says, and the last one is a result."""
+    for line in run.events:
+        problem = next(iter(_validator().iter_errors(line)), None)
+        assert problem is None, f"{line}\n{problem}"
+    assert run.answer["exit_code"] == run.code, f"{run.answer}\n{run.err}"
+    return [line for line in run.events if line["event"] == "result"]
+
+
+@functools.cache
+def _validator() -> Draft202012Validator:
+    schema = json.loads(results_text())
+    Draft202012Validator.check_schema(schema)
+    return Draft202012Validator(_strict(schema))
+
+
+def _strict(schema: Any) -> Any:
+    """Return the schema without room for fields that it does not name, which a program has to leave room for."""
+    if isinstance(schema, list):
+        return list(map(_strict, schema))
+    if not isinstance(schema, dict):
+        return schema
+    strict = {key: _strict(value) for key, value in schema.items()}
+    is_event = "enum" in schema.get("properties", {}).get("event", {})
+    return strict | {"additionalProperties": False} if "properties" in schema and not is_event else strict
