@@ -40,7 +40,7 @@ OURS = "imagegen"
 COMMANDS: dict[str, Command] = {}
 """Each command by its name. Complete once `imagegen.commands` is imported."""
 
-Work = Callable[..., "Answer | int | None"]
+Work = Callable[..., "Answer"]
 """Gets the build, then the options by their names and, where the command takes words, these as `words`.
 
 Raises ImagegenError and OSError, which are printed.
@@ -130,10 +130,10 @@ class Command:
     options: tuple[dict[str, Any], ...]
     words: str
     work: Work
+    result: type
     needs_settings: bool = True
     needs_jobs: bool = True
     jobs: Callable[[Build], list[str]] | None = None
-    result: type | None = None
 
     @property
     def text_options(self) -> list[dict[str, Any]]:
@@ -162,10 +162,10 @@ def command(
     options: Sequence[dict[str, Any]] = (),
     words: str = "",
     *,
+    result: type,
     needs_settings: bool = True,
     needs_jobs: bool = True,
     jobs: Callable[[Build], list[str]] | None = None,
-    result: type | None = None,
 ) -> Callable[[Work], Work]:
     """Declare the decorated function to be the work of a new command.
 
@@ -175,16 +175,16 @@ def command(
         examples: command lines, each with what it does.
         options: what `option` returns.
         words: what may follow besides, as help shows it; empty for nothing.
+        result: the dataclass of what it answers: see `Answer`.
         needs_settings: whether it fails if the settings are not valid.
         needs_jobs: whether it looks at any job; if not, none is read and planned for it.
         jobs: returns the jobs to build once its work is done.
-        result: the dataclass of what it answers: see `Answer`. It has the option `--json` for it.
 
     """
 
     def declare(work: Work) -> Work:
         every = (*options, AS_JSON)
-        COMMANDS[name] = Command(name, summary, examples, every, words, work, needs_settings, needs_jobs, jobs, result)
+        COMMANDS[name] = Command(name, summary, examples, every, words, work, result, needs_settings, needs_jobs, jobs)
         return work
 
     return declare

@@ -65,5 +65,5 @@ def results_text() -> str:
     from imagegen.report.result_schema import results_schema
     from imagegen.report.run_summary import RunSummary
 
-    declared = {one.name: one.result or object for one in COMMANDS.values()}  # object: anything
+    declared = {one.name: one.result for one in COMMANDS.values()}
     return json.dumps(results_schema({"run": RunSummary, **declared}), indent=2) + "\n"

@@ -62,7 +62,7 @@ def run_and_report(build: Build, command: Command, options: Mapping[str, Any]) -
     answer, stop = Answer(None, exit_code=BAD_INPUT, problems=build.problems), None
     if not (build.problems and command.needs_settings):
         try:
-            answer = _as_answer(command.work(build, **given))
+            answer = command.work(build, **given)
         except (Exception, SystemExit, KeyboardInterrupt) as error:
             answer, stop = _explain(error)
     if output := json_output():
@@ -108,7 +108,3 @@ def _explain(error: BaseException, result: object = None) -> tuple[Answer, BaseE
             if missing := explain_import_error(error):
                 return Answer(result, (), NOT_BEGUN, [missing]), None
     raise error
-
-
-def _as_answer(found: Answer | int | None) -> Answer:
-    return found if isinstance(found, Answer) else Answer(None, exit_code=found or 0)

@@ -1,0 +1,46 @@
+"""The schema of what `--json` prints, from the dataclasses of the results."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Iterator
+from typing import Any, get_args, get_origin, get_type_hints
+
+import imagegen.commands  # noqa: F401 - declares them
+from imagegen.commands.command import COMMANDS
+from imagegen.commands.schema import results_text
+from imagegen.report.run_summary import RunSummary
+
+
+def dataclasses_in(kind: Any) -> Iterator[type]:
+    """Yield the dataclasses of a result, however deep."""
+    if dataclasses.is_dataclass(kind) and isinstance(kind, type):
+        yield kind
+        for one in get_type_hints(kind).values():
+            yield from dataclasses_in(one)
+    elif get_origin(kind):
+        for one in get_args(kind):
+            yield from dataclasses_in(one)
+
+
+def test_each_result_and_each_of_its_fields_is_described_and_no_two_have_one_name() -> None:
+    kinds = {kind for root in (RunSummary, *(one.result for one in COMMANDS.values())) for kind in dataclasses_in(root)}
+    names = [kind.__name__ for kind in kinds]
+    assert sorted(names) == sorted(set(names))
+    definitions = json.loads(results_text())["$defs"]
+    assert {*names, "Problem"} == set(definitions)
+    assert [name for name, one in definitions.items() if not one["description"].endswith(".")] == []
+    fields = {(name, field): said for name, one in definitions.items() for field, said in one["properties"].items()}
+    assert [at for at, said in fields.items() if at[0] != "Problem" and not said.get("description")] == []
+
+
+def test_only_the_values_of_a_request_are_of_any_type() -> None:
+    types = {"type", "enum", "anyOf", "$ref"}
+    untyped = {
+        f"{name}.{field}"
+        for name, one in json.loads(results_text())["$defs"].items()
+        for field, said in one["properties"].items()
+        if not types & said.keys()
+    }
+    assert untyped == {"StaleReason.old", "StaleReason.new"}
