@@ -109,7 +109,7 @@ def _build(
     """Build stale outputs under the mutex. Raises ImagegenError if another build holds it, or nothing can be built."""
     with contextlib.ExitStack() as held:
         try:
-            held.enter_context(hold(project.state, project.settings.wait_s))
+            held.enter_context(hold(project.state, project.settings.wait_s, worker.stop))
         except KeyboardInterrupt:
             for output in stale:
                 on_event(Outcome(output, "cancelled"))

@@ -205,9 +205,15 @@ def _find_forced(project: PlannedProject, chosen: Selection) -> set[str]:
 
 
 def _as_given(**settings: Decimal | float | str | bool | None) -> dict[str, str]:
-    """Return settings as the command line gives them."""
-    return {
-        name: str(value).lower() if isinstance(value, bool) else str(value)
-        for name, value in settings.items()
-        if value is not None
-    }
+    """Return settings as the command line gives them. Raises InputError for one that is empty."""
+    given = {name: _write(value) for name, value in settings.items() if value is not None}
+    if empty := [name for name, text in given.items() if not text]:
+        hint = "leave it out, or give None for what the project says"
+        raise InputError(*(Problem("imagegen.Project", f"{name} is empty", hint) for name in empty))
+    return given
+
+
+def _write(value: Decimal | float | str | bool) -> str:
+    if isinstance(value, float):
+        return f"{value:.6f}"  # 0.1 + 0.2 has more digits than money
+    return str(value).lower() if isinstance(value, bool) else str(value)

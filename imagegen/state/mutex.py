@@ -8,6 +8,7 @@ import os
 import stat
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -22,13 +23,16 @@ __all__ = ["ASKS", "Holder", "hold", "read_holder"]
 
 ASKS = "IMAGEGEN_ASKS"
 """The variable with the number of a socket, which the program that starts a `doit` is asked by whether it may begin."""
+_LOOK_S = 0.5
+"""Seconds between two looks at whether who waits was stopped."""
 
 
 @dataclass(frozen=True)
 class Holder:
-    """Who holds the mutex: its process, its command line from `doit` on, and the time of day when it got it.
+    """Who holds the mutex: its process, and the time of day when it got it.
 
     Attributes:
+        command: its command line from `doit` on; of another program, its name.
         is_of_page: `doit review` has started it.
 
     """
@@ -45,24 +49,26 @@ class Holder:
 
 
 @contextlib.contextmanager
-def hold(folder: Path, wait_s: float) -> Iterator[None]:
+def hold(folder: Path, wait_s: float, stop: threading.Event | None = None) -> Iterator[None]:
     """Hold the mutex of the project whose state is in `folder` (`.imagegen`).
 
     Args:
         folder: of the state.
         wait_s: seconds to wait for another build.
+        stop: ends the waiting.
 
     Raises:
         ImagegenError: somebody else holds it still, and who.
-        KeyboardInterrupt: the program that has started this one says that nothing is to begin, or has ended meanwhile.
+        KeyboardInterrupt: the program that has started this one says that nothing is to begin, or has ended meanwhile;
+            or `stop` was set.
 
     """
     holder = folder / "build.json"
-    lock = filelock.FileLock(folder / "build.lock", timeout=wait_s)
+    lock = filelock.FileLock(folder / "build.lock")
     try:
         make_folder(folder)
         _check_locks(folder)
-        lock.acquire()
+        _acquire(lock, wait_s, stop)
     except filelock.Timeout:
         raise NotBegunError(
             Problem(
@@ -89,6 +95,22 @@ def hold(folder: Path, wait_s: float) -> Iterator[None]:
         with contextlib.suppress(OSError):
             holder.unlink(missing_ok=True)
         lock.release()
+
+
+def _acquire(lock: filelock.BaseFileLock, wait_s: float, stop: threading.Event | None) -> None:
+    """Get the lock. Raises filelock.Timeout, or KeyboardInterrupt if `stop` is set meanwhile."""
+    end_s = time.monotonic() + wait_s
+    while True:
+        left_s = max(end_s - time.monotonic(), 0.0)
+        try:
+            lock.acquire(timeout=min(left_s, _LOOK_S))
+        except filelock.Timeout:
+            if stop is not None and stop.is_set():
+                raise KeyboardInterrupt from None
+            if not left_s:
+                raise
+        else:
+            return
 
 
 def _ask_to_begin() -> None:
@@ -126,7 +148,11 @@ def _check_locks(folder: Path) -> None:
 
 def _command() -> str:
     """Return what this process was asked to do; how long it would have waited for others is of no use to them."""
-    return " ".join(word for word in sys.argv[1:] if not word.startswith("wait="))
+    file = Path(sys.argv[0])
+    program = file.parent.name if file.stem == "__main__" else file.name
+    if program.removesuffix(".exe") != "doit":  # one that uses imagegen: what it is called with is its own
+        return program
+    return " ".join(["doit", *(word for word in sys.argv[1:] if not word.startswith("wait="))])
 
 
 def _describe(holder: Path) -> str:
@@ -137,8 +163,8 @@ def _describe(holder: Path) -> str:
 def _read(holder: Path) -> Holder | None:
     try:
         note = json.loads(holder.read_bytes())
-        command, is_of_page = f"doit {note['command']}".rstrip(), note.get("is_of_page") is True
-        return Holder(int(note["pid"]), command, str(note["since"]), is_of_page)
+        is_of_page = note.get("is_of_page") is True
+        return Holder(int(note["pid"]), str(note["command"]), str(note["since"]), is_of_page)
     except (OSError, ValueError, KeyError, TypeError):
         return None
 

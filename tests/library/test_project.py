@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -147,6 +148,19 @@ def test_what_is_wrong_with_a_setting_is_an_error(folder: ProjectFolder) -> None
         Project(folder.root, budget="much").build()
 
 
+@pytest.mark.parametrize(
+    "given",
+    [{"budget": 0.1 + 0.2}, {"budget": 1e-05}, {"budget": Decimal("0.04")}, {"store_writes": False}, {"wait": 0}],
+)
+def test_settings_may_be_what_python_has_for_them(folder: ProjectFolder, given: Any) -> None:
+    assert len(Project(folder.root, **given).plan().images) == 2
+
+
+def test_an_empty_setting_is_an_error(folder: ProjectFolder) -> None:
+    with pytest.raises(InputError, match="store is empty"):
+        Project(folder.root, store="")
+
+
 def test_a_budget_is_kept(folder: ProjectFolder) -> None:
     folder.script(prices={"*": "0.04"})
     project = Project(folder.root, budget=0.05)
@@ -222,6 +236,22 @@ def test_a_build_while_another_one_is_at_work_is_not_begun(folder: ProjectFolder
         Project(folder.root).build()
     assert folder.calls("started") == []
     assert Project(folder.root).build().counts == {"generated": 2}
+
+
+def test_a_build_that_waits_for_another_one_can_be_cancelled(folder: ProjectFolder) -> None:
+    project = Project(folder.root, wait=900_000)
+    with hold(folder.root / ".imagegen", 0), ThreadPoolExecutor(1) as pool:
+        building = pool.submit(project.build, on_event=lambda _: project.cancel())
+        assert states(building.result()) == dict.fromkeys(TASKS, "cancelled")
+
+
+def test_others_are_told_which_program_is_at_work(folder: ProjectFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", ["tools/pipeline.py", "--all"])
+    with (
+        hold(folder.root / ".imagegen", 0),
+        pytest.raises(NotBegunError, match=rf"\(process {os.getpid()}: 'pipeline.py', since "),
+    ):
+        Project(folder.root).build()
 
 
 # what ends it early

@@ -236,7 +236,7 @@ FAULTS = (
     _fault(
         "a build does not take the mutex",
         "state/test_mutex.py",
-        ("state/mutex.py", "        lock.acquire()\n", ""),
+        ("state/mutex.py", "        _acquire(lock, wait_s, stop)\n", ""),
     ),
     _fault(
         "a build that waited does not read what the other wrote",
