@@ -69,6 +69,7 @@ def _serve(scratch: Path) -> None:
     """Run each command line that is read, and write its exit code. Returns only in a child."""
     for name in _modules():
         importlib.import_module(name)
+    _plan_once()
     for line in iter(sys.stdin.readline, ""):
         child = os.fork()
         if not child:
@@ -79,12 +80,22 @@ def _serve(scratch: Path) -> None:
     os._exit(0)
 
 
+def _plan_once() -> None:
+    """Have what a process prepares only once prepared: the checks of job files."""
+    from imagegen.backends.registry import registry
+    from imagegen.config.settings import Settings
+    from imagegen.project import Project
+
+    Project(Path.cwd(), Settings(), registry()).plans()
+
+
 def _modules() -> Iterator[str]:
     """Yield what most commands import; not `imagegen.tasks`, which reads the command line."""
-    yield from ("doit.doit_cmd", "doit.cmd_run", "imagegen.doit_commands", "imagegen.commands", "rich.console")
-    for room in ("imagegen.execute", "imagegen.report", "imagegen.project", "imagegen.state", "imagegen.images"):
-        for one in pkgutil.iter_modules(importlib.import_module(room).__path__, f"{room}."):
-            yield one.name
+    yield from ("doit.doit_cmd", "doit.cmd_run", "imagegen.doit_commands", "imagegen.commands", "rich.console", "yaml")
+    for room in ("config", "prompts", "plan", "state", "images", "project", "execute", "report", "library"):
+        folder = importlib.import_module(f"imagegen.{room}").__path__
+        yield from (one.name for one in pkgutil.iter_modules(folder, f"imagegen.{room}."))
+    yield from (f"imagegen.backends.{name}" for name in ("guard", "placeholder", "openai", "comfyui", "sd", "ollama"))
 
 
 def _become_doit(arguments: list[str], scratch: Path) -> None:

@@ -64,7 +64,7 @@ NOT_HERE = ["comfyui", "comfyui:setup", "comfyui:update", "ollama:setup", "sd:se
 
 @pytest.fixture
 def project(tmp_path: Path) -> ProjectFolder:
-    project = ProjectFolder(tmp_path / "project", SMALL_JOB)
+    project = ProjectFolder(tmp_path / "project", SMALL_JOB | {"backend": "placeholder"})
     project.job()
     project.job("towers", variants=2, items=[{"name": "Keep", "prompt": "a keep"}])
     return project
