@@ -52,7 +52,10 @@ def test_the_table_has_the_mend_below_and_the_signs_of_the_data(project: Project
     assert "jobs/bad.yaml:1:12: generate.stepz: unknown key; did you mean 'steps'?" in lines[at]
     assert lines[at + 1] == "     → edit jobs/bad.yaml, line 1"
     assert run.closing == "1 problem to fix, 1 warning"
-    data = project.doit("doctor", "--json").result["checks"]
+    answer = project.doit("doctor", "--json").answer
+    places = [(one["file"], one["line"], one["column"]) for one in answer["problems"]]
+    assert (answer["exit_code"], answer["result"]["blocks"], places) == (1, True, [("jobs/bad.yaml", 1, 12)])
+    data = answer["result"]["checks"]
     signs = {"ok": "✓", "warning": "!", "wrong": "✗"}
     assert [signs[row["state"]] for row in data] == [line[0] for line in lines if line[:1] in signs.values()]
 
