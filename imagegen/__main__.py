@@ -26,6 +26,7 @@ Make the current folder ready for imagegen. Creates what is missing of
   dodo.py           gives doit the tasks of imagegen
   jobs/icons.yaml   a first job, if there is no job yet
   job.schema.json   lets an editor complete and check job files
+  AGENTS.md         says to coding agents how to change images, and what never to do
   .gitattributes    merges lock files and review files without conflicts
   .gitignore        keeps local files out of git
 
@@ -43,6 +44,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         words = parser.parse_args(_known(list(sys.argv[1:] if arguments is None else arguments), parser))
         if words.command == _MCP:
             return _serve(words)
+        if words.command == _SKILL:
+            return _write_skill(words.out, force=words.force)
         code = _version() if words.version else _COMMANDS.get(words.command, lambda: _help(parser))()
         sys.stdout.flush()
     except ImagegenError as error:
@@ -67,7 +70,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", title="commands", metavar="COMMAND")
     commands.add_parser(
         "init",
-        help="make the current folder ready: dodo.py, jobs/, job.schema.json, .gitattributes, .gitignore",
+        help="make the current folder ready: dodo.py, jobs/, job.schema.json, AGENTS.md, .gitattributes, .gitignore",
         description=_INIT,
         epilog="example: mkdir game-art && cd game-art && git init && imagegen init && doit",
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -75,6 +78,7 @@ def _parser() -> argparse.ArgumentParser:
     importer = "print the C# script that imports sheets with index: unity into Unity"
     example = "example: imagegen unity-importer > Assets/Editor/ImagegenSheets.cs"
     commands.add_parser(_IMPORTER, help=importer, description=importer.capitalize(), epilog=example)
+    _add_skill(commands.add_parser(_SKILL, help="write what agents should know as a skill file", description=_KNOW))
     _add_mcp(commands.add_parser(_MCP, help="serve an agent over MCP: docs/agents.md", description=_SERVE))
     return parser
 
@@ -85,16 +89,23 @@ def _add_mcp(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--allow-build", action="store_true", help="offer what changes the project, too")
 
 
+def _add_skill(parser: argparse.ArgumentParser) -> None:
+    parser.epilog = "example: python -m imagegen skill --out .claude/skills"
+    out = f"the file, or a folder of skills; - prints it [default: {_SKILL_OUT}]"
+    parser.add_argument("--out", default=_SKILL_OUT, metavar="PATH", help=out)
+    parser.add_argument("--force", action="store_true", help="replace a file that says something else")
+
+
 def _known(words: list[str], parser: argparse.ArgumentParser) -> list[str]:
     """Return the words, where they begin with a command of ours; else end with what to type instead."""
     command, *others = [*[word for word in words if not word.startswith("-")], ""]
     if command == "help":
         return ["--help"]
-    if command in (_IMPORTER, _MCP):
+    if command in (_IMPORTER, _SKILL, _MCP):
         return words
     if command not in ("", "init"):
         hint = (
-            did_you_mean(command, ["init", _IMPORTER, _MCP])
+            did_you_mean(command, ["init", _IMPORTER, _SKILL, _MCP])
             or "; the commands that build images are doit's: doit help lists them"
         )
         parser.error(f"unknown command '{printable(command)}'{hint}")
@@ -119,11 +130,12 @@ def _version() -> int:
 
 
 def _init() -> int:
+    from imagegen.guide.agents import agents_page
     from imagegen.starter import plan_files, write_files
 
     root = _folder()
     try:
-        steps = plan_files(root)
+        steps = plan_files(root, agents_page())
     except OSError as error:
         raise ImagegenError(not_written(error, doing="read")) from None
     write_files(root, steps)
@@ -154,6 +166,37 @@ def _serve(words: argparse.Namespace) -> int:
     return 0
 
 
+def _write_skill(out: str, *, force: bool) -> int:
+    from imagegen.guide.agents import NAME, skill_page
+    from imagegen.state.atomic import replace_file
+
+    text = skill_page()
+    if out == "-":
+        print(text, end="")
+        return 0
+    path = Path(out)
+    if path.name == "skills":
+        path /= NAME  # a skill is called as its folder
+    if path.suffix != ".md":
+        path /= "SKILL.md"
+    if path.exists() and path.read_text("utf-8", "replace") == text:
+        print(f"already there  {path}")
+        return 0
+    if path.exists() and not force:
+        hint = "python -m imagegen skill --force replaces it; --out - only prints the text"
+        raise NotBegunError(Problem(str(path), "is there already, and says something else", hint))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    replace_file(path, text.encode("utf-8"), path.parent)
+    print(f"written  {path}")
+    return 0
+
+
+_SKILL = "skill"
+_SKILL_OUT = ".agents/skills/imagegen/SKILL.md"
+_KNOW = """\
+Write what an agent should know of imagegen as a skill file: how to change a picture, what never to do, every command.
+Several agents find it in .agents/skills; Claude Code looks in .claude/skills.
+"""
 _IMPORTER = "unity-importer"
 _MCP = "mcp"
 _SERVE = """\

@@ -37,6 +37,7 @@ __all__ = [
 
 
 _SCHEMA = "job.schema.json"
+_AGENTS = "AGENTS.md"
 _NAMES = ("icons", "first-icons")
 """Of the first job: the second one if the first is taken."""
 
@@ -56,11 +57,21 @@ class Step:
         return self.state in ("created", "completed")
 
 
-def plan_files(root: Path) -> list[Step]:
-    """Return what `imagegen init` does in a folder. Raises ImagegenError, with every problem; OSError."""
+def plan_files(root: Path, agents: str) -> list[Step]:
+    """Return what `imagegen init` does in a folder.
+
+    Args:
+        root: the folder.
+        agents: the text of AGENTS.md.
+
+    Raises:
+        ImagegenError: with every problem.
+        OSError: what is there cannot be read.
+    """
     if problems := list(_find_obstacles(root)):
         raise ImagegenError(*problems)
-    steps = [_plan_dodo(root), _plan_first_job(root), _plan_schema(root), _plan_attributes(root), _plan_ignore(root)]
+    steps = [_plan_dodo(root), _plan_first_job(root), _plan_schema(root), _plan_agents(root, agents)]
+    steps += [_plan_attributes(root), _plan_ignore(root)]
     if problems := list(_find_read_only(root, [step.path for step in steps if step.writes])):
         raise ImagegenError(*problems)
     return steps
@@ -86,7 +97,7 @@ def _find_obstacles(root: Path) -> Iterator[Problem]:
         yield Problem("jobs", "is a symbolic link that leads nowhere", "remove it, or create the folder that it names")
     elif (root / "jobs").exists() and not (root / "jobs").is_dir():
         yield Problem("jobs", "is a file, but job files go into a folder of that name", "rename the file")
-    for name in ("dodo.py", _SCHEMA, ".gitattributes", ".gitignore"):
+    for name in ("dodo.py", _SCHEMA, _AGENTS, ".gitattributes", ".gitignore"):
         path = root / name
         if path.is_dir():
             yield Problem(name, "is a folder, but a file of that name is needed", "rename the folder")
@@ -201,6 +212,17 @@ def _plan_schema(root: Path) -> Step:
     if WRITTEN_BY in there:
         return Step(_SCHEMA, "left", "another version of imagegen wrote it: doit schema brings it up to date")
     return Step(_SCHEMA, "left", "not written by imagegen: doit schema --out PATH writes ours elsewhere")
+
+
+def _plan_agents(root: Path, text: str) -> Step:
+    path = root / _AGENTS
+    if not path.exists():
+        return Step(
+            _AGENTS, "created", "says to coding agents how to change images, and what never to do", text.encode()
+        )
+    if "imagegen" in path.read_text("utf-8", "replace"):
+        return Step(_AGENTS, "already there")
+    return Step(_AGENTS, "left", "it says nothing of imagegen: python -m imagegen skill writes what agents should know")
 
 
 def _plan_attributes(root: Path) -> Step:

@@ -29,6 +29,7 @@ ORDER = (
     {"doit_faults"},
     {"doit_commands"},
     {"doit_startup"},
+    {"guide"},
     {"__main__"},
 )
 """Each room may import from those above it, and from itself."""

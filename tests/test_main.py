@@ -39,21 +39,22 @@ def test_init_has_an_aligned_line_a_file_and_the_next_command(folder: Path, caps
     code, out, err = run_main(capsys, "init")
     lines = out.splitlines()
     assert (code, err) == (0, "")
-    assert [line.split()[:2] for line in lines[:5]] == [
-        ["created", name] for name in ("dodo.py", "jobs/icons.yaml", "job.schema.json", ".gitattributes", ".gitignore")
+    assert [line.split()[:2] for line in lines[:6]] == [
+        ["created", name]
+        for name in ("dodo.py", "jobs/icons.yaml", "job.schema.json", "AGENTS.md", ".gitattributes", ".gitignore")
     ]
-    assert {line.index("  ", 9) > 0 for line in lines[:5]} == {True}
+    assert {line.index("  ", 9) > 0 for line in lines[:6]} == {True}
     assert "This folder is not in a git repository yet. Run git init" in out
     assert lines[-1].startswith("Next: ")
     assert lines[-1].endswith("doit")
-    assert sorted(path.name for path in folder.iterdir()) == [".gitattributes", ".gitignore", "dodo.py", "job.schema.json", "jobs"]  # fmt: skip
+    assert sorted(path.name for path in folder.iterdir()) == [".gitattributes", ".gitignore", "AGENTS.md", "dodo.py", "job.schema.json", "jobs"]  # fmt: skip
 
 
 def test_a_second_init_says_that_there_is_nothing_to_add(capsys: pytest.CaptureFixture[str]) -> None:
     run_main(capsys, "init")
     code, out, _ = run_main(capsys, "init")
     assert code == 0
-    assert [line.split("  ")[0] for line in out.splitlines()[:5]] == ["already there"] * 5
+    assert [line.split("  ")[0] for line in out.splitlines()[:6]] == ["already there"] * 6
     assert out.splitlines()[-1].startswith("Nothing to add. Next: ")
 
 
@@ -143,6 +144,21 @@ def test_help_has_an_example(folder: Path, capsys: pytest.CaptureFixture[str], w
     assert code == 0
     assert "example: " in out
     assert list(folder.iterdir()) == []
+
+
+def test_a_skill_is_written_where_agents_look_and_never_over_another(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:  # fmt: skip
+    _, text, _ = run_main(capsys, "skill", "--out", "-")
+    paths = [folder / ".agents/skills/imagegen/SKILL.md", folder / ".claude/skills/imagegen/SKILL.md", folder / "x.md"]
+    for words, path in zip(([], ["--out=.claude/skills"], ["--out=x.md"]), paths, strict=True):
+        assert run_main(capsys, "skill", *words) == (0, f"written  {path.relative_to(folder)}\n", "")
+        assert path.read_text("utf-8") == text
+    assert run_main(capsys, "skill")[:2] == (0, f"already there  {paths[0].relative_to(folder)}\n")
+    paths[0].write_text("by hand")
+    code, _, err = run_main(capsys, "skill")
+    assert (code, paths[0].read_text()) == (3, "by hand")
+    assert "is there already, and says something else\n    python -m imagegen skill --force" in err
+    assert run_main(capsys, "skill", "--force")[0] == 0
+    assert paths[0].read_text("utf-8") == text
 
 
 def test_the_version_has_the_distribution_and_its_place(capsys: pytest.CaptureFixture[str]) -> None:

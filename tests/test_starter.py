@@ -25,11 +25,12 @@ from imagegen.state.lockfile import ATTRIBUTES
 __all__ = []
 
 
-FILES = [".gitattributes", ".gitignore", "dodo.py", "job.schema.json", "jobs/icons.yaml"]
+AGENTS = "# imagegen\n"
+FILES = [".gitattributes", ".gitignore", "AGENTS.md", "dodo.py", "job.schema.json", "jobs/icons.yaml"]
 
 
 def init(root: Path) -> dict[str, Step]:
-    steps = plan_files(root)
+    steps = plan_files(root, AGENTS)
     write_files(root, steps)
     return {step.path: step for step in steps}
 
@@ -176,6 +177,14 @@ def test_a_schema_that_differs_is_left(tmp_path: Path, text: str) -> None:
     assert "doit schema" in step.note
 
 
+@pytest.mark.parametrize(("text", "state"), [("# Ours", "left"), ("the images: see imagegen", "already there")])
+def test_a_page_for_agents_is_never_changed(tmp_path: Path, text: str, state: str) -> None:
+    (tmp_path / "AGENTS.md").write_text(text)
+    step = init(tmp_path)["AGENTS.md"]
+    assert (step.state, (tmp_path / "AGENTS.md").read_text()) == (state, text)
+    assert ("python -m imagegen skill" in step.note) == (state == "left")
+
+
 @pytest.mark.parametrize(
     ("obstacle", "message"),
     [
@@ -184,20 +193,21 @@ def test_a_schema_that_differs_is_left(tmp_path: Path, text: str) -> None:
         (".gitattributes/x", ".gitattributes: is a folder"),
         ("dodo.py/x", "dodo.py: is a folder"),
         ("job.schema.json/x", "job.schema.json: is a folder"),
+        ("AGENTS.md/x", "AGENTS.md: is a folder"),
     ],
 )
 def test_what_is_in_the_way_is_said_and_nothing_is_written(tmp_path: Path, obstacle: str, message: str) -> None:
     (tmp_path / obstacle).parent.mkdir(exist_ok=True)
     (tmp_path / obstacle).touch()
     with pytest.raises(ImagegenError, match=message):
-        plan_files(tmp_path)
+        plan_files(tmp_path, AGENTS)
 
 
 @pytest.mark.parametrize("name", ["jobs", "dodo.py", ".gitignore"])
 def test_a_symbolic_link_that_leads_nowhere_is_said(tmp_path: Path, name: str) -> None:
     (tmp_path / name).symlink_to("nowhere")
     with pytest.raises(ImagegenError, match="a symbolic link that leads nowhere"):
-        plan_files(tmp_path)
+        plan_files(tmp_path, AGENTS)
 
 
 @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="this user may write everywhere")
@@ -206,7 +216,7 @@ def test_a_folder_that_cannot_be_written_to_is_said(tmp_path: Path) -> None:
     with pytest.raises(
         ImagegenError, match=r"^this folder is read-only, and dodo\.py, jobs/icons\.yaml, .* would go there"
     ):
-        plan_files(tmp_path)
+        plan_files(tmp_path, AGENTS)
 
 
 def test_the_rules_keep_out_what_this_repository_keeps_out_for_its_users() -> None:
