@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import ast
 import getopt
+import io
 import sys
 import time
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -21,11 +22,14 @@ from doit.cmd_base import Command, DodoTaskLoader
 from doit.cmdparse import CmdParseError
 from doit.exceptions import InvalidCommand, InvalidDodoFile, InvalidTask
 
-from imagegen.run_options import RUN_OPTIONS
+from imagegen.run_options import OWN_OPTIONS
 
 if TYPE_CHECKING:
+    from doit.task import Task
+
     from imagegen.commands.command import Command as OurCommand
     from imagegen.errors import Problem
+    from imagegen.report.json_output import JsonOutput
 
 __all__ = ["Clean", "DumpDB", "Forget", "Help", "Ignore", "Info", "List", "Run", "may_be_ours"]
 
@@ -59,16 +63,17 @@ class _Checked(Command):  # type: ignore[misc]  # doit ships no types
 
             return report_exception(self.name, error)
         except SystemExit as stop:
-            raise SystemExit(self._end(stop.code if isinstance(stop.code, int) else bool(stop.code))) from None
+            code = stop.code if isinstance(stop.code, int) else bool(stop.code)
+            raise SystemExit(self._end(code, getattr(stop, "problems", ()))) from None
         return self._end(code)
 
-    def _end(self, code: int | None) -> int:
+    def _end(self, code: int | None, problems: Sequence[Problem] = ()) -> int:
         """Return the exit code that doit ends with."""
         if "imagegen.process" not in sys.modules:  # dodo.py was not even loaded
             return code or 0
         from imagegen.doit_faults import end
 
-        return end(code)
+        return end(code, problems)
 
     def _read_params(self, in_args: Sequence[str]) -> Mapping[str, Any]:
         """Return the options as far as they can be read."""
@@ -121,6 +126,23 @@ class _Checked(Command):  # type: ignore[misc]  # doit ships no types
 class Clean(_Checked, cmd_clean.Clean):  # type: ignore[misc]
     """`doit clean`."""
 
+    our_options = OWN_OPTIONS["clean"]
+    cmd_options = (*cmd_clean.Clean.cmd_options, *our_options)
+
+    def clean_tasks(self, tasks: Sequence[Task], dryrun: bool, cleanforget: bool) -> None:
+        """Clean them, as doit does."""
+        output = _json_output()
+        if output is None:
+            super().clean_tasks(tasks, dryrun, cleanforget)
+            return
+        from imagegen.process import worst_exit_code
+        from imagegen.report.doit_results import CleanedTasks
+        from imagegen.tasks.doit_answers import find_task_problems, preview_clean
+
+        files = tuple(preview_clean(tasks))
+        super().clean_tasks(tasks, dryrun, cleanforget)
+        output.write_result("clean", worst_exit_code(), find_task_problems(tasks), CleanedTasks(dryrun, files))
+
 
 class DumpDB(_Checked, cmd_dumpdb.DumpDB):  # type: ignore[misc]
     """`doit dumpdb`."""
@@ -137,24 +159,86 @@ class DumpDB(_Checked, cmd_dumpdb.DumpDB):  # type: ignore[misc]
 class Forget(_Checked, cmd_forget.Forget):  # type: ignore[misc]
     """`doit forget`."""
 
+    our_options = OWN_OPTIONS["forget"]
+    cmd_options = (*cmd_forget.Forget.cmd_options, *our_options)
+
+    def execute(self, params: Mapping[str, Any], args: Sequence[str]) -> Any:
+        """Do as doit does, and answer with what it says that it did."""
+        with _captured(self) as said:
+            code = super().execute(params, args)
+        if output := _json_output():
+            from imagegen.report.doit_results import NamedTasks
+
+            names = (line.removeprefix("forgetting ") for line in said.getvalue().splitlines())
+            output.write_result(self.name, code or 0, (), NamedTasks(tuple(names)))
+        return code
+
 
 class Ignore(_Checked, cmd_ignore.Ignore):  # type: ignore[misc]
     """`doit ignore`."""
+
+    our_options = OWN_OPTIONS["ignore"]
+    cmd_options = (*cmd_ignore.Ignore.cmd_options, *our_options)
+
+    def execute(self, params: Mapping[str, Any], args: Sequence[str]) -> Any:
+        """Do as doit does, and answer with what it says that it did."""
+        if not args and may_be_ours(params):
+            raise CmdParseError("name what to ignore\n    doit ignore JOB:IMAGE")
+        with _captured(self) as said:
+            code = super().execute(params, args)
+        if output := _json_output():
+            from imagegen.report.doit_results import NamedTasks
+
+            names = (line.removeprefix("ignoring ") for line in said.getvalue().splitlines())
+            output.write_result(self.name, code or 0, (), NamedTasks(tuple(names)))
+        return code
 
 
 class Info(_Checked, cmd_info.Info):  # type: ignore[misc]
     """`doit info`."""
 
+    our_options = OWN_OPTIONS["info"]
+    cmd_options = (*cmd_info.Info.cmd_options, *our_options)
+
+    def execute(self, params: Mapping[str, Any], args: Sequence[str]) -> Any:
+        """Show what is known of a task."""
+        with _captured(self):
+            code = super().execute(params, args)
+        if output := _json_output():
+            from imagegen.tasks.doit_answers import describe_task, find_task_problems
+
+            named = [task for task in self.task_list if task.name == args[0]]
+            output.write_result(self.name, code, find_task_problems(named), describe_task(named[0]))
+        return code
+
 
 class List(_Checked, cmd_list.List):  # type: ignore[misc]
     """`doit list`."""
+
+    our_options = OWN_OPTIONS["list"]
+    cmd_options = (*cmd_list.List.cmd_options, *our_options)
+
+    def execute(self, params: Mapping[str, Any], args: Sequence[str]) -> Any:
+        """List the tasks, as doit does."""
+        self._listed: list[Task] = []
+        code = super().execute(params, args)
+        if output := _json_output():
+            from imagegen.tasks.doit_answers import find_task_problems, list_tasks
+
+            output.write_result(self.name, code, find_task_problems(self._listed), list_tasks(self._listed))
+        return code
+
+    def _print_task(self, template: str, task: Task, *about: Any) -> None:
+        self._listed.append(task)
+        if not _json_output():
+            super()._print_task(template, task, *about)
 
 
 class Run(_Checked, cmd_run.Run):  # type: ignore[misc]
     """`doit run`, also where no command is named."""
 
-    our_options = RUN_OPTIONS
-    cmd_options = (*cmd_run.Run.cmd_options, *RUN_OPTIONS)
+    our_options = OWN_OPTIONS["run"]
+    cmd_options = (*cmd_run.Run.cmd_options, *our_options)
     params: Mapping[str, Any] = MappingProxyType({})
     """What it goes by: its options, and what doit's configuration and dodo.py say of the others."""
 
@@ -195,8 +279,17 @@ class Run(_Checked, cmd_run.Run):  # type: ignore[misc]
 class Help(_Checked, cmd_help.Help):  # type: ignore[misc]
     """`doit help`."""
 
+    our_options = OWN_OPTIONS["help"]
+    cmd_options = (*cmd_help.Help.cmd_options, *our_options)
+
     def execute(self, params: Mapping[str, Any], args: Sequence[str]) -> Any:
         """Show doit's help, and where it lists all commands, ours too."""
+        if output := _json_output():
+            from imagegen.tasks.doit_answers import describe_commands
+
+            pages = describe_commands(self.cmds, _our_commands(self.loader, params), args)
+            output.write_result(self.name, 0, (), pages)
+            return 0
         code = super().execute(params, args)
         commands = _our_commands(self.loader, params) if not args and may_be_ours(params) else []
         if commands:
@@ -204,6 +297,24 @@ class Help(_Checked, cmd_help.Help):  # type: ignore[misc]
         for one in commands:
             print(f"  doit {one.name:16s}  {one.summary}")
         return code
+
+
+def _json_output() -> JsonOutput | None:
+    """Return where JSON goes; None if it was not asked for."""
+    module = sys.modules.get("imagegen.report.json_output")
+    return module.json_output() if module else None
+
+
+@contextmanager
+def _captured(command: Command) -> Iterator[io.StringIO]:
+    """Have what a command of doit's prints kept for the answer, if JSON was asked for."""
+    said, before = io.StringIO(), command.outstream
+    if _json_output():
+        command.outstream = said
+    try:
+        yield said
+    finally:
+        command.outstream = before
 
 
 def _count_fresh() -> int | None:

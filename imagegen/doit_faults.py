@@ -21,11 +21,11 @@ _TASK_ERROR = 2
 _PACKAGE = os.path.join(os.path.dirname(__file__), "")  # noqa: PTH118, PTH120 - compared with texts
 
 
-def end(code: int | None) -> int:
+def end(code: int | None, problems: Sequence[Problem] = ()) -> int:
     """Return the exit code in place of doit's own, and write a result if nothing else did."""
     code = max(worst_exit_code(), FAILED if code == _TASK_ERROR else code or 0)
     if output := json_output():
-        output.end(code)
+        output.end(code, problems)
     return code
 
 

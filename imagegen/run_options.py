@@ -6,7 +6,7 @@ imports nothing.
 
 from __future__ import annotations
 
-__all__ = ["AS_JSON", "LIMIT", "RUN_OPTIONS"]
+__all__ = ["AS_JSON", "LIMIT", "OWN_OPTIONS", "RUN_OPTIONS"]
 
 AS_JSON = {
     "name": "as_json",
@@ -27,3 +27,8 @@ LIMIT = {
 }
 RUN_OPTIONS = (AS_JSON, LIMIT)
 """Of `doit run`, also where no command is named."""
+OWN_OPTIONS = {
+    "run": RUN_OPTIONS,
+    **dict.fromkeys(("clean", "forget", "help", "ignore", "info", "list"), (AS_JSON,)),
+}
+"""By the name of doit's command; the others take none of ours."""

@@ -25,7 +25,7 @@ from doit.globals import Globals
 
 from imagegen.commands.command import COMMANDS, Command, spell
 from imagegen.errors import Problem, did_you_mean, printable
-from imagegen.run_options import RUN_OPTIONS
+from imagegen.run_options import OWN_OPTIONS
 
 __all__ = [
     "RANDOM_SEED",
@@ -82,6 +82,7 @@ class Invocation:
         command: doit's, `run` if none was named.
         tasks: what follows its options: names of tasks mostly, and calls of our commands.
         always: `-a`. quiet: `-v0`. lists_all: `doit list --all`. is_dry_run: `doit clean -n`.
+        as_json: `--json` of doit itself or of one of its commands.
         variables: each `name=value`.
         problems: what is wrong with options.
         seen: the words as doit has them, which differ if they are not those of this process.
@@ -97,6 +98,7 @@ class Invocation:
     variables: tuple[tuple[str, str], ...] = ()
     problems: tuple[Problem, ...] = ()
     seen: tuple[str, ...] = ()
+    as_json: bool = False
 
     @property
     def words(self) -> tuple[str, ...]:
@@ -142,7 +144,7 @@ def read_invocation(arguments: Sequence[str]) -> Invocation:
         leading.append(words.pop(0))
     command = words.pop(0) if words and words[0] in _DOIT_COMMANDS else "run"
     kind = next(one for one in DoitMain.DOIT_CMDS if one.get_name() == command)
-    ours = RUN_OPTIONS if command == "run" else ()
+    ours = OWN_OPTIONS.get(command, ())
     options = CmdParse(_options(DoitCmdBase.base_options, DodoTaskLoader.cmd_options, kind.cmd_options, ours))
     given: dict[str, object] = {}
     problems: list[Problem] = []
@@ -171,6 +173,7 @@ def read_invocation(arguments: Sequence[str]) -> Invocation:
         tuple(variables),
         tuple(problems),
         tuple(word for word in words if not _is_variable(word)),
+        bool(given.get("as_json")),
     )
 
 

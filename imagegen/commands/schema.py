@@ -62,8 +62,9 @@ def schema(build: Build, *, out: str, base: bool, results: bool) -> Answer:
 
 def results_text() -> str:
     """Return the JSON Schema of what `--json` prints."""
+    from imagegen.report.doit_results import DOIT_RESULTS
     from imagegen.report.result_schema import results_schema
     from imagegen.report.run_summary import RunSummary
 
     declared = {one.name: one.result for one in COMMANDS.values()}
-    return json.dumps(results_schema({"run": RunSummary, **declared}), indent=2) + "\n"
+    return json.dumps(results_schema({"run": RunSummary, **DOIT_RESULTS, **declared}), indent=2) + "\n"

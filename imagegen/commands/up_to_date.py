@@ -72,7 +72,7 @@ def _needs_all_images(root: Path, invocation: Invocation) -> bool:
     if invocation.command == "run":
         named = set(words) - set(_named_images(invocation))
         return invocation.always or not named <= set(default_tasks(root))
-    return invocation.command != "list" or bool(words)
+    return invocation.command != "list" or bool(words) or invocation.as_json
 
 
 def _has_other_tasks(root: Path) -> bool:

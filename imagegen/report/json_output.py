@@ -69,10 +69,10 @@ class JsonOutput:
         head = {"event": "result", "version": VERSION, "command": command, "exit_code": exit_code}
         self.write({**head, "problems": said, "result": result})
 
-    def end(self, exit_code: int) -> None:
+    def end(self, exit_code: int, problems: Iterable[Problem] = ()) -> None:
         """Write a result if there is none yet: what was asked was not begun, or was stopped."""
         if not self.has_result:
-            self.write_result(self._command, exit_code)
+            self.write_result(self._command, exit_code, problems)
 
 
 _output: JsonOutput | None = None

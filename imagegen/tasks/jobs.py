@@ -7,7 +7,7 @@ import contextlib
 import sys
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from doit.action import PythonAction
 from doit.exceptions import TaskFailed
@@ -16,7 +16,7 @@ from doit.task import Task, dict_to_task
 from imagegen.commands.build import Build, PlannedImage, TaskResult, current_build
 from imagegen.commands.command import OURS
 from imagegen.commands.command_line import is_ignored
-from imagegen.errors import BAD_INPUT, FAILED, ImagegenError, Problem, not_written
+from imagegen.errors import BAD_INPUT, ImagegenError, Problem, not_written
 from imagegen.library.needed import list_needed, list_parts
 from imagegen.process import fail_at_end
 
@@ -192,7 +192,7 @@ class _CleanAction(PythonAction):  # type: ignore[misc]  # doit ships no types
 
     def __init__(self, task: str, *, is_dry_run: bool) -> None:
         super().__init__(_clean, [task])
-        self._task_name = task
+        self.cleans = task
         self._is_dry_run = is_dry_run
 
     def __str__(self) -> str:
@@ -200,7 +200,7 @@ class _CleanAction(PythonAction):  # type: ignore[misc]  # doit ships no types
 
         build = current_build()
         try:
-            removal = preview_clean(build.project, build.planned[self._task_name].output)
+            removal = preview_clean(build.project, build.planned[self.cleans].output)
         except OSError as error:
             return f"cannot be cleaned: {error.strerror}: {error.filename}"
         return f"would {removal.said}" if removal.removes and self._is_dry_run else removal.said
@@ -262,8 +262,14 @@ def _clean(task: str) -> None:
     try:
         _cleaning.clean(task)
     except ImagegenError as error:
-        sys.stderr.write(f"{error}\n")
-        raise SystemExit(error.exit_code) from None
+        _stop(error)
     except OSError as error:
-        sys.stderr.write(f"{not_written(error, task)}\n")
-        raise SystemExit(FAILED) from None
+        _stop(ImagegenError(not_written(error, task)))
+
+
+def _stop(error: ImagegenError) -> NoReturn:
+    """End doit, which would go on with the next file."""
+    sys.stderr.write(f"{error}\n")
+    stop: Any = SystemExit(error.exit_code)
+    stop.problems = error.problems  # as data, for --json
+    raise stop

@@ -60,7 +60,7 @@ CASES = [
     Case("-n 2 why nobody", BAD_INPUT, {}, {"what": "'nobody' is not"}),
     Case("why --stpes", BAD_INPUT, {}, {"where": "doit why"}),
     Case("''", BAD_INPUT, {}, {"what": "an argument is empty"}),
-    Case("list nobody", BAD_INPUT),
+    Case("list nobody", BAD_INPUT, {}, {"what": "'nobody' is not"}),
     Case("ignore nobody", BAD_INPUT),
     # what is not begun, and what a check finds
     Case("reroll portraits", NOT_BEGUN, {"jobs/broken.yaml": None}, {"what": "nothing was rerolled"}),
@@ -71,7 +71,7 @@ CASES = [
     Case("errs", FAILED, {}, {"where": "errs"}),
     Case("-n 2 errs", FAILED),
     Case("", BAD_INPUT, {"dodo.py": f"{DODO}x = (\n"}, {"file": "dodo.py", "line": 2, "column": 5}),
-    Case("", BAD_INPUT, {"dodo.py": f"{DODO}import nothing\n"}, {"file": "dodo.py", "line": 2}),
+    Case("list", BAD_INPUT, {"dodo.py": f"{DODO}import nothing\n"}, {"file": "dodo.py", "line": 2}),
     Case("why", BAD_INPUT, {"dodo.py": f"{DODO}def task_x():\n    return y\n"}, {"file": "dodo.py", "line": 3}),
     Case("", BAD_INPUT, {"dodo.py": f"{DODO}def task_x():\n    return {{'actions': 5}}\n"}),
     # settings
