@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import itertools
 import re
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
@@ -102,15 +103,16 @@ class Grammar:
         self.item = _Checker(item_schema(sections), locations, ("items", 0))
 
 
-_latest: Grammar | None = None
+_latest = threading.local()
+"""Its `grammar`, which this thread used last: a validator of Cerberus is for one thread at a time."""
 
 
 def get_grammar(sections: Sections) -> Grammar:
     """Return the grammar with these sections: of the same ones, the same."""
-    global _latest
-    if _latest is None or _latest.sections is not sections:
-        _latest = Grammar(sections)
-    return _latest
+    grammar: Grammar | None = getattr(_latest, "grammar", None)
+    if grammar is None or grammar.sections is not sections:
+        grammar = _latest.grammar = Grammar(sections)
+    return grammar
 
 
 def check_schema(backend: str, options: Mapping[str, Any]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -9,9 +10,10 @@ import yaml
 
 from imagegen.config.checking import check_job
 from imagegen.config.document import Document, read_document
+from imagegen.config.grammar import get_grammar
 from imagegen.config.job import DEFAULT_QUALITY, FORMATS, Encoding, Job, SeedRule
 from imagegen.config.key_locations import KeyLocations
-from imagegen.config.schema import COMMON, job_schema
+from imagegen.config.schema import COMMON, Sections, job_schema
 from imagegen.errors import ImagegenError
 
 __all__ = []
@@ -241,3 +243,10 @@ def test_what_was_meant_by_a_short_form_is_said(values: dict[str, Any], said: st
         check_job("a", document, {})
     (problem,) = caught.value.problems
     assert said in f"{problem.what} {problem.hint}"
+
+
+def test_each_thread_has_a_grammar_of_its_own() -> None:
+    sections: Sections = {}
+    with ThreadPoolExecutor(1) as pool:
+        assert pool.submit(get_grammar, sections).result() is not get_grammar(sections)
+    assert get_grammar(sections) is get_grammar(sections)
