@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Literal
 from imagegen.commands.build import Build, build_now, exit_code_of, select
 from imagegen.commands.command import Answer, command, option
 from imagegen.errors import InputError, Problem
-from imagegen.plan.output import PREVIEW
 from imagegen.report.console import plural
 from imagegen.report.forecast_summary import ForecastTotal, summarise_forecast
 from imagegen.report.run_summary import Cost, summarise_cost
@@ -135,6 +134,7 @@ def _plan(build: Build, images: Sequence[Output], limit: int | None) -> tuple[li
     """
     from imagegen.execute.forecast import check_with_origins
     from imagegen.plan.limit import limit_outputs
+    from imagegen.plan.output import PREVIEW
     from imagegen.plan.preview import plan_previews
 
     stale = {task: one.output for task, one in build.planned.items() if one.verdict.state == "stale"}
@@ -194,6 +194,8 @@ def _outcome(one: Outcome) -> PreviewOutcome:
 
 
 def _row(output: Output, state: PreviewState, seconds: float, problems: tuple[Problem, ...]) -> PreviewOutcome:
+    from imagegen.plan.output import PREVIEW
+
     request = output.request
     return PreviewOutcome(
         task=output.task.removeprefix(f"{PREVIEW}/"),
