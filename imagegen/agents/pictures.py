@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from mcp_types import ContentBlock, ImageContent, TextContent
 
-from imagegen.agents.tools import MOST_PICTURES
+from imagegen.agents.tools import DEFAULT_SIZE, MOST_PICTURES
 from imagegen.errors import InputError
 from imagegen.images.formats import BadImage
 from imagegen.library.planned_project import PlannedProject
 from imagegen.library.selection import select_images
 from imagegen.report.gallery.folder import shrink
 
-__all__ = ["show_pictures"]
+__all__ = ["show_generated", "show_pictures"]
+
+_THERE = ("generated", "derived", "restored", "fresh", "kept")
+"""States of an image whose file is there."""
 
 
 def show_pictures(root: Path, names: Sequence[str], size: int) -> list[ContentBlock]:
@@ -34,11 +37,22 @@ def show_pictures(root: Path, names: Sequence[str], size: int) -> list[ContentBl
     if project.problems:
         raise InputError(*project.problems)
     project.plan_all()
-    images = [one.output for one in select_images(project, names)]
-    shown = [block for image in images[:MOST_PICTURES] for block in _show(root, image.task, image.path, size)]
-    if left := [image.task for image in images[MOST_PICTURES:]]:
+    images = [(one.output.task, one.output.path) for one in select_images(project, names)]
+    shown = [block for task, path in images[:MOST_PICTURES] for block in _show(root, task, path, size)]
+    if left := [task for task, _ in images[MOST_PICTURES:]]:
         shown.append(_say(f"not shown: {len(left)} more, {', '.join(left[:MOST_PICTURES])} first"))
     return shown or [_say("these names have no images")]
+
+
+def show_generated(root: Path, result: object) -> list[ContentBlock]:
+    """Return the pictures that a command says it generated, as far as they are there. result: what it answered."""
+    images = result.get("images") if isinstance(result, Mapping) else None
+    named = [one for one in images or () if isinstance(one, Mapping) and one.get("path") and one.get("state") in _THERE]
+    return [
+        block
+        for image in named[:MOST_PICTURES]
+        for block in _show(root, str(image.get("task", "")), str(image["path"]), DEFAULT_SIZE)
+    ]
 
 
 def _show(root: Path, task: str, path: str, size: int) -> Iterator[ContentBlock]:

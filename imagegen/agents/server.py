@@ -21,7 +21,7 @@ from mcp.server.stdio import stdio_server
 from imagegen import __version__
 from imagegen.agents.arguments import command_line
 from imagegen.agents.children import Call, Children, answer, failure
-from imagegen.agents.pictures import show_pictures
+from imagegen.agents.pictures import show_generated, show_pictures
 from imagegen.agents.progress import Progress
 from imagegen.agents.tools import DEFAULT_SIZE, TOOLS, Tool
 from imagegen.errors import ImagegenError, InputError, Problem, did_you_mean
@@ -99,7 +99,7 @@ class ImagegenServer:
         try:
             tool = self._find(params.name)
             words = command_line(tool, arguments, self._project)
-            if tool.shows_pictures:
+            if tool.is_look:
                 size = arguments.get("size", DEFAULT_SIZE)
                 shown = await asyncio.to_thread(show_pictures, self._project, arguments["images"], size)
                 return types.CallToolResult(content=shown)
@@ -110,7 +110,10 @@ class ImagegenServer:
         await self._follow(call, context)
         found = answer(call)
         # a check that found something has done its work
-        return _result(found, is_error=bool(found["exit_code"]) and (tool.acts or found["result"] is None))
+        answered = _result(found, is_error=bool(found["exit_code"]) and (tool.acts or found["result"] is None))
+        if tool.with_pictures:
+            answered.content += await asyncio.to_thread(show_generated, self._project, found["result"])
+        return answered
 
     def _find(self, name: str) -> Tool:
         if name in self._tools:
@@ -143,7 +146,7 @@ def _declare(tool: Tool) -> types.Tool:
         name=tool.name,
         description=tool.description,
         input_schema=tool.input_schema,
-        output_schema=None if tool.shows_pictures else answer_schema(tool.command, tool.result),
+        output_schema=None if tool.is_look else answer_schema(tool.command, tool.result),
         annotations=hints,
     )
 

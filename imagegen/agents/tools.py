@@ -43,7 +43,8 @@ class Tool:
         replaces: whether a file may be another one afterwards.
         is_repeatable: whether a second call with the same arguments changes nothing more.
         reaches_out: whether it contacts servers although it generates nothing.
-        shows_pictures: whether it is no command of doit, and answers with pictures.
+        is_look: whether it is not a command of doit, and answers with pictures.
+        with_pictures: whether the pictures that it generated come with what the command answers.
 
     """
 
@@ -60,7 +61,8 @@ class Tool:
     replaces: bool = False
     is_repeatable: bool = True
     reaches_out: bool = False
-    shows_pictures: bool = False
+    is_look: bool = False
+    with_pictures: bool = False
 
     @property
     def declared(self) -> list[Mapping[str, Any]]:
@@ -92,7 +94,7 @@ class Tool:
             "properties": {
                 **({"images": names} if names else {}),
                 **options,
-                **({"size": _SIZE} if self.shows_pictures else {}),
+                **({"size": _SIZE} if self.is_look else {}),
                 **({"budget": _budget_schema()} if self.generates else {}),
             },
             "required": ["images"] if names and names["minItems"] else [],
@@ -161,7 +163,7 @@ _LOOKS = (
         "pictures",
         f"At most {MOST_PICTURES} in a call. To see one larger, name it alone and give a size.",
         "Look at pictures: the current file of each image that is named, made small.",
-        shows_pictures=True,
+        is_look=True,
     ),
     Tool(
         "versions",
@@ -182,6 +184,16 @@ _LOOKS = (
 )
 _ACTS = (
     Tool(
+        "preview",
+        "preview",
+        f"Returns the first {MOST_PICTURES} of them, too. dry-run only says what they would take and cost.",
+        options=["limit", "dry-run"],
+        limits={"limit": {"minimum": 1}},
+        acts=True,
+        generates=True,
+        with_pictures=True,
+    ),
+    Tool(
         "build",
         "run",
         "An image that is replaced stays in the store, and restore brings it back; a file that a person edited is "
@@ -197,13 +209,14 @@ _ACTS = (
     Tool(
         "image",
         "image",
-        "Paths are relative to the project, and in it.",
+        "Paths are relative to the project, and in it. Returns the pictures, too.",
         options=[one["long"] for one in COMMANDS["image"].options if one["long"] != "json"],
         limits={
             "prompt": {"minItems": 1, "maxItems": _MOST_AT_ONCE},
             "count": {"minimum": 1, "maximum": _MOST_AT_ONCE},
         },
         files=["like", "save", "out"],
+        with_pictures=True,
         acts=True,
         generates=True,
         is_repeatable=False,
@@ -211,13 +224,14 @@ _ACTS = (
     Tool(
         "reroll",
         "reroll",
-        "For a whole job a person has to agree, who types `doit reroll JOB` in a terminal.",
+        "For a whole job a person has to agree, who types `doit reroll JOB` in a terminal. Returns the pictures, too.",
         options=["count"],
         limits={"count": {"minimum": 1, "maximum": _MOST_AT_ONCE}},
         acts=True,
         generates=True,
         replaces=True,
         is_repeatable=False,
+        with_pictures=True,
     ),
     Tool("pick", "pick", options=["variant"], acts=True, generates=True, replaces=True),
     Tool(

@@ -19,7 +19,7 @@ from tests.review.served import wait_until
 
 pytestmark = pytest.mark.xdist_group("agents")
 READS = ["why", "pictures", "versions", "verify", "settings", "doctor"]
-ACTS = ["build", "image", "reroll", "pick", "restore", "accept", "mark"]
+ACTS = ["preview", "build", "image", "reroll", "pick", "restore", "accept", "mark"]
 
 
 @pytest.fixture(scope="module")
@@ -42,9 +42,8 @@ def agent(folder: ProjectFolder) -> Iterator[Agent]:
 
 def answer_of(found: CallToolResult) -> Any:
     """What the command answered. It is there as a text, too."""
-    last = found.content[-1]
-    assert isinstance(last, TextContent)
-    assert json.loads(last.text) == found.structured_content
+    texts = [one.text for one in found.content if isinstance(one, TextContent) and one.text.startswith("{")]
+    assert list(map(json.loads, texts)) == [found.structured_content]
     return found.structured_content
 
 
@@ -61,6 +60,8 @@ def problems_of(found: CallToolResult) -> list[dict[str, Any]]:
 
 def test_an_agent_builds_and_decides(agent: Agent, folder: ProjectFolder) -> None:
     assert list(agent.tools()) == [*READS, *ACTS]
+    previewed = agent.call("preview", images=["portraits"], limit=1)
+    assert len(pictures_of(previewed)) == len(done(previewed)["images"]) == 1
     stale = done(agent.call("why", images=["portraits:yrr"]))
     assert [image["task"] for image in stale["images"]] == ["portraits:yrr"]
 
@@ -71,7 +72,7 @@ def test_an_agent_builds_and_decides(agent: Agent, folder: ProjectFolder) -> Non
     assert [done for done, *_ in steps] == sorted({done for done, *_ in steps})
 
     first = folder.image("yrr").read_bytes()
-    done(agent.call("reroll", images=["portraits:yrr"]))
+    assert not agent.call("reroll", images=["portraits:yrr"]).is_error
     assert folder.image("yrr").read_bytes() != first
     versions = answer_of(agent.call("versions", images=["portraits:yrr"]))
     assert versions["command"] == "restore"
@@ -92,11 +93,15 @@ def test_an_agent_builds_and_decides(agent: Agent, folder: ProjectFolder) -> Non
     assert (folder.root / "drafts/raven.png").is_file()
 
 
+def pictures_of(found: CallToolResult) -> list[Image.Image]:
+    blocks = [one for one in found.content if isinstance(one, ImageContent)]
+    assert {one.mime_type for one in blocks} <= {"image/webp"}
+    return [Image.open(io.BytesIO(base64.b64decode(one.data))) for one in blocks]
+
+
 def test_an_agent_sees_the_pictures(agent: Agent) -> None:
     found = agent.call("pictures", images=["portraits"], size=64)
-    shown = [
-        Image.open(io.BytesIO(base64.b64decode(one.data))) for one in found.content if isinstance(one, ImageContent)
-    ]
+    shown = pictures_of(found)
     assert not found.is_error, found
     assert [picture.format for picture in shown] == ["WEBP", "WEBP"]
     assert isinstance(found.content[0], TextContent)
