@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import psutil
-from mcp import Client, StdioServerParameters
+from mcp import Client, StdioServerParameters, stdio_client
 from mcp_types import CallToolResult, Tool
 
 __all__ = ["Agent"]
@@ -38,7 +38,7 @@ class Agent:
     async def _live(self) -> None:
         self._end = asyncio.Event()
         try:
-            async with Client(self._server) as client:
+            async with Client(stdio_client(self._server)) as client:
                 self._ready.set_result(client)
                 await self._end.wait()
         except BaseException as error:
