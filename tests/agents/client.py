@@ -72,6 +72,8 @@ class Agent:
 
     def close(self) -> None:
         """Go, as a client does: it closes the server's stdin, and ends it if it does not end then."""
+        if self._loop.is_closed():
+            return
         self._loop.call_soon_threadsafe(self._end.set)
         self._thread.join(_LONGEST_S)
         self._loop.close()

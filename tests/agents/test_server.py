@@ -185,10 +185,10 @@ def test_without_allow_build_an_agent_only_looks(folder: ProjectFolder) -> None:
     assert not server.is_running()
 
 
-def test_children_end_with_their_client(folder: ProjectFolder) -> None:
+def test_children_end_with_their_client(agent: Agent, folder: ProjectFolder) -> None:
+    """The last one: there is no server any more then."""
     folder.job("long", items=[{"name": name, "prompt": name} for name in ("four", "five")])
     folder.script(acts={"*": [{"hang": True}]}, in_flight=1)
-    agent = Agent(folder.root, "--allow-build", env=folder.process_environment())
     agent.begin(agent.client.call_tool("build", {"images": ["long"]}))
     wait_until(lambda: "four" in folder.calls("started"))
     processes = agent.processes
