@@ -327,12 +327,18 @@ def pass_options(invocation: Invocation, tasks: Sequence[Task], words: list[str]
             task = known[one.command.name]
             task.init_options()  # doit's configuration yields to the command line
             task.options.update(one.options)
+            task.init_options = _return_words
             if task.pos_arg:
                 task.pos_arg_val = one.names
             left.append(task.name)
         else:
             left += names.matching(one) if "*" in one else [one]
     words[:] = left
+
+
+def _return_words(words: Sequence[str] | None = None) -> Sequence[str] | None:
+    """Take none of the words that follow a command: doit's own drops all of them where a task has its options."""
+    return words
 
 
 def _and(words: Sequence[str]) -> str:

@@ -85,6 +85,9 @@ def test_every_command_answers_as_the_schema_says(project: ProjectFolder, doit: 
         answered.add(answer["command"])
     assert answered == {"run", *COMMANDS}, "each needs a line in CALLS"
     assert json.loads(doit("schema", "--results", "--out=-").out) == json.loads(results_text())
+    (project.root / "pyproject.toml").unlink()
+    answers = check_lines(doit("--json", "models", "settings", "portraits"))
+    assert [one["command"] for one in answers] == ["models", "settings", "run"]
 
 
 def _try(doit: ForkedDoit, call: Call) -> dict[str, Any]:

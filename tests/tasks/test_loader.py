@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from doit.cmd_base import NamespaceTaskLoader
+from doit.control import TaskControl
 from doit.doit_cmd import DoitMain
 from doit.exceptions import InvalidDodoFile
 from doit.task import Task, dict_to_task
@@ -137,6 +138,9 @@ def test_a_pattern_stands_for_no_command_and_doit_gets_no_options_of_ours() -> N
     images = ["icons:rope", "icons:sword", "icons:crown-v1", "icons:crown-v2"]
     assert words == ["sprites", *images, "image", "icons"]
     assert next(task for task in known if task.name == "image").options["prompt"] == ["a=b"]
+    control = TaskControl(known)
+    control.process(words)
+    assert control.selected_tasks == words
 
 
 def test_only_a_dodo_file_that_takes_our_tasks_is_checked() -> None:
