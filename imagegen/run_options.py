@@ -6,7 +6,7 @@ imports nothing.
 
 from __future__ import annotations
 
-__all__ = ["AS_JSON", "LIMIT", "OWN_OPTIONS", "RUN_OPTIONS"]
+__all__ = ["AS_JSON", "LIMIT", "OWN_OPTIONS", "RUN_OPTIONS", "SUMMARY"]
 
 AS_JSON = {
     "name": "as_json",
@@ -25,7 +25,16 @@ LIMIT = {
     "help": "build only the first N stale images of each job, and say how many are left",
     "metavar": "N",
 }
-RUN_OPTIONS = (AS_JSON, LIMIT)
+SUMMARY = {
+    "name": "summary",
+    "short": "",
+    "long": "summary",
+    "type": str,
+    "default": "",
+    "help": "also write what the run did to FILE, as Markdown with pictures: see docs/scripting.md",
+    "metavar": "FILE",
+}
+RUN_OPTIONS = (AS_JSON, LIMIT, SUMMARY)
 """Of `doit run`, also where no command is named."""
 OWN_OPTIONS = {
     "run": RUN_OPTIONS,

@@ -99,6 +99,7 @@ def test_only_backends_talk_to_generators() -> None:
     }
     assert talking == {
         ("project/git.py", "subprocess"),  # asks git, which is no generator
+        ("report/summary_file.py", "urllib"),  # only writes addresses
         ("review/address.py", "socket"),  # these listen, and ask nobody
         ("review/consent.py", "socket"),
         ("watch/child.py", "subprocess"),  # starts doit

@@ -19,7 +19,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from imagegen.commands.command_line import Invocation, current_invocation, reserved_names
+from imagegen.commands.command_line import Invocation, current_invocation, initial_folder, reserved_names
 from imagegen.commands.up_to_date import (
     default_tasks,
     has_named_images,
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from imagegen.execute.events import Event, Outcome
     from imagegen.execute.run import RunResult
     from imagegen.plan.output import Output
+    from imagegen.report.summary_file import SummaryFile
     from imagegen.state.snapshot import FreshJob, Snapshot
 
 __all__ = [
@@ -138,6 +139,15 @@ class Build(PlannedProject):
             and not named.get(outcome.output.job)
             for outcome in outcomes
         )
+
+    @property
+    def summary_file(self) -> SummaryFile | None:
+        """The file to write a summary of the run to, if one is asked for: relative to where doit was called."""
+        from imagegen.report.summary_file import SummaryFile
+
+        typed = self.invocation.summary
+        path = Path(initial_folder() or self.root, typed) if typed else None
+        return SummaryFile(self.root, path, os.environ) if path else None
 
     def left_lines(self) -> list[str]:
         """Return what there is to say of what the limit left."""

@@ -84,6 +84,7 @@ class Invocation:
         always: `-a`. quiet: `-v0`. lists_all: `doit list --all`. is_dry_run: `doit clean -n`.
         as_json: `--json` of doit itself or of one of its commands.
         variables: each `name=value`.
+        summary: the file to write a summary of the run to, as it was typed; None if there is to be none.
         problems: what is wrong with options.
         seen: the words as doit has them, which differ if they are not those of this process.
 
@@ -99,6 +100,7 @@ class Invocation:
     problems: tuple[Problem, ...] = ()
     seen: tuple[str, ...] = ()
     as_json: bool = False
+    summary: str | None = None
 
     @property
     def words(self) -> tuple[str, ...]:
@@ -174,6 +176,7 @@ def read_invocation(arguments: Sequence[str]) -> Invocation:
         tuple(problems),
         tuple(word for word in words if not _is_variable(word)),
         bool(given.get("as_json")),
+        str(given["summary"]) if "summary" in given else None,
     )
 
 

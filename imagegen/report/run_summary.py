@@ -77,6 +77,7 @@ class ImageOutcome:
         reasons: why it was stale.
         note: what else there is to say.
         problems: why it failed, and what else is wrong.
+        prompt: of the image; empty for what is derived.
     """
 
     task: str
@@ -87,6 +88,7 @@ class ImageOutcome:
     reasons: tuple[StaleReason, ...]
     note: str
     problems: tuple[Problem, ...]
+    prompt: str
 
 
 @dataclass(frozen=True)
@@ -124,6 +126,7 @@ def summarise_images(outcomes: Iterable[Outcome], *, with_fresh: bool = False) -
             summarise_reasons(one.reasons),
             one.note,
             tuple(filter(None, (one.problem, *one.also))),
+            one.output.request.prompt,
         )
         for one in outcomes
         if with_fresh or one.state != "fresh"

@@ -16,7 +16,7 @@ from imagegen.commands.build import Build, current_build
 from imagegen.commands.command import COMMANDS, OURS
 from imagegen.commands.command_line import is_ignored
 from imagegen.commands.up_to_date import default_tasks
-from imagegen.errors import BAD_INPUT, DONE, FAILED, STOPPED, ImagegenError, InputError, Problem, printable
+from imagegen.errors import BAD_INPUT, DONE, FAILED, STOPPED, ImagegenError, InputError, Problem, not_written, printable
 from imagegen.library.needed import list_parts
 from imagegen.process import note_exit_code, stopped_exit_code, worst_exit_code
 from imagegen.report.console import closing_line, cost_text, failures, orphan_lines, same_seed_lines
@@ -138,6 +138,8 @@ class ImagegenReporter(ConsoleReporter):  # type: ignore[misc]  # doit ships no 
     def complete_run(self) -> None:
         """Say at the end what failed and why, and what the run did."""
         build = self._build
+        if build is not None or not self._tells_commands():
+            self._write_summary(build or current_build())
         if build is not None:
             self._say_ending(build)
             note_exit_code(self._exit_code(build))
@@ -165,9 +167,26 @@ class ImagegenReporter(ConsoleReporter):  # type: ignore[misc]  # doit ships no 
         self._say(["", *failed] if failed else [])
         self._say([*self._ending_problems, *orphans, *same_seed, *suggested, *stopped, *left])
         if not build.invocation.quiet or failed:
-            seconds = time.monotonic() - build.started
-            cost, has_settings = cost_text(self._costs), not build.problems
-            self._say([closing_line(counts, len(self._broken), seconds, cost, has_settings=has_settings)])
+            self._say([self._closing_line(build)])
+
+    def _closing_line(self, build: Build) -> str:
+        seconds = time.monotonic() - build.started
+        cost, has_settings = cost_text(self._costs), not build.problems
+        return closing_line(self._count(build), len(self._broken), seconds, cost, has_settings=has_settings)
+
+    def _write_summary(self, build: Build) -> None:
+        """Write the file of `--summary`, if there is to be one."""
+        if build.invocation.summary is None or (file := build.summary_file) is None:
+            return
+        from imagegen.report.run_summary import summarise_images
+
+        images = summarise_images(build.outcomes)
+        sha256 = build.project.hashes.sha256 if images else lambda _: None
+        try:
+            file.write(self._closing_line(build), build.left_lines(), images, self._problems(), sha256)
+        except OSError as error:
+            note_exit_code(FAILED)
+            self._ending_problems = [*self._ending_problems, not_written(error, "doit --summary", str(file.path))]
 
     def _count(self, build: Build) -> Counter[str]:
         return build.count_outcomes(self._reached) + Counter(ignored=self._ignored)
@@ -188,9 +207,12 @@ class ImagegenReporter(ConsoleReporter):  # type: ignore[misc]  # doit ships no 
             self._stopped_by > 0,
             len(build.limited.left) if build.limited else 0,
         )
+        output.write_result("run", self._exit_code(build), self._problems(), summary)
+
+    def _problems(self) -> list[Problem]:
+        """Return what is wrong besides single images."""
         broken = (problem for plan in self._broken for problem in plan.problems)
-        problems = [*broken, *self._ending_problems, *self._failed_tasks]
-        output.write_result("run", self._exit_code(build), problems, summary)
+        return [*broken, *self._ending_problems, *self._failed_tasks]
 
     def _exit_code(self, build: Build) -> int:
         """Return the exit code: the highest of all that happened."""
