@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from imagegen.commands.build import Build, select
-from imagegen.commands.command import Answer, command
-from imagegen.commands.command_line import initial_folder, is_ignored
+from imagegen.commands.command import Answer, answer_even_if_it_fails, command, option
+from imagegen.commands.command_line import initial_folder, is_ignored, reserved_names
 from imagegen.commands.review import handle_signals, leading_words
-from imagegen.errors import ImagegenError, NotBegunError, Problem, not_written
+from imagegen.errors import ImagegenError, InputError, NotBegunError, Problem, not_written
 from imagegen.library.needed import find_needed
+from imagegen.library.planned_project import PlannedProject
 from imagegen.report.console import StatusLine
 from imagegen.report.json_output import json_output
 
@@ -52,36 +53,44 @@ class WatchResult:
         "doit watch portraits backend=placeholder": "for one job, with placeholders",
         "doit watch budget=1.00": "may spend a dollar in all; without, what costs something is not built",
     },
+    [option("limit", int, None, "build only the first N stale images of each job after an edit")],
     words="[IMAGE|JOB...]",
     result=WatchResult,
 )
-def watch(build: Build, words: list[str]) -> Answer:
+def watch(build: Build, words: list[str], *, limit: int | None) -> Answer:
     """Watch until Ctrl-C or SIGTERM."""
     select(build, words)
+    if limit is not None and limit < 1:
+        raise InputError(Problem("doit watch", f"--limit={limit}: expected a whole number from 1"))
     try:
         from imagegen.watch.session import WatchSession
 
-        session = WatchSession(_describe(build, words), _Shown())
+        session = WatchSession(_describe(build, words, limit), _Shown())
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] != "watchfiles":
             raise
         what = "edits are noticed by the package watchfiles, which is not installed"
         raise NotBegunError(Problem("", what, f"{sys.executable} -m pip install watchfiles")) from None
-    with handle_signals(session.interrupt):
-        ended_by = session.run()
-    if ended_by != signal.SIGINT:
-        signal.raise_signal(ended_by)
-    return Answer(WatchResult(session.edits, session.builds, dict(session.counts), float(session.spent)))
+
+    def result() -> WatchResult:
+        return WatchResult(session.edits, session.builds, dict(session.counts), float(session.spent))
+
+    with answer_even_if_it_fails(result):
+        with handle_signals(session.interrupt):
+            ended_by = session.run()
+        if ended_by != signal.SIGINT:
+            signal.raise_signal(ended_by)
+    return Answer(result())
 
 
-def _describe(build: Build, words: Sequence[str]) -> Watched:
+def _describe(build: Build, words: Sequence[str], limit: int | None) -> Watched:
     from imagegen.watch.session import Watched
 
-    leading = [word for word in leading_words(build, "watch") if not word.startswith("budget=") and word != "--json"]
+    leading = [word for word in leading_words(build, "watch") if not word.startswith("budget=")]
     return Watched(
         build.root,
         Path(initial_folder() or build.root),
-        leading,
+        [*leading, *([f"limit={limit}"] if limit else [])],
         words,
         build.settings.budget if "budget" in build.invocation.given else Decimal(0),
         lambda: _look(build, words),
@@ -94,9 +103,11 @@ def _look(build: Build, words: Sequence[str]) -> Outlook:
     from imagegen.watch.choice import Outlook
 
     try:
-        now = Build(build.root, build.invocation)
+        now = PlannedProject(build.root, build.given, reserved_names())
+        now.open()
         if now.problems:
             return Outlook(problems=now.problems, is_readable=False)
+        now.plan_all()
         inputs = _find_inputs(now)
         jobs = {plan.name: plan.task for plan in now.plans}
         try:
@@ -116,12 +127,12 @@ def _look(build: Build, words: Sequence[str]) -> Outlook:
         return Outlook(problems=[not_written(error, doing="read")], is_readable=False)
 
 
-def _find_inputs(build: Build) -> list[str]:
+def _find_inputs(project: PlannedProject) -> list[str]:
     """Return the files and folders that the plans follow from, without what a build writes."""
-    written = {output.path for plan in build.plans for output in plan.outputs}
+    written = {output.path for plan in project.plans for output in plan.outputs}
     return [
         path
-        for path in build.project.inputs.stats
+        for path in project.project.inputs.stats
         if path not in written and not path.startswith(".imagegen/") and not path.endswith((".lock", ".review"))
     ]
 

@@ -114,14 +114,14 @@ def skill_page() -> str:
 
 def _steps() -> list[str]:
     steps = [
-        "`doit list --all` names every image, as `JOB:IMAGE`. `doit info JOB:IMAGE` shows its final prompt and all "
-        "settings.",
+        "Among the lines of `doit list --all`, each `JOB:IMAGE` is an image, with its file. `doit info JOB:IMAGE` "
+        "shows its final prompt and settings.",
         "Edit `jobs/JOB.yaml`, or the prompt source that the job names.",
         "`doit why --json` checks all jobs, and says what is stale, why, how long it takes and what it costs. It "
         "builds nothing. If `problems` is not empty, fix those first.",
         "`doit preview JOB:IMAGE` draws it small and with few steps, apart from the images. Look at it.",
         "`doit --limit 1 JOB` builds the first stale image of the job. Look at the file.",
-        "`doit` builds the rest. If it says that nothing is left to do, everything is up to date.",
+        "`doit` builds the rest. Then `doit why --check` ends with 0: everything is up to date.",
         "Commit the job, the images and `jobs/*.lock` together: the lock file records what made each image.",
     ]
     return [line for number, step in enumerate(steps, 1) for line in _wrap(step, f"{number}. ")]

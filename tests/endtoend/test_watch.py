@@ -48,8 +48,9 @@ class Watching:
     def end(self) -> dict[str, Any]:
         self.process.send_signal(signal.SIGINT)
         result = self.next("result")
-        assert self.process.communicate(timeout=60)[0] == ""
-        assert self.process.returncode == result["exit_code"] == 0
+        assert self.process.stdout
+        assert self.process.stdout.read() == "", "it is the last line"
+        assert self.process.wait(60) == result["exit_code"] == 0
         return result
 
 
