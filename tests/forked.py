@@ -16,6 +16,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 from collections.abc import Mapping, Sequence
 from importlib import import_module
@@ -151,6 +152,7 @@ def _serve(server: socket.socket) -> None:
     """Fork a process for each request; return in that process when it is to be `doit`."""
     for name in _IMPORTED:
         import_module(name)
+    _plan_once()
     gc.freeze()  # they share it until somebody writes to it
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
@@ -164,6 +166,18 @@ def _serve(server: socket.socket) -> None:
             return _prepare(os.fsdecode(request).split("\0"))
         for descriptor in descriptors:
             os.close(descriptor)
+
+
+def _plan_once() -> None:
+    """Have all that is done at the first plan of a process done: the rules of job files and backends are checked."""
+    from imagegen.backends.registry import registry
+    from imagegen.config.settings import Settings
+    from imagegen.project import Project
+
+    with tempfile.TemporaryDirectory() as folder:
+        (Path(folder) / "jobs").mkdir()
+        (Path(folder) / "jobs/one.yaml").write_text("backend: placeholder\nitems: [{name: a, prompt: a}]\n", "utf-8")
+        Project(Path(folder), Settings(), registry()).plans()
 
 
 def _fork(out: int, err: int, state: int) -> None:

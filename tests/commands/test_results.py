@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 import signal
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ import pytest
 from imagegen.commands.command import COMMANDS
 from imagegen.commands.schema import results_text
 from imagegen.errors import BAD_INPUT, FAILED
-from tests.forked_doit import ForkedDoit, forked_doit
+from imagegen.report.doit_results import DOIT_RESULTS
 from tests.project_folder import SMALL_JOB, ProjectFolder
 from tests.valid_results import check_lines
 
@@ -57,6 +57,12 @@ CALLS = [
     Call("store:push", BAD_INPUT),
     Call("server:status", FAILED),
     Call("server:stop"),
+    Call("list"),
+    Call("info portraits:yrr"),
+    Call("ignore portraits:yrr"),
+    Call("forget portraits:yrr"),
+    Call("clean -n"),
+    Call("help"),
 ]
 NOT_HERE = ["comfyui", "comfyui:setup", "comfyui:update", "ollama:setup", "sd:setup", "sd:update", "server:start"]
 """These need a server, a network or much time: here, the settings are not valid. Where they are tried: valid_results."""
@@ -70,36 +76,32 @@ def project(tmp_path: Path) -> ProjectFolder:
     return project
 
 
-@pytest.fixture
-def doit(project: ProjectFolder) -> Iterator[ForkedDoit]:
-    with forked_doit(project) as run:
-        yield run
-
-
-def test_every_command_answers_as_the_schema_says(project: ProjectFolder, doit: ForkedDoit) -> None:
-    answered = {_try(doit, call)["command"] for call in CALLS}
+def test_every_command_answers_as_the_schema_says(project: ProjectFolder) -> None:
+    answered = {_try(project, call)["command"] for call in CALLS}
     project.write("pyproject.toml", "[tool.imagegen]\nwait_s = 'never'\n")
     for name in NOT_HERE:
-        answer = _try(doit, Call(name, BAD_INPUT))
+        answer = _try(project, Call(name, BAD_INPUT))
         assert all("pyproject.toml" in one["where"] for one in answer["problems"])
         answered.add(answer["command"])
-    assert answered == {"run", *COMMANDS}, "each needs a line in CALLS"
-    assert json.loads(doit("schema", "--results", "--out=-").out) == json.loads(results_text())
+    assert answered == {"run", *DOIT_RESULTS, *COMMANDS}, "each needs a line in CALLS"
+    assert json.loads(project.doit("schema", "--results", "--out=-").out) == json.loads(results_text())
     (project.root / "pyproject.toml").unlink()
-    answers = check_lines(doit("--json", "models", "settings", "portraits"))
+    answers = check_lines(project.doit("--json", "models", "settings", "portraits"))
     assert [one["command"] for one in answers] == ["models", "settings", "run"]
 
 
-def _try(doit: ForkedDoit, call: Call) -> dict[str, Any]:
+def _try(project: ProjectFolder, call: Call) -> dict[str, Any]:
     """Return what a command answers. It is the last line, and there is nothing else but events."""
-    run = doit(*shlex.split(call.line), "--json")
+    words = shlex.split(call.line)
+    run = project.doit(*words[:1], "--json", *words[1:])
     (answer,) = check_lines(run)
     assert run.code == call.code, f"doit {call.line}: {answer}\n{run.err}"
     assert call.has.items() <= (answer["result"] or {}).items(), f"doit {call.line}: {answer}"
     return answer
 
 
-def test_a_command_line_of_its_own_prints_json_alone(project: ProjectFolder) -> None:
+def test_a_process_that_nothing_was_imported_in_prints_json_alone(project: ProjectFolder) -> None:
+    project.imports_count = True
     run = project.doit("verify", "--json")
     (answer,) = map(json.loads, run.out.splitlines())
     assert (answer["command"], answer["exit_code"]) == ("verify", run.code)
