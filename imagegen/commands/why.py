@@ -10,7 +10,6 @@ from imagegen.commands.build import Build, select
 from imagegen.commands.command import Answer, command, option
 from imagegen.commands.command_line import is_ignored
 from imagegen.errors import BAD_INPUT, DONE, FAILED, InputError, Problem
-from imagegen.library.plan import forecast_selection
 from imagegen.report.console import left_lines
 from imagegen.report.forecast_summary import ForecastSummary, summarise_forecast
 from imagegen.report.json_output import json_output
@@ -56,6 +55,8 @@ def why(build: Build, words: list[str], *, limit: int | None, check: bool) -> An
     """Forecast the next run. Fails only with --check, or if a word names nothing."""
     if limit is not None and limit < 1:
         raise InputError(Problem("doit why", f"--limit={limit}: expected a whole number from 1"))
+    from imagegen.library.plan import forecast_selection
+
     selection = select(build, words)
     found = forecast_selection(build, selection, limit or build.settings.limit, is_ignored)
     problems = [*build.problems, *(problem for plan in found.plans for problem in plan.problems)]

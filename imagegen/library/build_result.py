@@ -27,6 +27,7 @@ class BuildResult(RunSummary):
         stopped: whether it was cancelled.
         left: images that its limit left stale.
         problems: of jobs that are broken, and of what comes after the images.
+        has_broken_jobs: whether any of what was asked for is of a broken job.
     """
 
     problems: tuple[Problem, ...] = ()
@@ -67,7 +68,7 @@ def summarise_build(project: PlannedProject, chosen: Selection, ending: RunResul
     """
     broken = [problem for plan in chosen.plans for problem in plan.problems]
     return BuildResult(
-        counts=Counter(outcome.state for outcome in project.outcomes),
+        counts=dict(Counter(outcome.state for outcome in project.outcomes)),
         seconds=seconds,
         images=summarise_images(project.outcomes),
         cost=summarise_cost(ending.costs),

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -20,7 +22,7 @@ from imagegen.commands.command_line import reserved_names
 from imagegen.config.settings import SETTINGS
 from imagegen.library.reserved_names import RESERVED_NAMES
 from imagegen.state.mutex import hold
-from tests.project_folder import SMALL_JOB, ProjectFolder
+from tests.project_folder import SMALL_JOB, ProjectFolder, items
 
 TASKS = ["portraits:mallsing", "portraits:yrr"]
 
@@ -129,7 +131,7 @@ def test_a_word_that_names_nothing_is_an_error_with_the_nearest(folder: ProjectF
 
 
 def test_the_names_that_no_job_may_have_are_those_of_the_command_line() -> None:
-    assert reserved_names() - RESERVED_NAMES == set()
+    assert reserved_names() == RESERVED_NAMES
 
 
 # settings
@@ -210,6 +212,30 @@ def test_events_come_in_order_and_end_in_the_outcomes_of_the_result(folder: Proj
     ]
     assert events[3:5] == [imagegen.Steps("portraits:yrr", done, 2) for done in (1, 2)]
     assert events[5:] == [imagegen.Arrived("portraits:yrr", "assets/portraits/yrr.png"), *result.images]
+
+
+def test_the_run_begins_with_how_many_images_there_will_be_an_outcome_of(folder: ProjectFolder) -> None:
+    folder.job(derive={"thumb": {"width": 16}})
+    project = Project(folder.root)
+    project.build()
+    folder.job(derive={"thumb": {"width": 8}}, items=items(Yrr="a figure"))
+    events: list[imagegen.Event] = []
+    result = project.build(on_event=events.append)
+    outcomes = [event for event in events if isinstance(event, ImageOutcome)]
+    assert events[0] == imagegen.Begun(len(outcomes))
+    assert outcomes == list(result.images)
+
+
+def test_an_empty_list_builds_nothing(folder: ProjectFolder) -> None:
+    result = Project(folder.root).build([])
+    assert (result.counts, result.exit_code, folder.calls("started")) == ({}, 0, [])
+
+
+def test_plans_and_results_can_be_written_as_json(folder: ProjectFolder) -> None:
+    project = Project(folder.root)
+    plan, result = project.plan(), project.build()
+    assert json.loads(json.dumps(asdict(plan)))["requests"]["portraits:yrr"]["width"] == 32
+    assert json.loads(json.dumps(asdict(result)))["images"][0]["state"] == "generated"
 
 
 def test_an_image_that_fails_is_in_the_result_with_its_problem(folder: ProjectFolder) -> None:
