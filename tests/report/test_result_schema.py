@@ -10,6 +10,7 @@ from typing import Any, get_args, get_origin, get_type_hints
 import imagegen.commands  # noqa: F401 - declares them
 from imagegen.commands.command import COMMANDS
 from imagegen.commands.schema import results_text
+from imagegen.report.doit_results import DOIT_RESULTS
 from imagegen.report.run_summary import RunSummary
 
 
@@ -25,7 +26,8 @@ def dataclasses_in(kind: Any) -> Iterator[type]:
 
 
 def test_each_result_and_each_of_its_fields_is_described_and_no_two_have_one_name() -> None:
-    kinds = {kind for root in (RunSummary, *(one.result for one in COMMANDS.values())) for kind in dataclasses_in(root)}
+    results = [RunSummary, *DOIT_RESULTS.values(), *(one.result for one in COMMANDS.values())]
+    kinds = {kind for result in results for kind in dataclasses_in(result)}
     names = [kind.__name__ for kind in kinds]
     assert sorted(names) == sorted(set(names))
     definitions = json.loads(results_text())["$defs"]
