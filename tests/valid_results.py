@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from jsonschema import Draft202012Validator
@@ -12,16 +13,21 @@ import imagegen.commands  # noqa: F401 - declares them
 from imagegen.commands.schema import results_text
 from tests.project_folder import Run
 
-__all__ = ["check_lines"]
+__all__ = ["check_events", "check_lines"]
 
 
 def check_lines(run: Run) -> list[dict[str, Any]]:
     """Return what each command answered. Each line is as the schema says, and the last one is a result."""
-    for line in run.events:
-        problem = next(iter(_validator().iter_errors(line)), None)
-        assert problem is None, f"{line}\n{problem}"
+    check_events(run.events)
     assert run.answer["exit_code"] == run.code, f"{run.answer}\n{run.err}"
     return [line for line in run.events if line["event"] == "result"]
+
+
+def check_events(lines: Iterable[Mapping[str, Any]]) -> None:
+    """Check that each of these lines is as the schema says."""
+    for line in lines:
+        problem = next(iter(_validator().iter_errors(line)), None)
+        assert problem is None, f"{line}\n{problem}"
 
 
 @functools.cache
@@ -38,5 +44,4 @@ def _strict(schema: Any) -> Any:
     if not isinstance(schema, dict):
         return schema
     strict = {key: _strict(value) for key, value in schema.items()}
-    is_event = "enum" in schema.get("properties", {}).get("event", {})
-    return strict | {"additionalProperties": False} if "properties" in schema and not is_event else strict
+    return strict | {"additionalProperties": False} if "properties" in schema else strict

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Literal, Union, get_args, get_origin
 
 from imagegen.errors import Problem
+from imagegen.report.event_types import EVENTS
 from imagegen.report.json_output import VERSION, problem_data
 
 __all__ = ["answer_schema", "results_schema"]
@@ -27,12 +28,12 @@ def results_schema(results: Mapping[str, type]) -> dict[str, Any]:
     """
     definitions: dict[str, Any] = {"Problem": _problem_schema()}
     answers = [_answer(name, _schema(kind, definitions)) for name, kind in sorted(results.items())]
-    events = {"type": "object", "required": ["event"], "properties": {"event": {"enum": list(_EVENTS)}}}
+    events = [_event(name, kind, definitions) for name, kind in EVENTS.items()]
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "A line that imagegen prints with --json",
         "description": "The last line has the event `result`, one for each command that was named.",
-        "oneOf": [{**events, "description": "What happens during a run."}, *answers],
+        "oneOf": [*events, *answers],
         "$defs": dict(sorted(definitions.items())),
     }
 
@@ -44,12 +45,15 @@ def answer_schema(command: str, result: type | None) -> dict[str, Any]:
     return {**answer, "$defs": dict(sorted(definitions.items()))}
 
 
-_EVENTS = (
-    *("run", "started", "steps", "waiting", "note", "restarted", "arrived", "outcome", "end"),
-    "progress",  # of a command that takes its time
-    "serving",  # `doit review`
-    *("watching", "edit", "built"),  # `doit watch`
-)
+def _event(name: str, kind: type, definitions: dict[str, Any]) -> dict[str, Any]:
+    """Return the schema of an event. A field with a default may be left out."""
+    schema = _describe_class(kind, definitions)
+    required = [one.name for one in dataclasses.fields(kind) if one.default is dataclasses.MISSING]
+    return {
+        **schema,
+        "required": ["event", *required],
+        "properties": {"event": {"const": name}, **schema["properties"]},
+    }
 
 
 def _answer(command: str, result: dict[str, Any]) -> dict[str, Any]:
@@ -105,13 +109,17 @@ def _refer(kind: type, definitions: dict[str, Any]) -> dict[str, Any]:
     """Define a dataclass once, and return a reference to it."""
     if kind.__name__ not in definitions:
         definitions[kind.__name__] = {}
-        hints, said = typing.get_type_hints(kind), _describe_fields(kind)
-        fields = {
-            one.name: {**_schema(hints[one.name], definitions), **said.get(one.name, {})}
-            for one in dataclasses.fields(kind)
-        }
-        definitions[kind.__name__] = _object(fields, (kind.__doc__ or "").strip().partition("\n")[0])
+        definitions[kind.__name__] = _describe_class(kind, definitions)
     return {"$ref": f"#/$defs/{kind.__name__}"}
+
+
+def _describe_class(kind: Any, definitions: dict[str, Any]) -> dict[str, Any]:
+    hints, said = typing.get_type_hints(kind), _describe_fields(kind)
+    fields = {
+        one.name: {**_schema(hints[one.name], definitions), **said.get(one.name, {})}
+        for one in dataclasses.fields(kind)
+    }
+    return _object(fields, (kind.__doc__ or "").strip().partition("\n")[0])
 
 
 def _describe_fields(kind: type) -> dict[str, dict[str, str]]:

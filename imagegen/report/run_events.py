@@ -8,11 +8,22 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import asdict
 from typing import Any, TextIO
 
 from imagegen.execute.events import Arrived, Event, Outcome, ProgressEvent, Started
 from imagegen.plan.record import Estimate
+from imagegen.report.event_types import (
+    ImageArrived,
+    ImageOutcomeEvent,
+    ImageStarted,
+    ImageSteps,
+    ImageText,
+    ImageTimeRestarted,
+    RunBegun,
+    RunEnded,
+    event_data,
+)
+from imagegen.report.json_output import as_data
 from imagegen.report.progress import InFlight, PlainReport
 
 __all__ = ["SEPARATOR", "EventLines", "write_among_lines"]
@@ -49,14 +60,15 @@ class EventLines:
         self._remaining = Remaining(expected)
         self._in_flight = InFlight()
         self._said_s = self._in_flight.now_s()
-        self._write({"event": "run", "total": total, "left_s": self._remaining.seconds({})})
+        self._write(event_data("run", RunBegun(total=total, left_s=self._remaining.seconds({}))))
 
     def on_event(self, event: Event) -> None:
         """Write the event."""
         self._in_flight.on_event(event)
         if isinstance(event, Outcome):
             self._remaining.take_off(event)
-        self._write({**self._fields(event), **self._left()})
+        if said := self._fields(event):
+            self._write(said)
         if self._report:
             self._report.on_event(event)
 
@@ -64,51 +76,63 @@ class EventLines:
         """Write that the run has ended."""
         if self._report:
             self._report.stop()
-        self._write({"event": "end"})
+        self._write(event_data("end", RunEnded()))
 
-    def _left(self) -> dict[str, float | None]:
+    def _left(self) -> float | None:
         """Return the seconds that are left, now and then: with thousands of images, that takes milliseconds."""
         now_s = self._in_flight.now_s()
         if now_s - self._said_s < _EVERY_S:
-            return {}
+            return None
         self._said_s = now_s
         flights = self._in_flight.flights.values()
         passed = {
             **{one.name: now_s - one.own_s for one in flights},
             **dict.fromkeys(self._in_flight.arrived, math.inf),
         }
-        return {"left_s": self._remaining.seconds(passed)}
+        return self._remaining.seconds(passed)
 
     def _fields(self, event: Event) -> dict[str, Any]:
+        """Return what is written of an event; nothing of one that only a backend understands."""
+        left_s = self._left()
         if isinstance(event, ProgressEvent):
-            task = event.output.task if event.output else ""
-            facts = {name: value for name, value in event.facts.items() if isinstance(value, str | int | float)}
-            return {"event": event.name, "task": task, "job": event.job, **facts}
+            return _progress_fields(event, left_s)
         task = event.output.task
         if isinstance(event, Started):
             expected = self._expected.get(task)
-            return {"event": "started", "task": task, "expected_s": expected.seconds if expected else None}
+            expected_s = expected.seconds if expected else None
+            return event_data("started", ImageStarted(task=task, expected_s=expected_s, left_s=left_s))
         if isinstance(event, Arrived):
-            return {"event": "arrived", "task": task}
-        assert isinstance(event, Outcome)  # noqa: S101 - there is no other event
-        problem = asdict(event.problem) if event.problem else None
-        also = [asdict(one) for one in event.also]
-        return {
-            "event": "outcome",
-            "task": task,
-            "state": event.state,
-            "seconds": event.seconds,
-            "note": event.note,
-            "problem": problem,
-            "also": also,
-        }
+            return event_data("arrived", ImageArrived(task=task, left_s=left_s))
+        outcome = ImageOutcomeEvent(
+            task=task,
+            state=event.state,
+            seconds=event.seconds,
+            note=event.note,
+            problem=event.problem,
+            also=event.also,
+            left_s=left_s,
+        )
+        return event_data("outcome", outcome)
+
+
+def _progress_fields(event: ProgressEvent, left_s: float | None) -> dict[str, Any]:
+    task, facts = event.output.task if event.output else "", event.facts
+    if event.name == "steps":
+        done, total = facts.get("done", 0), facts.get("total", 0)
+        return event_data("steps", ImageSteps(task=task, job=event.job, done=done, total=total, left_s=left_s))
+    if event.name in ("waiting", "note"):
+        text = str(facts.get("text", ""))
+        return event_data(event.name, ImageText(task=task, job=event.job, text=text, left_s=left_s))
+    if event.name == "restarted":
+        return event_data("restarted", ImageTimeRestarted(task=task, job=event.job, left_s=left_s))
+    return {}
 
 
 def write_among_lines(stream: TextIO) -> Callable[[Mapping[str, Any]], None]:
     """Return what writes an event to a stream that has lines for a person too."""
 
     def write(fields: Mapping[str, Any]) -> None:
-        stream.write(f"{SEPARATOR}{json.dumps(fields, ensure_ascii=False)}\n")
+        stream.write(f"{SEPARATOR}{json.dumps(as_data(fields), ensure_ascii=False)}\n")
         stream.flush()
 
     return write

@@ -15,6 +15,7 @@ from imagegen.errors import BAD_INPUT, DONE, FAILED, NOT_BEGUN
 from imagegen.state.mutex import hold
 from tests.forked_doit import ForkedDoit, forked_doit
 from tests.project_folder import DODO, SMALL_JOB, ProjectFolder
+from tests.valid_results import check_lines
 
 BROKEN = "backend: scripted\nitems:\n  - {name: a, prompt: x, colour: red}\n"
 OWN = f"""{DODO}
@@ -122,8 +123,6 @@ def _answer(doit: ForkedDoit, words: list[str], case: Case) -> dict[str, Any]:
     """Return the last line that it prints with `--json`."""
     own = {"list", "clean", "info", "forget", "ignore"}
     run = doit(*([words[0], "--json", *words[1:]] if words and words[0] in own else ["--json", *words]))
-    *_, answer = [json.loads(line) for line in run.out.splitlines()]
-    assert (run.code, answer["event"], answer["exit_code"]) == (case.code, "result", case.code), (
-        f"doit {case.line} --json: {run}"
-    )
-    return dict(answer)
+    *_, answer = check_lines(run)
+    assert run.code == case.code, f"doit {case.line} --json: {run}"
+    return answer

@@ -11,6 +11,7 @@ import imagegen.commands  # noqa: F401 - declares them
 from imagegen.commands.command import COMMANDS
 from imagegen.commands.schema import results_text
 from imagegen.report.doit_results import DOIT_RESULTS
+from imagegen.report.event_types import EVENTS
 from imagegen.report.run_summary import RunSummary
 
 
@@ -35,6 +36,15 @@ def test_each_result_and_each_of_its_fields_is_described_and_no_two_have_one_nam
     assert [name for name, one in definitions.items() if not one["description"].endswith(".")] == []
     fields = {(name, field): said for name, one in definitions.items() for field, said in one["properties"].items()}
     assert [at for at, said in fields.items() if at[0] != "Problem" and not said.get("description")] == []
+
+
+def test_each_event_and_each_of_its_fields_is_described() -> None:
+    lines = json.loads(results_text())["oneOf"]
+    events = {one["properties"]["event"]["const"]: one for one in lines if "version" not in one["required"]}
+    assert {*events} == {*EVENTS}
+    assert [name for name, one in events.items() if not one["description"].endswith(".")] == []
+    fields = [(name, field, said) for name, one in events.items() for field, said in one["properties"].items()]
+    assert [at for *at, said in fields if at[1] != "event" and not said.get("description")] == []
 
 
 def test_only_the_values_of_a_request_are_of_any_type() -> None:

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
-
-from jsonschema import Draft202012Validator
 
 from imagegen.errors import BAD_INPUT, DONE, FAILED
 from tests.forked_doit import ForkedDoit, forked_doit
 from tests.project_folder import DODO, SMALL_JOB, ProjectFolder
+from tests.valid_results import check_lines
 
 
 def test_doits_own_commands_answer_with_data(tmp_path: Path) -> None:
@@ -19,10 +17,9 @@ def test_doits_own_commands_answer_with_data(tmp_path: Path) -> None:
     project.write("jobs/broken.yaml", "items: 5\n")
     project.write("dodo.py", f"{DODO}def task_own():\n    return {{'actions': ['true'], 'doc': 'mine'}}\n")
     with forked_doit(project) as doit:
-        schema = Draft202012Validator(json.loads(doit("schema", "--results", "--out=-").out))
 
         def ask(code: int, *words: str) -> dict[str, Any]:
-            return _ask(doit, schema, code, *words)
+            return _ask(doit, code, *words)
 
         assert doit("portraits:yrr").code == 0
         listed = {one["task"]: one for one in ask(DONE, "list", "--json", "--all")["tasks"]}
@@ -60,10 +57,9 @@ def test_doits_own_commands_answer_with_data(tmp_path: Path) -> None:
         assert page == pages["why"]
 
 
-def _ask(doit: ForkedDoit, schema: Draft202012Validator, code: int, *words: str) -> dict[str, Any]:
+def _ask(doit: ForkedDoit, code: int, *words: str) -> dict[str, Any]:
     """Return the result of a command, which prints nothing else."""
     run = doit(*words)
-    (answer,) = map(json.loads, run.out.splitlines())
-    schema.validate(answer)
-    assert (run.code, answer["exit_code"], answer["command"]) == (code, code, words[0]), run
+    (answer,) = check_lines(run)
+    assert (run.code, len(run.events), answer["command"]) == (code, 1, words[0]), run
     return dict(answer["result"])

@@ -1,0 +1,247 @@
+"""The lines that are printed with `--json` while a command works: what each event has.
+
+`doit schema --results` follows from these classes. A field with a default is left out where it is that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import MISSING, dataclass, fields
+from typing import Any
+
+from imagegen.errors import Problem
+from imagegen.execute.events import OutcomeState
+from imagegen.report.run_summary import RunSummary
+
+__all__ = [
+    "EVENTS",
+    "ImageArrived",
+    "ImageOutcomeEvent",
+    "ImageStarted",
+    "ImageSteps",
+    "ImageText",
+    "ImageTimeRestarted",
+    "ProgressText",
+    "RunBegun",
+    "RunEnded",
+    "ServingAt",
+    "WatchBegun",
+    "WatchBuilt",
+    "WatchEdit",
+    "event_data",
+]
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunBegun:
+    """A run begins to bring images up to date.
+
+    Attributes:
+        total: images that are not fresh.
+        left_s: seconds that it is expected to take; null if that is not known.
+    """
+
+    total: int
+    left_s: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImageStarted:
+    """A backend begins to generate an image.
+
+    Attributes:
+        task: its name, `portraits:mallsing`.
+        expected_s: seconds that it is expected to take; null if that is not known.
+        left_s: seconds that are left of the run, now and then.
+    """
+
+    task: str
+    expected_s: float | None
+    left_s: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImageSteps:
+    """An image is as far as this.
+
+    Attributes:
+        task: its name; empty while a job is prepared.
+        job: the job that is prepared; empty of an image.
+        done: steps that are done.
+        total: all steps.
+        left_s: seconds that are left of the run, now and then.
+    """
+
+    task: str
+    job: str
+    done: float
+    total: float
+    left_s: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImageText:
+    """What an image waits for, until the next event says more (waiting); or what there is to say of it (note).
+
+    Attributes:
+        task: its name; empty if it is said of a whole job or run.
+        job: the job that it is said of; empty otherwise.
+        text: in words; empty if it waits no longer.
+        left_s: seconds that are left of the run, now and then.
+    """
+
+    task: str
+    job: str
+    text: str
+    left_s: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImageTimeRestarted:
+    """An image that waited for others at its server is begun only now.
+
+    Attributes:
+        task: its name.
+        job: empty.
+        left_s: seconds that are left of the run, now and then.
+    """
+
+    task: str
+    job: str
+    left_s: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImageArrived:
+    """A backend has generated an image; its outcome follows once its file is in place.
+
+    Attributes:
+        task: its name.
+        left_s: seconds that are left of the run, now and then.
+    """
+
+    task: str
+    left_s: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImageOutcomeEvent:
+    """What became of an image.
+
+    Attributes:
+        task: its name.
+        state: generated, derived, restored, fresh, kept, failed or cancelled.
+        seconds: that it took.
+        note: what else there is to say; may be empty.
+        problem: why it failed; null if it did not.
+        also: what else is wrong.
+        left_s: seconds that are left of the run, now and then.
+    """
+
+    task: str
+    state: OutcomeState
+    seconds: float
+    note: str
+    problem: Problem | None
+    also: tuple[Problem, ...]
+    left_s: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunEnded:
+    """A run has ended. The result follows; a command may have several runs."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProgressText:
+    """What a command does that takes its time.
+
+    Attributes:
+        text: in words.
+    """
+
+    text: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class ServingAt:
+    """`doit review` answers now.
+
+    Attributes:
+        urls: that it answers at, the best one first.
+    """
+
+    urls: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class WatchBegun:
+    """`doit watch` begins.
+
+    Attributes:
+        jobs: how many it watches.
+        stale: tasks that are not up to date, and are left alone until an edit changes them.
+    """
+
+    jobs: int
+    stale: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class WatchEdit:
+    """`doit watch` noticed an edit.
+
+    Attributes:
+        files: that changed.
+        build: tasks that it builds now.
+        problems: with the jobs, and why images are not built.
+    """
+
+    files: tuple[str, ...]
+    build: tuple[str, ...]
+    problems: tuple[Problem, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class WatchBuilt:
+    """`doit watch` has built what an edit made stale: the result of that build.
+
+    Attributes:
+        exit_code: of the build.
+        version: of its result.
+        command: `run`.
+        problems: that it met.
+        result: what it did; null if it did not get so far.
+    """
+
+    exit_code: int
+    version: int = 0
+    command: str = ""
+    problems: tuple[Problem, ...] = ()
+    result: RunSummary | None = None
+
+
+EVENTS: Mapping[str, type] = {
+    "run": RunBegun,
+    "started": ImageStarted,
+    "steps": ImageSteps,
+    "waiting": ImageText,
+    "note": ImageText,
+    "restarted": ImageTimeRestarted,
+    "arrived": ImageArrived,
+    "outcome": ImageOutcomeEvent,
+    "end": RunEnded,
+    "progress": ProgressText,
+    "serving": ServingAt,
+    "watching": WatchBegun,
+    "edit": WatchEdit,
+    "built": WatchBuilt,
+}
+"""By what the field `event` of the line says."""
+
+
+def event_data(event: str, data: Any) -> dict[str, Any]:
+    """Return an event as it is written. data: of its class in EVENTS."""
+    shown = {one.name: getattr(data, one.name) for one in fields(data)}
+    left_out = [one.name for one in fields(data) if one.default is not MISSING and shown[one.name] == one.default]
+    return {"event": event, **{name: value for name, value in shown.items() if name not in left_out}}
