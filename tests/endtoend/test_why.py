@@ -34,6 +34,11 @@ def test_it_says_what_the_next_run_does_and_why_and_does_nothing(project: Projec
         "keep      portraits:okka  assets/portraits/okka.png: changed since it was generated, by hand or by git",
         "1 to generate (under 1 s), 1 to restore, 1 kept, 1 fresh",
     ]
+    found = {one["path"]: one for one in project.doit("why", "--json").result["images"]}
+    yrr, okka = found["assets/portraits/yrr.png"], found["assets/portraits/okka.png"]
+    assert (yrr["act"], yrr["restored_from"], yrr["reasons"][0]["kind"]) == ("restore", "the store", "missing")
+    assert (okka["act"], okka["restored_from"]) == ("keep", None)
+    assert okka["note"] == "changed since it was generated, by hand or by git"
     assert touched(project) == before
     assert len(project.calls()) == 4
 
@@ -165,6 +170,8 @@ def test_what_must_not_be_replaced_or_is_ignored_is_told(project: ProjectFolder)
     )
     assert run.out.count("output: {overwrite: always}") == 1
     assert run.closing == "1 to generate (under 1 s), 1 to fail, 1 ignored"
+    ignored = [one["ignored_by"] for one in project.doit("why", "--json").result["images"]]
+    assert sorted(filter(None, ignored)) == ["portraits:okka"]
 
 
 @pytest.mark.parametrize("backend", ["ollama", "comfyui"])
