@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from imagegen.watch.choice import Outlook
     from imagegen.watch.session import Watched
 
-__all__ = ["WatchResult", "watch"]
+__all__ = ["WatchResult", "find_inputs", "progress_text", "watch"]
 
 
 @dataclass(frozen=True)
@@ -108,7 +108,7 @@ def _look(build: Build, words: Sequence[str]) -> Outlook:
         if now.problems:
             return Outlook(problems=now.problems, is_readable=False)
         now.plan_all()
-        inputs = _find_inputs(now)
+        inputs = find_inputs(now)
         jobs = {plan.name: plan.task for plan in now.plans}
         try:
             selection = select(now, words)
@@ -127,7 +127,7 @@ def _look(build: Build, words: Sequence[str]) -> Outlook:
         return Outlook(problems=[not_written(error, doing="read")], is_readable=False)
 
 
-def _find_inputs(project: PlannedProject) -> list[str]:
+def find_inputs(project: PlannedProject) -> list[str]:
     """Return the files and folders that the plans follow from, without what a build writes."""
     written = {output.path for plan in project.plans for output in plan.outputs}
     return [
@@ -165,10 +165,10 @@ class _Shown:
             return
         self._progress = self._progress or RunProgress()
         self._progress.take(event)
-        self._status.show(_progress_text(self._progress.data))
+        self._status.show(progress_text(self._progress.data))
 
 
-def _progress_text(data: Mapping[str, Any]) -> str:
+def progress_text(data: Mapping[str, Any]) -> str:
     """Return how far a build is: `1/3  portraits:mallsing 12/28  0:34 left`."""
     from imagegen.report.progress import clock
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from imagegen.commands.command import Command, spell
+from imagegen.commands.schema import results_text
 from imagegen.guide.facts import ANSWER, EXIT_CODES, OF_DOIT, OF_IMAGEGEN, grouped, table
-from imagegen.report.result_schema import results_schema
-from imagegen.report.run_summary import RunSummary
+from imagegen.report.doit_results import DOIT_RESULTS
 from imagegen.run_options import RUN_OPTIONS
 
 __all__ = ["commands_page"]
@@ -38,19 +39,21 @@ With `--json`, a command prints lines of JSON and nothing else. The last one is 
 def commands_page() -> str:
     """Return the text of the page."""
     groups = grouped()
-    declared = {one.name: one.result or object for commands in groups.values() for one in commands}
-    schema = results_schema({"run": RunSummary, **declared})
+    schema = json.loads(results_text())
     kinds: dict[str, Any] = schema["$defs"]
     results = dict(_read_results(schema))
     lines = [_HEAD]
     for title, commands in groups.items():
         lines += [f"**{title}**: " + " · ".join(f"[`{one.name}`](#{_anchor(one)})" for one in commands), ""]
     lines += ["## Building, and doit's own commands", "", _BUILD, *_table_of_lines(OF_DOIT), ""]
-    lines += [*_options(RUN_OPTIONS, "option of `doit`"), "", *_list_fields(results["run"], kinds)]
+    lines += [*_options(RUN_OPTIONS, "option of `doit`"), "", *_list_fields("run", results, kinds)]
+    for name in DOIT_RESULTS:
+        does = next(does for line, does in OF_DOIT.items() if line.startswith(f"doit {name}"))
+        lines += [f"### doit {name}", "", f"{does[:1].upper()}{does[1:]}.", "", *_list_fields(name, results, kinds)]
     for title, commands in groups.items():
         lines += [f"## {title}", ""]
         for one in commands:
-            lines += [*_describe(one), *_list_fields(results.get(one.name, ""), kinds)]
+            lines += [*_describe(one), *_list_fields(one.name, results, kinds)]
     lines += ["## The command `imagegen`", "", "`imagegen` and `python -m imagegen` are the same.", ""]
     lines += [*_table_of_lines(OF_IMAGEGEN), "", "## Answers", "", _ANSWERS]
     lines += [*table(("field", "what it is"), [(f"`{name}`", does) for name, does in ANSWER.items()]), ""]
@@ -74,11 +77,12 @@ def _describe(command: Command) -> Iterator[str]:
         yield from ("```", *(f"{line:<{width}}  # {does}".rstrip(" #") for line, does in examples), "```", "")
 
 
-def _list_fields(result: str, kinds: Mapping[str, Any]) -> list[str]:
-    """Return the fields of a result, by the name of its kind."""
-    if not result:
+def _list_fields(name: str, results: Mapping[str, str], kinds: Mapping[str, Any]) -> list[str]:
+    """Return the fields of a command's result."""
+    if not (kind := results.get(name)):
         return []
-    return ["Its result with `--json`:", "", *_fields(kinds[result]), ""]
+    of = "a build" if name == "run" else f"`doit {name}`"
+    return [f"The result of {of} with `--json`:", "", *_fields(kinds[kind]), ""]
 
 
 def _fields(kind: Mapping[str, Any]) -> list[str]:
@@ -127,7 +131,7 @@ def _type(kind: Mapping[str, Any]) -> str:
     if kind.get("type") == "array":
         return f"list of {_type(kind['items'])}"
     if kind.get("type") == "object":
-        return f"object of {_type(kind.get('additionalProperties', {}))}"
+        return f"{_type(kind.get('additionalProperties', {}))}, by name"
     word = str(kind.get("type", "anything"))
     return {"string": "text", "integer": "whole number", "boolean": "true or false"}.get(word, word)
 

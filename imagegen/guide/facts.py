@@ -47,8 +47,9 @@ OF_DOIT = {
     "doit list --all --status": "list all jobs and images; `R` marks the stale ones",
     "doit info JOB:IMAGE": "show an image's final prompt and settings",
     "doit clean JOB": "remove the images of a job, except those that somebody changed (`-n` only shows them)",
-    "doit ignore JOB:IMAGE · doit forget JOB:IMAGE": "leave an image alone from now on · build it again as any other",
-    "doit help · doit help NAME": "list all commands · explain one",
+    "doit ignore JOB:IMAGE": "leave an image alone from now on",
+    "doit forget JOB:IMAGE": "build it again as any other",
+    "doit help · doit help NAME": "list all commands, or explain one",
 }
 """Command lines of doit's own commands."""
 

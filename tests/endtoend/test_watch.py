@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from imagegen.state.mutex import hold
 from tests.project_folder import SMALL_JOB, ProjectFolder
 
 ITEMS = [{"name": name, "prompt": f"a {name}"} for name in ("one", "two", "slow", "dear")]
@@ -144,6 +145,12 @@ def check_lines(folder: ProjectFolder, process: subprocess.Popen[str]) -> None:
         if ending != " ":
             assert next(lines).startswith("jobs/portraits.yaml:16:9: ")
             assert next(lines).startswith("    close the bracket with }")
+    folder.job(items=ITEMS[:1])
+    assert "1 fresh" not in next(lines), "it was stale before"
+    with hold(folder.root / ".imagegen", 60):
+        folder.job(items=[{"name": "one", "prompt": "a green one"}])
+        assert next(lines).startswith("waiting for another doit: process ")
+    assert "jobs/portraits.yaml: 1 generated (" in next(lines)
     folder.write("pyproject.toml", "[tool.imagegen]\nbackend = 'nobody'\n")
     assert next(lines).endswith("pyproject.toml: nothing was built\n")
     assert next(lines).startswith("pyproject.toml: [tool.imagegen]: there is no backend 'nobody'")
