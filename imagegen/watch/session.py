@@ -175,19 +175,21 @@ class WatchSession:
         started_s = time.monotonic()
         outlook = self._watched.look()
         self._follow(outlook)
-        if outlook.is_readable:
-            stale, broken = outlook.stale, outlook.broken
-            self._before = {task: one for task, one in self._before.items() if task in stale or one.job in broken}
         self.edits += 1
         choice = choose(outlook, self._before, self._left)
+        if outlook.is_readable:
+            left, broken = {*choice.left}, outlook.broken
+            self._before = {task: one for task, one in self._before.items() if task in left or one.job in broken}
         problems = [*outlook.problems, *self._explain_cost(choice.unpaid)]
         said = [problem_data(problem) for problem in problems]
         self._show.emit({"event": "edit", "files": list(files), "build": list(choice.images), "problems": said})
-        built = self._build(choice.images, outlook) if choice.images else _NOTHING
+        self._read_mail(0)
+        built = self._build(choice.images, outlook) if choice.images and self._ended_by is None else _NOTHING
         counts = Counter(_UNTOUCHED[one.act] for one in outlook.images if one.act in _UNTOUCHED) + built.counts
         cost, seconds = price_text(built.spent, built.unpriced), time.monotonic() - started_s
         line = closing_line(counts, len(outlook.broken), seconds, cost) if outlook.is_readable else "nothing was built"
-        self._show.say(f"{time.strftime('%H:%M:%S')}  {list_first(files)}: {line}")
+        left_stale = f"; {len(choice.left)} left stale" if choice.left else ""
+        self._show.say(f"{time.strftime('%H:%M:%S')}  {list_first(files)}: {line}{left_stale}")
         self._say_problems([*problems, *built.problems])
 
     def _say_problems(self, problems: Sequence[Problem]) -> None:
@@ -251,12 +253,10 @@ class WatchSession:
         if not any(word.startswith("wait=") for word in words):
             words.append(f"wait={_FOREVER_S}")
         words.append("budget=none" if self._left is None else f"budget={self._left:f}")
-        stale, wanted = outlook.stale, set(images)
-        if stale.keys() <= wanted:
-            return [*words, *self._watched.words]
+        others = outlook.stale.keys() - set(images)
         if self._watched.words:
-            return [*words, *images]
-        partial = {task.partition(":")[0] for task in stale.keys() - wanted}
+            return [*words, *(images if others else self._watched.words)]
+        partial = {task.partition(":")[0] for task in others}
         names = (task if (job := task.partition(":")[0]) in partial else outlook.jobs[job] for task in images)
         return [*words, *dict.fromkeys(names)]
 
