@@ -368,4 +368,4 @@ def test_importing_imagegen_loads_nothing_of_it_and_every_name_is_there() -> Non
     assert [name for name in imagegen.__all__ if getattr(imagegen, name, None) is None] == []
     assert set(imagegen.__all__) <= set(dir(imagegen))
     with pytest.raises(AttributeError, match="Projct"):
-        imagegen.Projct  # noqa: B018
+        imagegen.Projct  # type: ignore[attr-defined]  # noqa: B018

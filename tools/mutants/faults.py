@@ -506,4 +506,24 @@ FAULTS = (
         "review/test_streams.py",
         ("review/streams.py", "asyncio.Queue(_MOST_WAITING)", "asyncio.Queue()"),
     ),
+    _fault(
+        "an empty list of a program's own builds everything",
+        "library/test_project.py::test_an_empty_list_builds_nothing",
+        ("library/project.py", "        if not named:", "        if False:"),
+    ),
+    _fault(
+        "what on_event raises is lost",
+        "library/test_project.py::test_what_on_event_raises_is_raised_once_all_is_in_order",
+        ("library/running_build.py", "            raise self._error\n", "            pass\n"),
+    ),
+    _fault(
+        "a program goes on after Ctrl-C",
+        "library/test_project.py::test_ctrl_c_is_raised_once_what_is_generated_is_stored",
+        ("library/project.py", "            raise KeyboardInterrupt\n", "            pass\n"),
+    ),
+    _fault(
+        "two threads share what a grammar checks",
+        "config/test_checking.py::test_each_thread_has_a_grammar_of_its_own",
+        ("config/grammar.py", "_latest = threading.local()", "_latest = Grammar"),
+    ),
 )  # fmt: skip
