@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pytest
 from PIL import Image
 
 from tests.forked_doit import forked_doit
@@ -63,9 +62,23 @@ def test_it_is_small_is_generated_once_and_replaces_nothing(project: ProjectFold
 
 def test_an_image_that_is_as_small_is_taken_over_by_the_run(project: ProjectFolder) -> None:
     project.job(generate={"width": 64, "height": 64, "steps": 4})
-    assert len(project.doit("preview").tasks("generated")) == 3
-    assert len(project.doit().tasks("restored")) == 3
-    assert len(project.calls()) == 3
+    project.script(acts={"Yrr": [{"error": "no such size"}]})
+    with forked_doit(project) as doit:
+        for words, message in (
+            (["portrait"], "'portrait' is not a job, an image or a derived file; did you mean 'portraits'?"),
+            (["--limit=0"], "--limit=0: expected a whole number from 1"),
+        ):
+            run = doit("preview", *words)
+            assert (run.code, message in run.out) == (2, True)
+        assert project.calls() == []
+        run = doit("preview", "portraits:yrr", "--json")
+        assert (run.code, run.result["images"][0]["state"]) == (1, "failed")
+        assert run.result["images"][0]["problems"][0]["what"] == "no such size"
+        assert "doit --limit 1 portraits:yrr builds the first image itself" in run.result["notes"][0]
+        project.script()
+        assert len(doit("preview").tasks("generated")) == 3
+        assert len(doit().tasks("restored")) == 3
+        assert len(project.calls()) == 3
 
 
 def test_what_is_made_from_a_stale_image_is_made_from_its_preview(project: ProjectFolder) -> None:
@@ -75,26 +88,3 @@ def test_what_is_made_from_a_stale_image_is_made_from_its_preview(project: Proje
     run = project.doit("preview", "children")
     assert run.tasks("generated") == ["preview/children:child", "preview/portraits:mallsing"]
     assert not (project.root / "assets").exists()
-
-
-@pytest.mark.parametrize(
-    ("words", "message"),
-    [
-        (["portrait"], "'portrait' is not a job, an image or a derived file; did you mean 'portraits'?"),
-        (["--limit=0"], "--limit=0: expected a whole number from 1"),
-    ],
-)
-def test_what_is_mistyped_previews_nothing(project: ProjectFolder, words: list[str], message: str) -> None:
-    project.job()
-    run = project.doit("preview", *words)
-    assert (run.code, project.calls()) == (2, [])
-    assert message in run.out
-
-
-def test_a_failure_says_how_to_see_the_image_itself(project: ProjectFolder) -> None:
-    project.job()
-    project.script(acts={"Yrr": [{"error": "no such size"}]})
-    run = project.doit("preview", "portraits:yrr", "--json")
-    assert (run.code, run.result["images"][0]["state"]) == (1, "failed")
-    assert run.result["images"][0]["problems"][0]["what"] == "no such size"
-    assert "doit --limit 1 portraits:yrr builds the first image itself" in run.result["notes"][0]
