@@ -51,6 +51,9 @@ class SummaryFile:
         where = f"--summary={self.path}"
         if self.path.is_dir():
             raise InputError(Problem(where, "is a folder", "name a file in it, such as summary.md"))
+        folder = next(one for one in self.path.parents if one.exists())
+        if not (folder.is_dir() and os.access(folder, os.W_OK)):
+            raise InputError(Problem(where, f"nothing can be written in {folder}", "choose another folder"))
         if self.is_step or not self.path.exists():
             return
         with self.path.open("rb") as file:

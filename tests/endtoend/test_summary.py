@@ -50,6 +50,7 @@ def test_it_says_what_the_run_did_with_pictures_beside_it(project: ProjectFolder
             (["--summary", "jobs/portraits.yaml"], "is a file that doit --summary did not write"),
             (["--summary=jobs"], "is a folder"),
             (["--summary="], "it names no file"),
+            (["--summary=dodo.py/s.md"], "nothing can be written in"),
             (["--summary=s.md", "-r", "console"], "another reporter is chosen, which writes none"),
         ):
             run = doit(*words)
