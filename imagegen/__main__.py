@@ -160,7 +160,7 @@ def _serve(words: argparse.Namespace) -> int:
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] not in ("mcp", "mcp_types"):
             raise
-        what = "the MCP server needs the package 'mcp', which is not installed"
+        what = "the MCP server needs the package 'mcp' from version 2 on, which is not installed"
         raise NotBegunError(Problem("", what, f"{sys.executable} -m pip install 'mcp>=2'")) from None
     serve(project.resolve(), allows_build=words.allow_build)
     return 0

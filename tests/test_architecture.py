@@ -25,11 +25,12 @@ ORDER = (
     {"library"},
     {"watch"},
     {"commands"},
-    {"tasks", "agents"},
+    {"tasks"},
     {"doit_faults"},
     {"doit_commands"},
     {"doit_startup"},
     {"guide"},
+    {"agents"},
     {"__main__"},
 )
 """Each room may import from those above it, and from itself."""

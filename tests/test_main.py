@@ -11,6 +11,7 @@ import pytest
 
 from imagegen import DISTRIBUTION, __version__
 from imagegen.__main__ import main
+from imagegen.errors import BAD_INPUT, NOT_BEGUN
 
 
 @pytest.fixture(autouse=True)
@@ -173,3 +174,18 @@ def test_the_module_can_be_run_and_its_output_cut_off(tmp_path: Path) -> None:
     run = subprocess.run(command, shell=True, cwd=tmp_path, capture_output=True, text=True, check=True)  # noqa: S602
     assert run.stdout.startswith("created  dodo.py")
     assert (run.stderr, "import *" in run.stdout) == ("", True)
+
+
+def test_a_server_for_agents_says_what_it_lacks(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, out, err = run_main(capsys, "mcp", "--project", "nowhere")
+    assert (code, out) == (BAD_INPUT, "")
+    assert err.startswith("--project: there is no folder nowhere")
+    for name in {"mcp", *(name for name in sys.modules if name.startswith("mcp."))}:
+        monkeypatch.setitem(sys.modules, name, None)
+    monkeypatch.delitem(sys.modules, "imagegen.agents.server", raising=False)
+    code, out, err = run_main(capsys, "mcp")
+    assert (code, out) == (NOT_BEGUN, "")
+    assert "needs the package 'mcp'" in err
+    assert "-m pip install 'mcp>=2'" in err

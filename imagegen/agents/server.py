@@ -25,6 +25,7 @@ from imagegen.agents.pictures import show_generated, show_pictures
 from imagegen.agents.progress import Progress
 from imagegen.agents.tools import DEFAULT_SIZE, TOOLS, Tool
 from imagegen.errors import ImagegenError, InputError, Problem, did_you_mean
+from imagegen.guide.facts import NEVER
 from imagegen.report.result_schema import answer_schema
 
 __all__ = ["serve"]
@@ -35,7 +36,7 @@ _MOST = 100
 _INSTRUCTIONS = """\
 imagegen builds the generated images of this project, as make builds files: jobs/*.yaml say which images there are, and
 a build brings the stale ones up to date. To change an image, edit its prompt in the job file, call why, then build.
-Never write into the images' files or into jobs/*.lock. Images are named JOB:IMAGE, jobs by their name."""
+Images are named JOB:IMAGE, jobs by their name. A picture that is only a label is a placeholder; it is not a fault."""
 
 
 def serve(project: Path, *, allows_build: bool) -> None:
@@ -59,7 +60,7 @@ class ImagegenServer:
         self._server = Server[Any](
             "imagegen",
             version=__version__,
-            instructions=_INSTRUCTIONS,
+            instructions="\n".join([_INSTRUCTIONS, *(f"{rule}." for rule in NEVER)]),
             on_list_tools=self._list_tools,
             on_call_tool=self._call_tool,
         )
