@@ -14,7 +14,7 @@ import pytest
 
 from imagegen.commands.command import COMMANDS
 from imagegen.commands.schema import results_text
-from imagegen.errors import BAD_INPUT, FAILED
+from imagegen.errors import BAD_INPUT, FAILED, NOT_BEGUN
 from imagegen.report.doit_results import DOIT_RESULTS
 from tests.project_folder import SMALL_JOB, ProjectFolder
 from tests.valid_results import check_lines
@@ -55,6 +55,7 @@ CALLS = [
     Call("models"),
     Call("models:pull"),
     Call("store:push", BAD_INPUT),
+    Call("server:start", NOT_BEGUN),
     Call("server:status", FAILED),
     Call("server:stop"),
     Call("list"),
@@ -64,7 +65,7 @@ CALLS = [
     Call("clean -n"),
     Call("help"),
 ]
-NOT_HERE = ["comfyui", "comfyui:setup", "comfyui:update", "ollama:setup", "sd:setup", "sd:update", "server:start"]
+NOT_HERE = ["comfyui", "comfyui:setup", "comfyui:update", "ollama:setup", "sd:setup", "sd:update"]
 """These need a server, a network or much time: here, the settings are not valid. Where they are tried: valid_results."""
 
 

@@ -28,7 +28,7 @@ from imagegen.backends.managed_server import (
 )
 from imagegen.backends.models import FOLDER
 from imagegen.config.settings import Settings
-from imagegen.errors import ImagegenError, Problem
+from imagegen.errors import ImagegenError, InputError, NotBegunError, Problem
 from imagegen.plan.request import Request
 
 __all__ = [
@@ -99,6 +99,10 @@ def find_run_start_problem(request: Request, url: str) -> Problem | None:
 
 def find_start_problem(launch: Launch) -> Problem | None:
     """Return why no server can be started for this address; None if ComfyUI and its venv are there for it."""
+    return _find_wrong_setting(launch) or _find_missing_program(launch)
+
+
+def _find_wrong_setting(launch: Launch) -> Problem | None:
     url = f"comfyui.server.url: {launch.url}"
     if not is_local(launch.url):
         return Problem("", f"{url} is not on this machine, so it cannot be started from here", "start it where it is")
@@ -114,6 +118,10 @@ def find_start_problem(launch: Launch) -> Problem | None:
     if decided := [word for word in launch.arguments if word.startswith(_DECIDED)]:
         what = f"comfyui.server.arguments: {decided[0]} is set by comfyui.server.url"
         return Problem("", what, "remove it; start a server that others can reach by hand")
+    return None
+
+
+def _find_missing_program(launch: Launch) -> Problem | None:
     for needed in (FOLDER / "main.py", _PYTHON):
         if not (launch.root / needed).exists():
             what = f"ComfyUI is not installed: there is no {needed.as_posix()}"
@@ -281,8 +289,10 @@ def _check_can_start(launch: Launch, now: Status) -> None:
     if now.record:
         what = f"this project's ComfyUI serves at {now.record.url}, and comfyui.server.url is {launch.url}"
         raise ImagegenError(Problem("", what, "doit server:stop, or set the address back"))
-    if problem := find_start_problem(launch):
-        raise ImagegenError(problem)
+    if problem := _find_wrong_setting(launch):
+        raise InputError(problem)
+    if problem := _find_missing_program(launch):
+        raise NotBegunError(problem)
 
 
 def _taken(now: Status) -> Problem:
