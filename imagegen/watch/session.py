@@ -178,8 +178,9 @@ class WatchSession:
         self.edits += 1
         choice = choose(outlook, self._before, self._left)
         if outlook.is_readable:
-            left, broken = {*choice.left}, outlook.broken
-            self._before = {task: one for task, one in self._before.items() if task in left or one.job in broken}
+            left = {*choice.left}
+            known = outlook.jobs.keys() - set(outlook.broken)  # a job that is gone for a moment is as it was
+            self._before = {task: one for task, one in self._before.items() if task in left or one.job not in known}
         problems = [*outlook.problems, *self._explain_cost(choice.unpaid)]
         said = [problem_data(problem) for problem in problems]
         self._show.emit({"event": "edit", "files": list(files), "build": list(choice.images), "problems": said})
