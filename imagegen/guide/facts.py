@@ -56,7 +56,7 @@ OF_DOIT = {
 OF_IMAGEGEN = {
     "imagegen init": "make the current folder ready: `dodo.py`, `jobs/`, `job.schema.json`, `AGENTS.md`, git's files",
     "imagegen skill": "write what an agent has to know of imagegen as a skill file",
-    "imagegen mcp": "serve an agent over MCP",
+    "imagegen mcp": "serve an agent over MCP: see [agents.md](agents.md)",
     "imagegen unity-importer": "print the C# script that imports sheets with `index: unity` into Unity",
     "imagegen --version": "say which imagegen this is, and where it is installed",
 }
