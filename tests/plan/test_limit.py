@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
 
+from hypothesis import given
+from hypothesis import strategies as st
+
 from imagegen.config.job import Encoding
 from imagegen.plan.limit import Limited, limit_outputs
 from imagegen.plan.output import DERIVE, Origin, Output
@@ -99,3 +102,43 @@ def test_forced_images_count_though_they_are_fresh_and_a_sheet_does_not_wait_for
     tasks = {one.task for one in everything}
     found = limit(everything, 2, forced=tasks, fresh=tasks)
     assert (found.tasks, found.left, found.waiting) == (("p:a", "p:b", "p:sheet"), ("p:c",), {})
+
+
+@st.composite
+def projects(draw: st.DrawFn) -> tuple[dict[str, Output], set[str]]:
+    """Return the outputs of two jobs, made from each other in any way that is possible, and those that are stale."""
+    outputs: list[Output] = []
+    for number in range(draw(st.integers(1, 8))):
+        job = draw(st.sampled_from("pq"))
+        made_from = draw(st.lists(st.sampled_from([one.task for one in outputs]), max_size=2)) if outputs else []
+        outputs.append(output(f"{job}:{number}", *dict.fromkeys(made_from)))
+        if draw(st.booleans()):
+            outputs.append(output(f"{job}:{number}:t", f"{job}:{number}"))
+    of_p = [one.task for one in outputs if one.job == "p"]
+    has_sheet: bool = draw(st.booleans())
+    if of_p and has_sheet:
+        outputs += [output("p:sheet", *of_p), output("p:sheet:index", "p:sheet")]
+    stale = set(draw(st.lists(st.sampled_from([one.task for one in outputs]))))
+    for one in outputs:  # what is made from something stale is stale
+        stale |= {one.task for origin in one.origins if origin.task in stale}
+    order = draw(st.permutations(outputs))
+    return {one.task: one for one in order}, stale
+
+
+@given(projects(), st.integers(1, 3))
+def test_runs_with_a_limit_end_where_one_without_it_does(
+    project: tuple[dict[str, Output], set[str]], number: int
+) -> None:
+    known, stale = project
+    while stale:
+        found = limit(known.values(), number, fresh=known.keys() - stale)
+        built = stale & {*found.tasks}
+        assert built
+        assert all(origin.task in built for task in built for origin in known[task].origins if origin.task in stale)
+        assert built.isdisjoint(found.left)
+        assert bool(found.left) == (built != stale)
+        chosen = {task for task in built if ":" not in task.partition(":")[2] and not known[task].is_derived}
+        needed = {origin.task for task in built for origin in known[task].origins}
+        for job in "pq":
+            assert sum(known[task].job == job for task in chosen - needed) <= number
+        stale = stale - built
