@@ -26,7 +26,7 @@ _LONGEST = 24_000
 """Characters of a command line: Windows takes 32,767, with the path of Python and the options of doit."""
 _SHOWN = 300
 """Characters of what is said of one argument."""
-_NAMES = "why without names has the names of all images"
+_NAMES = "list has the names of all jobs, and of the images of the jobs that it is given"
 _UNUSUAL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\ud800-\udfff]")
 """What no text has. A name has no line breaks or tabs either."""
 
@@ -44,7 +44,9 @@ def command_line(tool: Tool, arguments: Mapping[str, Any], project: Path) -> lis
     if tool.generates:
         variables.append(f"budget={read_dollars(arguments.get('budget', 0)):f}")
     options = [word for param in tool.declared for word in _option_words(param, arguments.get(param["long"]))]
-    words = [*variables, tool.command, "--json", *tool.fixed, *options, *arguments.get("images", ())]
+    names = arguments.get("images", ())
+    fixed = [*tool.fixed, *(tool.if_named if names else ())]
+    words = [*variables, tool.command, "--json", *fixed, *options, *names]
     if (size := sum(map(len, words))) > _LONGEST:
         raise InputError(Problem("arguments", f"they are too long: {size} characters", "make several calls"))
     return words

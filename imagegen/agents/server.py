@@ -164,6 +164,8 @@ def _shorten(found: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
     """Return a result as a model can read it, and what was left out: a project may have thousands of images."""
     said = []
     result = found["result"]
+    if found["command"] == "list" and result:  # which doit's commands and other tasks are among
+        result = {**result, "tasks": [task for task in result["tasks"] if task["kind"] in ("job", "image")]}
     for key, value in (result or {}).items():
         if isinstance(value, list) and len(value) > _MOST:
             said.append(f"{key}: only the first {_MOST} of {len(value)} are here; name images or jobs to see others")

@@ -8,6 +8,7 @@ from typing import Any
 
 from imagegen.commands.command import COMMANDS
 from imagegen.config.settings import SETTINGS
+from imagegen.report.doit_results import DOIT_RESULTS
 from imagegen.report.run_summary import RunSummary
 from imagegen.run_options import RUN_OPTIONS
 
@@ -38,6 +39,7 @@ class Tool:
         limits: more of the schema of an option.
         files: options that name files, which have to be in the project.
         fixed: options that are always given.
+        if_named: options that are given besides if it is given names.
         acts: whether it changes anything in the project: such a tool is offered only with --allow-build.
         generates: whether it may generate images, and so cost money: it takes a budget.
         replaces: whether a file may be another one afterwards.
@@ -56,6 +58,7 @@ class Tool:
     limits: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     files: Sequence[str] = ()
     fixed: Sequence[str] = ()
+    if_named: Sequence[str] = ()
     acts: bool = False
     generates: bool = False
     replaces: bool = False
@@ -76,7 +79,7 @@ class Tool:
     @property
     def result(self) -> type | None:
         """The dataclass of what its command answers."""
-        return RunSummary if self.command == "run" else COMMANDS[self.command].result
+        return _RESULTS.get(self.command) or COMMANDS[self.command].result
 
     @property
     def description(self) -> str:
@@ -102,8 +105,15 @@ class Tool:
         }
 
 
-_WORDS = {"build": "[IMAGE|JOB...]", "pictures": "IMAGE|JOB...", "reroll": "IMAGE..."}
+_WORDS = {
+    **dict.fromkeys(("build", "list"), "[IMAGE|JOB...]"),
+    "info": "IMAGE",
+    "pictures": "IMAGE|JOB...",
+    "reroll": "IMAGE...",
+}
 """What a tool is given, as the help of a command shows it, where that is not what its command's help says."""
+_RESULTS = {"run": RunSummary, **DOIT_RESULTS}
+"""What doit's own commands answer."""
 _TYPES = {str: "string", int: "integer", float: "number", bool: "boolean"}
 _SIZE = {
     "type": "integer",
@@ -152,6 +162,19 @@ _OF_BUDGET = (
 )
 
 _LOOKS = (
+    Tool(
+        "list",
+        "list",
+        "state is fresh, stale, kept (somebody changed the file, and nothing replaces it) or broken.",
+        "List all jobs; of those that are named, the images too.",
+        if_named=["--all"],
+    ),
+    Tool(
+        "info",
+        "info",
+        "exit_code 1 means that it is stale.",
+        "Show what decides an image: its final prompt, its settings and its seed, and where its file is.",
+    ),
     Tool(
         "why",
         "why",

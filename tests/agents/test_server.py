@@ -18,7 +18,7 @@ from tests.project_folder import SMALL_JOB, ProjectFolder
 from tests.review.served import wait_until
 
 pytestmark = pytest.mark.xdist_group("agents")
-READS = ["why", "pictures", "versions", "verify", "settings", "doctor"]
+READS = ["list", "info", "why", "pictures", "versions", "verify", "settings", "doctor"]
 ACTS = ["preview", "build", "image", "reroll", "pick", "restore", "accept", "mark"]
 
 
@@ -60,6 +60,9 @@ def problems_of(found: CallToolResult) -> list[dict[str, Any]]:
 
 def test_an_agent_builds_and_decides(agent: Agent, folder: ProjectFolder) -> None:
     assert list(agent.tools()) == [*READS, *ACTS]
+    assert [task["task"] for task in done(agent.call("list"))["tasks"]] == ["dear", "portraits", "towers"]
+    assert len(done(agent.call("list", images=["portraits"]))["tasks"]) == 3
+    assert done(agent.call("info", images=["portraits:yrr"]))["request"]["prompt"] == "a small figure"
     previewed = agent.call("preview", images=["portraits"], limit=1)
     assert len(pictures_of(previewed)) == len(done(previewed)["images"]) == 1
     stale = done(agent.call("why", images=["portraits:yrr"]))
