@@ -261,7 +261,8 @@ class Run(_Checked, cmd_run.Run):  # type: ignore[misc]
                 from imagegen.report.run_summary import RunSummary
 
                 if output := json_output():
-                    output.write_result("run", 0, (), RunSummary({"fresh": count}, time.monotonic() - started))
+                    seconds = round(time.monotonic() - started, 3)
+                    output.write_result("run", 0, (), RunSummary({"fresh": count}, seconds))
             else:
                 print(closing_line({"fresh": count}, 0, time.monotonic() - started))
             return 0

@@ -200,7 +200,7 @@ class ImagegenReporter(ConsoleReporter):  # type: ignore[misc]  # doit ships no 
 
         summary = RunSummary(
             self._count(build),
-            time.monotonic() - build.started,
+            round(time.monotonic() - build.started, 3),
             summarise_images(build.outcomes),
             summarise_cost(self._costs),
             tuple(self._notes),
