@@ -82,7 +82,7 @@ class ImageOutcome:
 
     task: str
     path: str
-    state: str
+    state: Literal["generated", "derived", "restored", "fresh", "kept", "failed", "cancelled"]
     seconds: float
     seed: int | None
     reasons: tuple[StaleReason, ...]

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
 from imagegen.errors import Problem, printable
+from imagegen.execute.events import OutcomeState
 from imagegen.report.run_summary import ImageOutcome, StaleReason
 from imagegen.report.summary_page import MARKER, Links, summary_markdown
 
@@ -17,7 +18,9 @@ NASTY = "a | b `c` <b>d</b> </table> @octocat #12 :smile: $x$ *e* ~~f~~ [g](h) &
 TEXT = st.text(st.characters(codec="utf-8")) | st.just(NASTY)
 
 
-def outcome(task: str = "portraits:a", prompt: str = "", state: str = "generated", **changes: str) -> ImageOutcome:
+def outcome(
+    task: str = "portraits:a", prompt: str = "", state: OutcomeState = "generated", **changes: str
+) -> ImageOutcome:
     """Return an outcome; reason, note and hint can be given."""
     reason, note, hint = (changes.get(name, "") for name in ("reason", "note", "hint"))
     reasons = (StaleReason(reason, "changed", "steps", 20, 30),) if reason else ()
