@@ -14,7 +14,7 @@ from imagegen.commands.build import Build, select
 from imagegen.commands.command import Answer, answer_even_if_it_fails, command, option
 from imagegen.commands.command_line import initial_folder, is_ignored, reserved_names
 from imagegen.commands.review import handle_signals, leading_words
-from imagegen.errors import ImagegenError, InputError, NotBegunError, Problem, not_written
+from imagegen.errors import ImagegenError, InputError, NotBegunError, Problem, not_written, printable
 from imagegen.library.needed import find_needed
 from imagegen.library.planned_project import PlannedProject
 from imagegen.report.console import StatusLine
@@ -146,7 +146,10 @@ class _Shown:
 
     def say(self, line: str) -> None:
         """Print a line that stays."""
-        self._status.note(line)
+        if json_output():  # a program has all of it as data; this goes to stderr
+            print(printable(line), flush=True)
+        else:
+            self._status.note(line)
 
     def emit(self, event: Mapping[str, Any]) -> None:
         """Write an event, for a program."""
@@ -155,7 +158,7 @@ class _Shown:
 
     def follow(self, event: Mapping[str, Any] | None) -> None:
         """Show how far a build is, on a terminal; None at its end."""
-        if not self._status.is_terminal or json_output():
+        if not self._status.is_terminal:
             return
         from imagegen.review.progress import RunProgress
 

@@ -219,7 +219,9 @@ class WatchSession:
         """Have these images built, and return what became of them."""
         self.builds += 1
         if holder := read_holder(self._watched.root / ".imagegen"):
-            self._show.say(f"waiting for another doit: {holder}")
+            waits = f"waiting for another doit: {holder}"
+            self._show.say(waits)
+            self._show.emit({"event": "progress", "text": waits})
         words = self._words(images, outlook)
         child = Child(words, self._watched.folder, lambda event: self._mail.put(("child", event)))
         result: Mapping[str, Any] = {}
