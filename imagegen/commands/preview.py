@@ -36,7 +36,7 @@ class PreviewOutcome:
         task: the image, `portraits:mallsing`.
         path: the file of its preview, in the project.
         state: planned: only with --dry-run; fresh: it is there already.
-        width: of the preview, in pixels.
+        width: of the preview, in pixels; null if the job does not decide it.
         height: the same.
         steps: of sampling; null if the backend does not use them.
         seed: that decided it, the image's own; null if none does, or none is chosen yet.
@@ -47,8 +47,8 @@ class PreviewOutcome:
     task: str
     path: str
     state: PreviewState
-    width: int
-    height: int
+    width: int | None
+    height: int | None
     steps: int | None
     seed: int | None
     seconds: float
@@ -158,10 +158,14 @@ def _plan(build: Build, images: Sequence[Output], limit: int | None) -> tuple[li
 
 def _describe(outputs: Sequence[Output], left: int, words: Sequence[str]) -> Iterator[str]:
     """Yield what a user should know of these previews."""
-    as_large = Counter(output.job for output in outputs if not output.parameters >= {"width", "height"})
+    from imagegen.plan.output import PREVIEW
+
+    as_large = Counter(
+        output.job.removeprefix(f"{PREVIEW}/") for output in outputs if not output.parameters >= {"width", "height"}
+    )
     for job, count in as_large.items():
         what = "preview is as large as its image" if count == 1 else "previews are as large as their images"
-        yield f"{job}: {count} {what}, since the size is not the job's to say (but a workflow's, for example)"
+        yield f"{job}: {count} {what}: the job gives no width and height, or its workflow takes none"
     if undecided := [one.task for one in outputs if one.has_random_seed]:
         yield f"{plural(len(undecided), 'image')} will have another seed than the preview: theirs is not chosen yet"
     if left:
@@ -201,8 +205,8 @@ def _row(output: Output, state: PreviewState, seconds: float, problems: tuple[Pr
         task=output.task.removeprefix(f"{PREVIEW}/"),
         path=output.path,
         state=state,
-        width=request.width,
-        height=request.height,
+        width=request.width if "width" in output.parameters else None,
+        height=request.height if "height" in output.parameters else None,
         steps=request.steps if "steps" in output.parameters else None,
         seed=request.seed if output.uses_seed else None,
         seconds=seconds,
