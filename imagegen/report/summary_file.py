@@ -19,7 +19,8 @@ __all__ = ["SummaryFile"]
 
 _MOST_BYTES = 1_000_000
 """GitHub takes 1 MiB of each step, and drops all of a summary that is larger."""
-_MOST_PICTURES = 100
+_MOST_PICTURES, _MOST_ON_GITHUB = 100, 30
+"""There, whoever looks at the summary loads whole images."""
 _BOX = (256, 256)
 """Pixels of a thumbnail, which is shown in half as many."""
 _PICTURES = tuple(FORMATS.values())
@@ -77,6 +78,7 @@ class SummaryFile:
             problems: the same.
             sha256: returns that of a file of the project; None if there is none.
         """
+        images = sorted(images, key=lambda one: one.task)
         pictures = [one for one in images if one.state in _SHOWN and one.path.endswith(_PICTURES)][:_MOST_PICTURES]
         links = self._link_to_github(pictures) if self.is_step else self._link_beside(pictures, sha256)
         size = self.path.stat().st_size if self.is_step and self.path.exists() else 0
@@ -119,7 +121,8 @@ class SummaryFile:
         rules = ignore_rules(self.root, [one.path for one in pictures]) if pictures and top else None
         if rules is None or top is None or not branch or not all(map(known.get, names)):
             return Links(lambda _: None, lambda _: "")
-        pushed = {one.task for one in pictures if one.path not in rules}
+        pushed = [one.task for one in pictures if one.path not in rules]
+        with_picture = frozenset(pushed[:_MOST_ON_GITHUB])
         base = "/".join([*map(known.__getitem__, names), "blob", quote(branch)])
         folder = self.root.resolve().relative_to(top.resolve()).as_posix()
 
@@ -128,7 +131,7 @@ class SummaryFile:
             return f"{base}/{quote(path)}" if one.task in pushed else ""
 
         def picture(one: ImageOutcome) -> tuple[str, None] | None:
-            return (f"{address}?raw=true", None) if (address := file(one)) else None
+            return (f"{file(one)}?raw=true", None) if one.task in with_picture else None
 
         note = f"Pictures are shown as they are on the branch {branch}, once they are pushed to it." if pushed else ""
         return Links(picture, file, note)
