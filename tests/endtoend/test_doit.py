@@ -36,6 +36,7 @@ def test_list_shows_jobs_and_tasks_with_a_line_of_help(project: ProjectFolder) -
         "pick",
         "portraits",
         "presets",
+        "preview",
         "prune",
         "reroll",
         "restore",
@@ -47,6 +48,7 @@ def test_list_shows_jobs_and_tasks_with_a_line_of_help(project: ProjectFolder) -
         "settings",
         "store:push",
         "verify",
+        "watch",
         "why",
     ]
     assert [line.split()[0] for line in out.splitlines()] == shown
