@@ -22,6 +22,7 @@ from imagegen.report.json_output import json_output
 
 if TYPE_CHECKING:
     from imagegen.review.progress import RunProgress
+    from imagegen.state.hashes import StatKey
     from imagegen.watch.choice import Outlook
     from imagegen.watch.session import Watched
 
@@ -127,14 +128,14 @@ def _look(build: Build, words: Sequence[str]) -> Outlook:
         return Outlook(problems=[not_written(error, doing="read")], is_readable=False)
 
 
-def find_inputs(project: PlannedProject) -> list[str]:
-    """Return the files and folders that the plans follow from, without what a build writes."""
+def find_inputs(project: PlannedProject) -> dict[str, StatKey | None]:
+    """Return what the plans follow from, without what a build writes: files and folders, each as it was when read."""
     written = {output.path for plan in project.plans for output in plan.outputs}
-    return [
-        path
-        for path in project.project.inputs.stats
+    return {
+        path: key
+        for path, key in project.project.inputs.stats.items()
         if path not in written and not path.startswith(".imagegen/") and not path.endswith((".lock", ".review"))
-    ]
+    }
 
 
 class _Shown:

@@ -10,6 +10,7 @@ from imagegen.errors import Problem
 from imagegen.execute.forecast import ForecastImage
 from imagegen.plan.origins import sort_by_origin
 from imagegen.plan.output import Output
+from imagegen.state.hashes import StatKey
 
 __all__ = ["Choice", "Outlook", "choose"]
 
@@ -22,7 +23,7 @@ class Outlook:
     """What the next run would do.
 
     Attributes:
-        inputs: the files and folders that it follows from, also those that are missing.
+        inputs: the files and folders that it follows from, also those that are missing, as they were when read.
         images: that are watched, and what they are made from.
         problems: that keep jobs from being built.
         jobs: what doit calls each job.
@@ -31,7 +32,7 @@ class Outlook:
 
     """
 
-    inputs: Collection[str] = ()
+    inputs: Mapping[str, StatKey | None] = field(default_factory=dict)
     images: Sequence[ForecastImage] = ()
     problems: Sequence[Problem] = ()
     jobs: Mapping[str, str] = field(default_factory=dict)

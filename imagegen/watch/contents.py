@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from imagegen.config.job_files import JOB_SUFFIXES
-from imagegen.state.hashes import StatKey, is_conclusive, stat_key
+from imagegen.state.hashes import NEVER, StatKey, is_conclusive, stat_key
 
 __all__ = ["JOBS", "Contents"]
 
@@ -18,6 +19,8 @@ JOBS = "jobs"
 _TEMPORARY = re.compile(r"\..*|.*~|#.*#|4913|.*\.(?:sw[a-p]|tmp|part|bak|crdownload)|.*___jb_(?:tmp|old)___")
 """Files that editors and downloads write beside the one that is meant; Vim tries whether it may write 4913."""
 _FOLDER = b"folder "
+_OTHER = b"other"
+"""In place of what a file had in it that has changed since."""
 _LARGEST = 1 << 26
 """Bytes of a file that is read; of a larger one, a model most likely, its size and times are all that is known."""
 
@@ -29,9 +32,12 @@ class Contents:
         self._root = root
         self._known: dict[str, tuple[StatKey | None, bytes]] = {}
 
-    def follow(self, paths: Iterable[str]) -> None:
-        """Look at these from now on and at nothing else; those that are new are known as they are now."""
-        self._known = {path: self._known.get(path) or self._look(path, None) for path in paths}
+    def follow(self, paths: Mapping[str, StatKey | None]) -> None:
+        """Look at these from now on, and at nothing else.
+
+        paths: each with its key when it was read, NEVER if that is not known: has it another one, it counts as changed.
+        """
+        self._known = {path: self._known.get(path) or self._begin(path, read) for path, read in paths.items()}
 
     def find_changed(self) -> dict[str, bytes]:
         """Return what has changed since it was noted, with what it has in it now; empty bytes for what is missing."""
@@ -65,6 +71,13 @@ class Contents:
             parts = [full] if self._known[path][1].startswith(_FOLDER) else []
             found.update(parts, [os.path.dirname(full)])  # noqa: PTH120
         return {_nearest(folder) for folder in found}
+
+    def _begin(self, path: str, read: StatKey | None) -> tuple[StatKey | None, bytes]:
+        found = self._look(path, None)
+        with contextlib.suppress(OSError):
+            is_other = read is not NEVER and stat_key(self._root / path) != read
+            return (None, _OTHER) if is_other and not found[1].startswith(_FOLDER) else found
+        return found
 
     def _look(self, path: str, known: tuple[StatKey | None, bytes] | None) -> tuple[StatKey | None, bytes]:
         full = self._root / path

@@ -18,6 +18,7 @@ from imagegen.execute.forecast import ForecastImage
 from imagegen.plan.output import Output
 from imagegen.report.console import closing_line, plural, price_text
 from imagegen.report.json_output import problem_data
+from imagegen.state.hashes import NEVER
 from imagegen.state.mutex import read_holder
 from imagegen.watch.child import Child
 from imagegen.watch.choice import Outlook, choose
@@ -26,7 +27,8 @@ from imagegen.watch.notices import Notices
 
 __all__ = ["Show", "WatchSession", "Watched"]
 
-_ALWAYS = (JOBS, "pyproject.toml", "dodo.py")
+_ALWAYS = {JOBS: NEVER, "pyproject.toml": NEVER, "dodo.py": NEVER}
+"""What is followed whatever the jobs say."""
 _QUIET_S = 0.3
 """Seconds without a further change after which a save is taken to be whole."""
 _HALF_S = 1.0
@@ -141,7 +143,7 @@ class WatchSession:
 
     def _follow(self, outlook: Outlook) -> None:
         if outlook.inputs:  # else nothing is known of them, because the settings are not valid
-            self._contents.follow(dict.fromkeys([*_ALWAYS, *outlook.inputs]))
+            self._contents.follow({**_ALWAYS, **outlook.inputs})
         self._notices.follow(self._contents.folders())
 
     def _wait_for_edit(self) -> list[str] | None:
@@ -212,6 +214,8 @@ class WatchSession:
         has = "this watch has no budget"
         if budget := self._watched.budget:
             has = f"of this watch's budget of {dollars(budget)}, {dollars(self.spent)} is spent"
+        if self._is_unsure:
+            has = "a build broke off without saying what it had spent"
         hint = f"{builds}; to have a watch spend up to a dollar in all: doit watch budget=1.00"
         return [Problem(list_first(tasks), f"not built: {cost}, and {has}", hint)]
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from imagegen.state.hashes import NEVER, stat_key
 from imagegen.watch.contents import JOBS, Contents
 
 
@@ -15,7 +16,7 @@ def contents(tmp_path: Path) -> Contents:
     (tmp_path / "jobs/a.yaml").write_text("a")
     (tmp_path / "wildcards").mkdir()
     found = Contents(tmp_path)
-    found.follow([JOBS, "jobs/a.yaml", "wildcards", "missing/prompts.csv"])
+    found.follow(dict.fromkeys([JOBS, "jobs/a.yaml", "wildcards", "missing/prompts.csv"], NEVER))
     return found
 
 
@@ -57,5 +58,18 @@ def test_a_file_that_was_missing_is_found_and_its_folder_is_followed(contents: C
 def test_what_is_followed_anew_is_known_as_it_is(contents: Contents, tmp_path: Path) -> None:
     (tmp_path / "jobs/a.yaml").write_text("b")
     (tmp_path / "more.md").write_text("more")
-    contents.follow(["jobs/a.yaml", "more.md"])
+    contents.follow({"jobs/a.yaml": NEVER, "more.md": NEVER})
     assert edited(contents) == ["jobs/a.yaml"]
+
+
+def test_what_has_changed_since_it_was_read_counts_as_edited(contents: Contents, tmp_path: Path) -> None:
+    (tmp_path / "more.md").write_text("more")
+    read = {"more.md": stat_key(tmp_path / "more.md"), "other.md": None}
+    contents.follow(read)
+    assert edited(contents) == []
+    contents.follow({})
+    (tmp_path / "more.md").write_text("more than that")
+    (tmp_path / "other.md").write_text("new")
+    contents.follow(read)
+    assert edited(contents) == ["more.md", "other.md"]
+    assert edited(contents) == []
