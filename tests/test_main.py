@@ -189,3 +189,13 @@ def test_a_server_for_agents_says_what_it_lacks(
     assert (code, out) == (NOT_BEGUN, "")
     assert "needs the package 'mcp'" in err
     assert "-m pip install 'mcp>=2'" in err
+
+
+@pytest.mark.parametrize(("options", "allows_build"), [([], False), (["--allow-build"], True)])
+def test_a_server_for_agents_acts_only_if_allowed(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, options: list[str], allows_build: bool
+) -> None:
+    served = []
+    monkeypatch.setattr("imagegen.agents.server.serve", lambda *given, **named: served.append((given, named)))
+    assert main(["mcp", *options]) == 0
+    assert served == [((folder.resolve(),), {"allows_build": allows_build})]

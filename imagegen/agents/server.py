@@ -51,13 +51,18 @@ def serve(project: Path, *, allows_build: bool) -> None:
 
 
 class ImagegenServer:
-    """One server, with one client."""
+    """One server, with one client.
+
+    Attributes:
+        server: the SDK's.
+
+    """
 
     def __init__(self, project: Path, *, allows_build: bool) -> None:
         self._project = project
         self._children = Children(project)
         self._tools = {name: tool for name, tool in TOOLS.items() if allows_build or not tool.acts}
-        self._server = Server[Any](
+        self.server = Server[Any](
             "imagegen",
             version=__version__,
             instructions="\n".join([_INSTRUCTIONS, *(f"{rule}." for rule in NEVER)]),
@@ -82,11 +87,13 @@ class ImagegenServer:
                 sys.stderr.flush()
                 signal.signal(signalled.result(), signal.SIG_DFL)
                 signal.raise_signal(signalled.result())
-        await serving
+        error = serving.exception()
+        if error and not _is_lost_client(error):
+            raise error
 
     async def _serve(self) -> None:
         async with stdio_server() as (reading, writing):
-            await self._server.run(reading, writing, self._server.create_initialization_options())
+            await self.server.run(reading, writing, self.server.create_initialization_options())
 
     async def _list_tools(
         self, _context: ServerRequestContext[Any], _params: types.PaginatedRequestParams | None
@@ -134,6 +141,12 @@ class ImagegenServer:
         except asyncio.CancelledError:
             call.interrupt()
             raise
+
+
+def _is_lost_client(error: BaseException) -> bool:
+    """Whether nothing else is wrong than that nobody reads any more."""
+    parts = getattr(error, "exceptions", None)
+    return all(map(_is_lost_client, parts)) if parts else isinstance(error, BrokenPipeError)
 
 
 def _declare(tool: Tool) -> types.Tool:
