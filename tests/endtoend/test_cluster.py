@@ -16,7 +16,7 @@ import pytest
 
 from tests.endtoend.cluster import Cluster, cluster_of
 from tests.images.pictures import picture
-from tests.project_folder import ProjectFolder
+from tests.project_folder import ProjectFolder, press_ctrl_c
 
 pytestmark = pytest.mark.skipif(not importlib.util.find_spec("distributed"), reason="needs the package distributed")
 
@@ -305,8 +305,7 @@ def test_a_run_that_is_interrupted_stops_what_the_workers_draw(project: ProjectF
         cluster.script(name, acts={"*": [{"hang": True}]})
     process = project.start()
     wait_until(lambda: cluster.calls("one", "started") and cluster.calls("two", "started"))
-    process.send_signal(signal.SIGINT)
-    time.sleep(0.5)
+    press_ctrl_c(process)
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=30)
     assert "12 not built" in out, out + err

@@ -21,7 +21,7 @@ from PIL import Image
 from tests.backends.comfyui.fake_server import FakeComfyUI
 from tests.endtoend.comfyui import Server
 from tests.images.pictures import read
-from tests.project_folder import ProjectFolder
+from tests.project_folder import ProjectFolder, press_ctrl_c
 
 REAL = os.environ.get("COMFYUI_TEST_URL", "").rstrip("/")
 
@@ -267,8 +267,7 @@ def test_stopping_takes_our_prompts_off_the_server_and_nobody_elses(project: Pro
         project.job(**server.job(generate={"steps": 500}))
         process = project.start()
         eventually(lambda: len(server.queue()[1]) == 2)
-        process.send_signal(signal.SIGINT)
-        time.sleep(0.5)
+        press_ctrl_c(process)
         process.send_signal(signal.SIGINT)
         out, _ = process.communicate(timeout=60)
         assert process.returncode == 130, out

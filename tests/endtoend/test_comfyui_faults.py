@@ -18,7 +18,7 @@ import trustme
 from tests.backends.comfyui.fake_server import FakeComfyUI, Fault
 from tests.endtoend.comfyui import Server
 from tests.marks import long
-from tests.project_folder import ProjectFolder, Run
+from tests.project_folder import ProjectFolder, Run, press_ctrl_c
 
 ALL = ["portraits:bird", "portraits:fox", "portraits:stone"]
 OTHERS = ["portraits:fox", "portraits:stone"]
@@ -311,9 +311,9 @@ def test_an_interrupt_from_a_terminal_finishes_what_runs(project: ProjectFolder,
     comfy.seconds = 0.8
     process = project.start()
     eventually(lambda: len(comfy.executions) == 1)
-    time.sleep(0.2)
-    process.send_signal(signal.SIGINT)
+    first = press_ctrl_c(process)
     out, _ = process.communicate(timeout=60)
+    out = first + out
     assert process.returncode == 130
     assert len(comfy.executions) == 2
     assert "2 generated" in out

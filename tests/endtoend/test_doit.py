@@ -12,7 +12,7 @@ import time
 import pytest
 
 from tests.marks import long
-from tests.project_folder import DODO, ProjectFolder
+from tests.project_folder import DODO, ProjectFolder, press_ctrl_c
 
 ALL = ["portraits:mallsing", "portraits:okka", "portraits:yrr"]
 
@@ -300,10 +300,10 @@ def test_ctrl_c_twice_cancels(project: ProjectFolder) -> None:
     process = project.start()
     while not project.calls("started"):
         time.sleep(0.02)
-    for _ in range(2):
-        os.kill(process.pid, signal.SIGINT)
-        time.sleep(0.3)
+    first = press_ctrl_c(process)
+    process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=30)
+    out = first + out
     assert process.returncode == 130
     assert "Traceback" not in out + err
     assert "3 not built" in out

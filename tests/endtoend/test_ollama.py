@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import os
 import signal
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,7 +15,7 @@ from imagegen.images.image_file import verify
 from tests.backends.ollama.parts import is_alive, until
 from tests.endtoend.ollama import OllamaProject
 from tests.marks import long
-from tests.project_folder import JOB, Run
+from tests.project_folder import JOB, Run, press_ctrl_c
 
 ALL = ["portraits:mallsing", "portraits:okka", "portraits:yrr"]
 
@@ -443,8 +442,7 @@ def test_ctrl_c_finishes_the_image_and_a_second_one_ends_it(project: OllamaProje
     project.ollama.fault("hang", "wolf")
     process = project.start()
     until(lambda: len([event for event in project.ollama.events if event["event"] == "start"]) == 2)
-    process.send_signal(signal.SIGINT)
-    time.sleep(0.5)
+    press_ctrl_c(process)
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=30)
     assert "Traceback" not in out + err

@@ -15,6 +15,7 @@ from imagegen.config.settings import read_settings
 from tests.backends.ollama.parts import printing
 from tests.endtoend.ollama import OllamaProject
 from tests.marks import long
+from tests.project_folder import press_ctrl_c
 from tests.valid_results import check_lines
 
 ALL = ["portraits:mallsing", "portraits:okka", "portraits:yrr"]
@@ -102,8 +103,7 @@ def test_ctrl_c_twice_stops_it_too(project: OllamaProject) -> None:
     project.ollama.fault("hang", "tall")
     process = project.start()
     eventually(lambda: any(event["event"] == "start" for event in project.ollama.events))
-    process.send_signal(signal.SIGINT)
-    time.sleep(0.5)
+    press_ctrl_c(process)
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=30)
     assert "Traceback" not in out + err

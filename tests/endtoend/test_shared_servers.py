@@ -19,6 +19,7 @@ import fsspec
 import pytest
 import requests
 
+from tests.backends.comfyui.fake_program import free_port
 from tests.endtoend.test_shared_store import NAMES, clone
 from tests.project_folder import ProjectFolder
 
@@ -29,11 +30,6 @@ HAS_SSH = SSHD is not None and shutil.which("ssh-keygen") and importlib.util.fin
 pytestmark = pytest.mark.long
 needs_s3 = pytest.mark.skipif(not HAS_S3, reason="s3fs and moto are not installed")
 needs_ssh = pytest.mark.skipif(not HAS_SSH, reason="sshd and paramiko are not installed")
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])
 
 
 @contextmanager

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import atexit
+import contextlib
 import json
 import os
-import socket
 import subprocess
 import sys
 from contextlib import suppress
@@ -13,7 +14,7 @@ from typing import Any
 
 import psutil
 
-from imagegen.backends.managed_server import ProcessIdentity, exit_code
+from imagegen.backends.managed_server import ProcessIdentity, exit_code, hold_free_port
 
 __all__ = ["ComfyFolder", "free_port", "runs"]
 
@@ -54,11 +55,13 @@ HTTPServer((sys.argv[sys.argv.index("--listen") + 1], int(sys.argv[sys.argv.inde
 """
 
 
+_held = contextlib.ExitStack()
+atexit.register(_held.close)
+
+
 def free_port() -> int:
-    """A port that nothing listens on."""
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return int(found.getsockname()[1])
+    """A port that nothing listens on, and that nobody else is given while the tests run."""
+    return _held.enter_context(hold_free_port())
 
 
 class ComfyFolder:

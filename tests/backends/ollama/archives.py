@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import socket
 import sys
 import tarfile
 from contextlib import suppress
@@ -18,6 +17,7 @@ import psutil
 from imagegen.backends.managed_server import ProcessIdentity, exit_code
 from imagegen.config.settings import Settings
 from tests.backends.archives import tgz
+from tests.backends.comfyui.fake_program import free_port
 
 __all__ = ["OllamaFolder", "archive", "free_host", "pinned", "runs"]
 
@@ -75,9 +75,7 @@ def pinned(data: bytes, source: str, version: str = "0.32.5") -> Settings:
 
 def free_host() -> str:
     """An address of this machine at which nothing listens."""
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return f"127.0.0.1:{found.getsockname()[1]}"
+    return f"127.0.0.1:{free_port()}"
 
 
 class OllamaFolder:
