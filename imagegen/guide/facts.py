@@ -36,7 +36,8 @@ NEVER = {
     "Never touch `.imagegen/`": "It has the earlier versions of pictures, and what is needed to go on after a crash",
     "Never run `doit -a` or `doit reroll` without being asked": "They replace pictures that are as they should be",
     "Never spend money without being asked": "If `doit why --json` says that there is a `price`, or that images "
-    "are `unpriced`, ask first. Then build with a limit and a budget: `doit --limit 1 budget=0.50`",
+    "are `unpriced`, ask first, also before a preview. Then build with a limit and a budget: "
+    "`doit --limit 1 budget=0.50`",
     "Never answer a question with `--yes` without being asked": "It is for a person: downloads, removing files",
 }
 """What never to do, and why, or what to do instead."""
