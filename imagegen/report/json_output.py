@@ -50,7 +50,9 @@ class JsonOutput:
 
     def write(self, fields: Mapping[str, Any]) -> None:
         """Write an object on a line of its own."""
-        self._stream.write(f"{json.dumps(as_data(fields), ensure_ascii=True)}\n".encode("ascii"))
+        line = json.dumps(as_data(fields), ensure_ascii=False)
+        # of a file name, a byte that is not UTF-8 becomes an escape of JSON
+        self._stream.write(f"{line}\n".encode("utf-8", "backslashreplace"))
         self._stream.flush()
 
     def write_result(
