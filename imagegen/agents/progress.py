@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from imagegen.report.console import plural
+
 __all__ = ["Progress", "Step"]
 
 
@@ -32,7 +34,9 @@ class Progress:
         kind, task = event.get("event"), str(event.get("task", ""))
         text = str(event.get("text") or "")
         if kind == "run":  # a command may have several, one after another
-            self._total = self._ended + int(event.get("total") or 0)
+            coming = int(event.get("total") or 0)
+            self._total = self._ended + coming
+            text = f"{plural(coming, 'image')} to build"
         elif kind == "outcome":
             self._ended += 1
             self._parts.pop(task, None)
@@ -48,4 +52,4 @@ class Progress:
             return None
         # each has to be greater than the one before, also where only its text is new
         self._said = done if done > self._said else self._said + 1e-6
-        return Step(self._said, max(self._total, self._said) if self._total else None, text or kind or "")
+        return Step(self._said, max(self._total, self._said) if self._total else None, text)

@@ -107,7 +107,7 @@ class Tool:
 
 _WORDS = {
     **dict.fromkeys(("build", "list"), "[IMAGE|JOB...]"),
-    "info": "IMAGE",
+    **dict.fromkeys(("info", "versions"), "IMAGE"),
     "pictures": "IMAGE|JOB...",
     "reroll": "IMAGE...",
 }
@@ -157,8 +157,8 @@ def _budget_schema() -> dict[str, Any]:
 
 
 _OF_BUDGET = (
-    "Without a budget, nothing that costs money, or whose price is not known, is generated; images of local "
-    "generators cost nothing."
+    "Without a budget, nothing that costs money is generated; images of local generators cost nothing. Images whose "
+    "price is not known are not generated at all."
 )
 
 _LOOKS = (
@@ -180,6 +180,8 @@ _LOOKS = (
         "why",
         "Call it before build: it says which images are stale and for which reasons, and what building them would take "
         "and cost. With names, in detail.",
+        options=["limit"],
+        limits={"limit": {"minimum": 1}},
     ),
     Tool(
         "pictures",
