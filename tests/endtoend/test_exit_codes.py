@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,6 @@ import pytest
 
 from imagegen.errors import BAD_INPUT, DONE, FAILED, NOT_BEGUN
 from imagegen.state.mutex import hold
-from tests.forked_doit import ForkedDoit, forked_doit
 from tests.project_folder import DODO, SMALL_JOB, ProjectFolder
 from tests.valid_results import check_lines
 
@@ -92,37 +91,31 @@ def project(tmp_path: Path) -> ProjectFolder:
     return project
 
 
-@pytest.fixture
-def doit(project: ProjectFolder) -> Iterator[ForkedDoit]:
-    with forked_doit(project) as run:
-        yield run
-
-
-def test_every_end_has_its_exit_code(project: ProjectFolder, doit: ForkedDoit) -> None:
+def test_every_end_has_its_exit_code(project: ProjectFolder) -> None:
     for case in CASES:
         for path, text in case.files.items():
             (project.root / path).unlink() if text is None else project.write(path, text)
         words = shlex.split(case.line)
         if case.problem is None:
-            run = doit(*words)
+            run = project.doit(*words)
             assert run.code == case.code, f"doit {case.line}: {run}"
             continue
-        answer = _answer(doit, words, case)
+        answer = _answer(project, words, case)
         first = answer["problems"][0]
         assert all(str(first[key]).startswith(str(value)) for key, value in case.problem.items()), answer
 
 
-def test_another_doit_at_work_keeps_this_one_from_its_work(project: ProjectFolder, doit: ForkedDoit) -> None:
+def test_another_doit_at_work_keeps_this_one_from_its_work(project: ProjectFolder) -> None:
     with hold(project.root / ".imagegen", 0):
         for line in ("", "portraits:yrr", "image --prompt x"):
-            answer = _answer(doit, shlex.split(line), Case(line, NOT_BEGUN))
+            answer = _answer(project, shlex.split(line), Case(line, NOT_BEGUN))
             assert "another doit is running here" in json.dumps(answer)
 
 
-def _answer(doit: ForkedDoit, words: list[str], case: Case) -> dict[str, Any]:
+def _answer(project: ProjectFolder, words: list[str], case: Case) -> dict[str, Any]:
     """Return the last line that it prints with `--json`."""
     own = {"list", "clean", "info", "forget", "ignore"}
-    run = doit(*([words[0], "--json", *words[1:]] if words and words[0] in own else ["--json", *words]))
+    run = project.doit(*([words[0], "--json", *words[1:]] if words and words[0] in own else ["--json", *words]))
     *_, answer = check_lines(run)
     assert run.code == case.code, f"doit {case.line} --json: {run}"
     return answer

@@ -9,7 +9,6 @@ from pathlib import Path
 
 from PIL import Image
 
-from tests.forked_doit import forked_doit
 from tests.project_folder import SMALL_JOB, ProjectFolder, press_ctrl_c
 
 
@@ -22,40 +21,40 @@ def test_it_says_what_the_run_did_with_pictures_beside_it(project: ProjectFolder
     project.script(acts={"Okka": [{"error": "no luck"}]})
     project.write("jobs/broken.yaml", "items: [{name: a}]")
     file = project.root / "out/summary.md"
-    with forked_doit(project) as doit:
-        assert doit("--summary", "out/summary.md").code == 2
-        text = file.read_text("utf-8")
-        assert re.search(r"^## imagegen: 2 generated, 2 derived, 2 failed, 1 broken job \(", text, re.MULTILINE)
-        assert "<code>portraits:okka</code>: <code>no luck</code>" in text
-        assert "<code>jobs/broken.yaml:1:9</code>: <code>items[0].prompt: is missing</code>" in text
-        assert len(sources(text)) == 4
-        for source in sources(text):
-            with Image.open(file.parent / source) as picture:
-                assert max(picture.size) <= 256
-        assert all((file.parent / link).exists() for link in re.findall(r'<a href="([^"]+)"', text))
+    doit = project.doit
+    assert doit("--summary", "out/summary.md").code == 2
+    text = file.read_text("utf-8")
+    assert re.search(r"^## imagegen: 2 generated, 2 derived, 2 failed, 1 broken job \(", text, re.MULTILINE)
+    assert "<code>portraits:okka</code>: <code>no luck</code>" in text
+    assert "<code>jobs/broken.yaml:1:9</code>: <code>items[0].prompt: is missing</code>" in text
+    assert len(sources(text)) == 4
+    for source in sources(text):
+        with Image.open(file.parent / source) as picture:
+            assert max(picture.size) <= 256
+    assert all((file.parent / link).exists() for link in re.findall(r'<a href="([^"]+)"', text))
 
-        (project.root / "jobs/broken.yaml").unlink()
-        project.script()
-        assert doit("--json", "--summary", "out/summary.md").answer["exit_code"] == 0
-        text = file.read_text("utf-8")
-        assert "portraits:okka" in text
-        assert "portraits:yrr" not in text
-        pictures = {path.name for path in (file.parent / "summary-images").iterdir()}
-        assert pictures == {Path(source).name for source in sources(text)}
-        assert doit("--summary=out/summary.md").code == 0
-        assert "## imagegen: 6 fresh, nothing to do" in file.read_text("utf-8")
+    (project.root / "jobs/broken.yaml").unlink()
+    project.script()
+    assert doit("--json", "--summary", "out/summary.md").answer["exit_code"] == 0
+    text = file.read_text("utf-8")
+    assert "portraits:okka" in text
+    assert "portraits:yrr" not in text
+    pictures = {path.name for path in (file.parent / "summary-images").iterdir()}
+    assert pictures == {Path(source).name for source in sources(text)}
+    assert doit("--summary=out/summary.md").code == 0
+    assert "## imagegen: 6 fresh, nothing to do" in file.read_text("utf-8")
 
-        before = (project.root / "jobs/portraits.yaml").read_bytes()
-        for words, message in (
-            (["--summary", "jobs/portraits.yaml"], "is a file that doit --summary did not write"),
-            (["--summary=jobs"], "is a folder"),
-            (["--summary="], "it names no file"),
-            (["--summary=dodo.py/s.md"], "nothing can be written in"),
-            (["--summary=s.md", "-r", "console"], "another reporter is chosen, which writes none"),
-        ):
-            run = doit(*words)
-            assert (run.code, message in run.err) == (2, True)
-        assert (project.root / "jobs/portraits.yaml").read_bytes() == before
+    before = (project.root / "jobs/portraits.yaml").read_bytes()
+    for words, message in (
+        (["--summary", "jobs/portraits.yaml"], "is a file that doit --summary did not write"),
+        (["--summary=jobs"], "is a folder"),
+        (["--summary="], "it names no file"),
+        (["--summary=dodo.py/s.md"], "nothing can be written in"),
+        (["--summary=s.md", "-r", "console"], "another reporter is chosen, which writes none"),
+    ):
+        run = doit(*words)
+        assert (run.code, message in run.err) == (2, True)
+    assert (project.root / "jobs/portraits.yaml").read_bytes() == before
 
 
 def test_on_github_it_is_added_to_that_of_the_step_with_links_to_the_branch(project: ProjectFolder) -> None:
