@@ -49,10 +49,10 @@ def _report(kind: type[BaseException], error: BaseException, trace: TracebackTyp
     problem = explain(error) if isinstance(error, Exception) else None  # Ctrl-C imports nothing: Python ends as it does
     if problem is None:
         if isinstance(error, KeyboardInterrupt):  # before dodo.py is read
-            from imagegen.errors import STOPPED
+            from imagegen.process import stopped_exit_code
 
             sys.stderr.write("stopped\n")
-            _end(STOPPED)
+            _end(stopped_exit_code(error))
         sys.__excepthook__(kind, error, trace)
         return
     sys.stderr.write(f"ERROR: {problem}\n")
@@ -72,3 +72,7 @@ def _end(code: int, *problems: Problem) -> None:
 
 
 sys.excepthook = _report  # `process` replaces it once dodo.py is read
+if "--json" in sys.argv:  # a program waits for a result, also if it ends this before
+    from imagegen.process import handle_signals
+
+    handle_signals()

@@ -20,6 +20,7 @@ __all__ = [
     "SafeOutput",
     "call_at_end",
     "fail_at_end",
+    "handle_signals",
     "note_exit_code",
     "prepare_process",
     "stopped_exit_code",
@@ -43,12 +44,17 @@ def prepare_process() -> None:
     atexit.register(_end)  # before any other, and so called after all of them
     sys.excepthook = _end_interrupted
     if threading.current_thread() is threading.main_thread():
-        for name in ("SIGTERM", "SIGHUP"):
-            number = getattr(signal, name, None)  # Windows has no SIGHUP
-            if number is not None and signal.getsignal(number) is signal.SIG_DFL:
-                signal.signal(number, _interrupt)
+        handle_signals()
         if hasattr(signal, "SIGBREAK"):  # Windows: Ctrl-Break, and all that another process can send to a group
             signal.signal(signal.SIGBREAK, signal.default_int_handler)
+
+
+def handle_signals() -> None:
+    """Have SIGTERM and SIGHUP end what runs as Ctrl-C does. Only the main thread may call it."""
+    for name in ("SIGTERM", "SIGHUP"):
+        number = getattr(signal, name, None)  # Windows has no SIGHUP
+        if number is not None and signal.getsignal(number) is signal.SIG_DFL:
+            signal.signal(number, _interrupt)
 
 
 class _Escaping:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import shlex
+import signal
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,7 +16,7 @@ import pytest
 from imagegen.errors import BAD_INPUT, DONE, FAILED, NOT_BEGUN
 from imagegen.state.mutex import hold
 from tests.project_folder import DODO, SMALL_JOB, ProjectFolder
-from tests.valid_results import check_lines
+from tests.valid_results import check_events, check_lines
 
 BROKEN = "backend: scripted\nitems:\n  - {name: a, prompt: x, colour: red}\n"
 OWN = f"""{DODO}
@@ -119,3 +121,19 @@ def _answer(project: ProjectFolder, words: list[str], case: Case) -> dict[str, A
     *_, answer = check_lines(run)
     assert run.code == case.code, f"doit {case.line} --json: {run}"
     return answer
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="POSIX only")
+def test_what_sigterm_ends_writes_its_result_before(project: ProjectFolder) -> None:
+    project.script(acts={"*": [{"hang": True}]})
+    with project.start("--json") as process:
+        assert process.stdout
+        lines = [json.loads(process.stdout.readline())]
+        while lines[-1]["event"] != "started":
+            lines.append(json.loads(process.stdout.readline()))
+        process.send_signal(signal.SIGTERM)
+        lines += [json.loads(line) for line in process.stdout]
+    assert process.returncode == -signal.SIGTERM  # which a shell shows as 143
+    check_events(lines)
+    assert (lines[-1]["event"], lines[-1]["exit_code"], lines[-1]["result"]["stopped"]) == ("result", 143, True)
+    assert [one["state"] for one in lines if one["event"] == "outcome"] == ["cancelled", "cancelled"]
