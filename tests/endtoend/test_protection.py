@@ -7,7 +7,6 @@ import signal
 import sys
 import time
 
-import psutil
 import pytest
 
 from tests.marks import long
@@ -175,12 +174,17 @@ def test_a_read_only_project_can_be_looked_at(project: ProjectFolder) -> None:
         (project.root / ".imagegen").chmod(0o755)
 
 
-def is_idle(pid: int) -> bool:
-    """Whether it has begun, and hardly takes any time of the processor for a second."""
-    process = psutil.Process(pid)
-    before = sum(process.cpu_times()[:2])
-    time.sleep(1)
-    return before > 0.2 and sum(process.cpu_times()[:2]) - before < 0.05
+SAYS_THAT_IT_WAITS = """
+from imagegen.state import mutex
+
+acquire = mutex._acquire
+
+def say(*arguments):
+    print("at the mutex", flush=True)
+    acquire(*arguments)
+
+mutex._acquire = say
+"""
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
@@ -190,9 +194,10 @@ def test_ctrl_c_while_waiting_for_another_build_leaves_quietly(project: ProjectF
     first = project.start()
     while not project.calls("started") and first.poll() is None:
         time.sleep(0.02)
+    project.write("dodo.py", DODO + SAYS_THAT_IT_WAITS)
     second = project.start("wait=100")
-    while not is_idle(second.pid):
-        pass
+    assert second.stdout is not None
+    assert second.stdout.readline() == "at the mutex\n"
     os.kill(second.pid, signal.SIGINT)
     out, err = second.communicate(timeout=30)
     first.kill()
