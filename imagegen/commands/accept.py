@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from imagegen.commands.build import Build, select_images
 from imagegen.commands.command import Answer, answer_even_if_it_fails, command, option
@@ -12,36 +11,9 @@ from imagegen.errors import DONE, FAILED, ImagegenError, InputError, Problem, pr
 
 if TYPE_CHECKING:
     from imagegen.execute.curation import AcceptResult
+    from imagegen.report.results.curation import AcceptedFiles
 
 __all__ = ["accept", "upload_pending"]
-
-
-@dataclass(frozen=True)
-class AcceptedFile:
-    """What became of one image.
-
-    Attributes:
-        task: its name, `portraits:mallsing`.
-        path: its file, in the project.
-        state: accepted; unaccepted: that was taken back; fresh: there was nothing to decide; missing: there is no file.
-        note: what else there is to say.
-    """
-
-    task: str
-    path: str
-    state: Literal["accepted", "unaccepted", "fresh", "missing"]
-    note: str
-
-
-@dataclass(frozen=True)
-class AcceptedFiles:
-    """What became of the images that were named.
-
-    Attributes:
-        images: each but those that have a problem.
-    """
-
-    images: tuple[AcceptedFile, ...]
 
 
 @command(
@@ -54,7 +26,7 @@ class AcceptedFiles:
     },
     [option("undo", bool, False, "take it back: an edited file counts as edited again, and a stale one as stale")],
     words="IMAGE|JOB...",
-    result=AcceptedFiles,
+    result="imagegen.report.results.curation:AcceptedFiles",
 )
 def accept(build: Build, words: list[str], *, undo: bool) -> Answer:
     """Accept each file that is not as it was generated, or take that back."""
@@ -87,6 +59,8 @@ def accept(build: Build, words: list[str], *, undo: bool) -> Answer:
 
 
 def _summarise(found: Sequence[AcceptResult]) -> AcceptedFiles:
+    from imagegen.report.results.curation import AcceptedFile, AcceptedFiles
+
     return AcceptedFiles(tuple(AcceptedFile(one.output.task, one.output.path, one.state, one.note) for one in found))
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, cast
 
 from imagegen.commands.build import Build
@@ -12,49 +12,11 @@ from imagegen.errors import InputError, Problem
 
 if TYPE_CHECKING:
     from imagegen.backends.comfyui import ComfyUIBackend
+    from imagegen.report.results.programs import ComfyUISetup
 
-__all__ = ["ComfyUIJobs", "ComfyUISetup", "comfyui", "setup", "update"]
+__all__ = ["comfyui", "setup", "update"]
 
 _BACKEND = "comfyui"
-
-
-@dataclass(frozen=True)
-class ComfyUISetup:
-    """A ComfyUI that is installed.
-
-    Attributes:
-        path: its folder, in the project.
-        repository: that it is a git clone of.
-        revision: that it is pinned to: a tag, a branch or a commit.
-        commit: of that revision.
-        python: the version of its Python.
-        torch: its PyTorch build; none if that is installed by hand.
-        url: the address at which it is started.
-        is_changed: whether anything was installed or updated now.
-    """
-
-    path: str
-    repository: str
-    revision: str
-    commit: str
-    python: str
-    torch: str
-    url: str
-    is_changed: bool
-
-
-@dataclass(frozen=True)
-class ComfyUIJobs:
-    """What `doit comfyui` does before it builds; what it builds, the result of the run says.
-
-    Attributes:
-        jobs: that use ComfyUI and are built next.
-        installed: the ComfyUI that was installed or completed for them; null if a server answers, or if it is not
-            needed.
-    """
-
-    jobs: tuple[str, ...]
-    installed: ComfyUISetup | None
 
 
 def _jobs(build: Build) -> list[str]:
@@ -76,12 +38,13 @@ def _jobs(build: Build) -> list[str]:
     {"doit comfyui": "asks before it installs", "doit comfyui --yes": "does not ask"},
     [YES],
     jobs=_jobs,
-    result=ComfyUIJobs,
+    result="imagegen.report.results.programs:ComfyUIJobs",
 )
 def comfyui(build: Build, *, yes: bool) -> Answer:
     """Install ComfyUI if the project's own is to serve a job and no server does; a run starts it."""
     from imagegen.backends.address import is_startable
     from imagegen.backends.comfyui.server import get_status, launch_of
+    from imagegen.report.results.programs import ComfyUIJobs
 
     if not _jobs(build):
         raise InputError(Problem("", "no job uses comfyui", "write backend: comfyui in jobs/NAME.yaml"))
@@ -107,7 +70,7 @@ def comfyui(build: Build, *, yes: bool) -> Answer:
     },
     [option("torch", str, "", "the PyTorch build, in place of what the settings say", choices=TORCH_BUILDS), YES],
     needs_jobs=False,
-    result=ComfyUISetup,
+    result="imagegen.report.results.programs:ComfyUISetup",
 )
 def setup(build: Build, *, torch: str, yes: bool) -> Answer:
     """Install it."""
@@ -120,7 +83,7 @@ def setup(build: Build, *, torch: str, yes: bool) -> Answer:
     {"doit comfyui:update": "asks before it installs anything else"},
     [YES],
     needs_jobs=False,
-    result=ComfyUISetup,
+    result="imagegen.report.results.programs:ComfyUISetup",
 )
 def update(build: Build, *, yes: bool) -> Answer:
     """Update it."""
@@ -132,6 +95,7 @@ def _install(build: Build, line: str, torch: str = "", *, newest: bool = False, 
     from imagegen.backends.comfyui.install import setup
     from imagegen.backends.comfyui.server import launch_of
     from imagegen.backends.models import FOLDER
+    from imagegen.report.results.programs import ComfyUISetup
 
     def ask() -> None:
         if not yes:

@@ -130,10 +130,18 @@ class Command:
     options: tuple[dict[str, Any], ...]
     words: str
     work: Work
-    result: type
+    result_name: str
     needs_settings: bool = True
     needs_jobs: bool = True
     jobs: Callable[[Build], list[str]] | None = None
+
+    @property
+    def result(self) -> type:
+        """The dataclass of what it answers. A run with nothing to do needs none of them."""
+        import pkgutil
+
+        found: type = pkgutil.resolve_name(self.result_name)
+        return found
 
     @property
     def text_options(self) -> list[dict[str, Any]]:
@@ -162,7 +170,7 @@ def command(
     options: Sequence[dict[str, Any]] = (),
     words: str = "",
     *,
-    result: type,
+    result: str,
     needs_settings: bool = True,
     needs_jobs: bool = True,
     jobs: Callable[[Build], list[str]] | None = None,
@@ -175,7 +183,8 @@ def command(
         examples: command lines, each with what it does.
         options: what `option` returns.
         words: what may follow besides, as help shows it; empty for nothing.
-        result: the dataclass of what it answers: see `Answer`.
+        result: the dataclass of what it answers (see `Answer`), as `imagegen.report.results.pages:GalleryPage`: its
+            module is loaded only where it is used.
         needs_settings: whether it fails if the settings are not valid.
         needs_jobs: whether it looks at any job; if not, none is read and planned for it.
         jobs: returns the jobs to build once its work is done.

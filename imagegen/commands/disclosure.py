@@ -2,31 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from imagegen.commands.build import Build
 from imagegen.commands.command import Answer, command, option
 from imagegen.errors import ImagegenError, InputError, Problem, not_written
-from imagegen.report.disclosure_statement import Statement, make_statement
 
-__all__ = ["DisclosedImages", "disclosure"]
+__all__ = ["disclosure"]
 
 _FORMATS = ("markdown", "json", "csv")
-
-
-@dataclass(frozen=True)
-class DisclosedImages:
-    """Which images were generated, by which models, and which were changed by hand.
-
-    Attributes:
-        statement: the facts, which every format has.
-        path: the file that was to be written with --out; null without it.
-        is_written: whether it was written now; it is not if it has these facts already.
-    """
-
-    statement: Statement
-    path: str | None
-    is_written: bool
 
 
 @command(
@@ -43,7 +25,7 @@ class DisclosedImages:
     ],
     words="[JOB...]",
     needs_jobs=False,
-    result=DisclosedImages,
+    result="imagegen.report.results.disclosure:DisclosedImages",
 )
 def disclosure(build: Build, words: list[str], *, format: str, out: str) -> Answer:  # noqa: A002 - as its option is called
     """Print or write it."""
@@ -51,6 +33,8 @@ def disclosure(build: Build, words: list[str], *, format: str, out: str) -> Answ
     from imagegen.execute.disclosure_records import read_records
     from imagegen.report.disclosure import to_csv, to_json
     from imagegen.report.disclosure_page import to_markdown
+    from imagegen.report.disclosure_statement import make_statement
+    from imagegen.report.results.disclosure import DisclosedImages
 
     project = build.project
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal
 
 from imagegen.commands.build import Build
@@ -13,57 +12,11 @@ from imagegen.report.json_output import json_output
 
 if TYPE_CHECKING:
     from imagegen.backends.base import Diagnosis
+    from imagegen.report.results.checks import Check
 
-__all__ = ["Check", "Checks", "LocalServer", "as_lines", "doctor"]
+__all__ = ["as_lines", "doctor"]
 
 _SIGNS = {"ok": "✓", "warning": "!", "wrong": "✗"}
-
-
-@dataclass(frozen=True)
-class LocalServer:
-    """An image server that answers at a usual port of this machine.
-
-    Attributes:
-        settings: what uses it, in [tool.imagegen] of pyproject.toml; empty if it generates no images.
-        missing: those of these settings that the project does not have yet.
-    """
-
-    settings: Mapping[str, str]
-    missing: Mapping[str, str]
-
-
-@dataclass(frozen=True)
-class Check:
-    """One thing that was looked at.
-
-    Attributes:
-        what: was looked at.
-        state: ok, warning or wrong.
-        found: what was found.
-        hint: what to do about it, a command if there is one; empty if it is ok.
-        blocks: whether it keeps a job from being built.
-        server: with --find, of a port that answers; else null.
-    """
-
-    what: str
-    state: Literal["ok", "warning", "wrong"]
-    found: str
-    hint: str
-    blocks: bool
-    server: LocalServer | None
-
-
-@dataclass(frozen=True)
-class Checks:
-    """Whether everything that the jobs need is in place.
-
-    Attributes:
-        checks: all that was looked at.
-        blocks: whether anything keeps a job from being built.
-    """
-
-    checks: tuple[Check, ...]
-    blocks: bool
 
 
 @command(
@@ -76,11 +29,12 @@ class Checks:
     },
     [option("find", bool, False, "also look for image servers at the usual ports of this machine")],
     needs_settings=False,
-    result=Checks,
+    result="imagegen.report.results.checks:Checks",
 )
 def doctor(build: Build, *, find: bool) -> Answer:
     """Look at everything. Fails if something keeps a job from being built."""
     from imagegen.report.doctor import Case, examine
+    from imagegen.report.results.checks import Checks
 
     verdicts = [(planned.output, planned.verdict) for planned in build.planned.values()]
     case = Case(build.project, build.plans, build.problems, verdicts)
@@ -98,6 +52,8 @@ def doctor(build: Build, *, find: bool) -> Answer:
 
 
 def _check(row: Diagnosis) -> Check:
+    from imagegen.report.results.checks import Check, LocalServer
+
     server = None
     if (settings := getattr(row, "settings", None)) is not None:  # it is a FoundServer
         server = LocalServer(settings, getattr(row, "missing", {}))

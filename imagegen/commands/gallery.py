@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import partial
-from typing import Literal
 
 from imagegen.commands.build import Build
 from imagegen.commands.command import Answer, command, option
@@ -13,35 +11,12 @@ from imagegen.errors import DONE, ImagegenError, InputError, Problem, not_writte
 __all__ = ["gallery"]
 
 
-@dataclass(frozen=True)
-class GalleryPage:
-    """The page that shows every image.
-
-    Attributes:
-        path: its file, in the project.
-        url: to open it on this machine.
-        state: written; or fresh: it showed everything already.
-        images: that it shows.
-        thumbnails: that are new.
-        broken_jobs: whose images are shown as they were last recorded.
-        is_opened: whether a browser was asked to open it.
-    """
-
-    path: str
-    url: str
-    state: Literal["written", "fresh"]
-    images: int
-    thumbnails: int
-    broken_jobs: tuple[str, ...]
-    is_opened: bool
-
-
 @command(
     "gallery",
     "Write assets/gallery/index.html, to look at every image in a browser.",
     {"doit gallery": "then open assets/gallery/index.html", "doit gallery --open": "and opens it in a browser"},
     [option("open", bool, False, "then open it in a browser")],
-    result=GalleryPage,
+    result="imagegen.report.results.pages:GalleryPage",
 )
 def gallery(build: Build, **options: bool) -> Answer:
     """Write the page, say what became of it, and open it if that is wanted."""
@@ -49,6 +24,7 @@ def gallery(build: Build, **options: bool) -> Answer:
     from imagegen.report.browser import open_in_browser
     from imagegen.report.console import StatusLine, plural
     from imagegen.report.gallery.folder import PAGE, write_gallery
+    from imagegen.report.results.pages import GalleryPage
 
     if not build.plans:
         raise InputError(Problem("jobs", "there is no job file, so there is nothing to show"))

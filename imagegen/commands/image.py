@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, get_args
 
@@ -12,7 +12,6 @@ from imagegen.commands.command import Answer, command, option
 from imagegen.commands.command_line import RANDOM_SEED, initial_folder
 from imagegen.config.schema import COMMON, Format, GenerateFields
 from imagegen.errors import FAILED, ImagegenError, InputError, Problem, printable
-from imagegen.report.run_summary import Cost, ImageOutcome, summarise_cost, summarise_images
 
 __all__ = ["image"]
 
@@ -24,25 +23,6 @@ def _describe(field: str) -> str:
     """Return a field's description in the schema, as a line of help."""
     text: str = COMMON[field]["meta"]["description"].rstrip(".")
     return text[0].lower() + text[1:] if text[1].islower() else text
-
-
-@dataclass(frozen=True)
-class OneOffImages:
-    """What became of one-off images.
-
-    Attributes:
-        images: each of them, those that were fresh too.
-        cost: of them.
-        saved_to: the job file that `--save` named; null if there is none, or if nothing was saved.
-        saved: the names of the items that are new in it.
-        notes: what else there is to say, a line each.
-    """
-
-    images: tuple[ImageOutcome, ...]
-    cost: Cost
-    saved_to: str | None
-    saved: tuple[str, ...]
-    notes: tuple[str, ...]
 
 
 @command(
@@ -72,12 +52,14 @@ class OneOffImages:
         ),
         option("out", str, None, f"the file to write, or a folder [default: {_FOLDER}/]", value="PATH"),
     ],
-    result=OneOffImages,
+    result="imagegen.report.results.one_off:OneOffImages",
 )
 def image(build: Build, prompt: list[str], **options: Any) -> Answer:
     """Generate an image of each prompt, and save them as items if asked to."""
     from imagegen.execute.one_off import plan_images
     from imagegen.execute.saved_items import plan_save, save
+    from imagegen.report.results.one_off import OneOffImages
+    from imagegen.report.run_summary import summarise_cost, summarise_images
 
     options["like"] = _from_project(build.root, options["like"])
     result = None

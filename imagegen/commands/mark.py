@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from imagegen.commands.build import Build, select, select_images
 from imagegen.commands.command import Answer, command, option
@@ -15,6 +14,7 @@ from imagegen.errors import BAD_INPUT, DONE, ImagegenError, InputError, Problem,
 if TYPE_CHECKING:
     from imagegen.plan.output import Output
     from imagegen.plan.remark import Remark
+    from imagegen.report.results.curation import MarkedImage
     from imagegen.state.review_file import ReviewFile
 
 __all__ = ["mark"]
@@ -26,61 +26,6 @@ _SHORTEST = 8
 """Characters of a sha256 by which --seen knows a file."""
 _SHOWN = 72
 """Characters of a note in the list."""
-
-
-@dataclass(frozen=True)
-class MarkedImage:
-    """What is said of an image.
-
-    Attributes:
-        task: its name, `portraits:mallsing`.
-        path: its file, in the project.
-        mark: keep, reject or later; null if it has none.
-        note: its text; null if there is none.
-        time: of the newest of both, in UTC.
-        by: who said that; empty if that is not known.
-        about_another_version: those of mark and note that are about another version than the one that is there now.
-    """
-
-    task: str
-    path: str
-    mark: str | None
-    note: str | None
-    time: str
-    by: str
-    about_another_version: tuple[Literal["mark", "note"], ...]
-
-
-@dataclass(frozen=True)
-class ChangedMark:
-    """A mark or a note that was changed.
-
-    Attributes:
-        task: the image's name.
-        kind: mark or note.
-        value: it has now; null if it was taken back.
-    """
-
-    task: str
-    kind: Literal["mark", "note"]
-    value: str | None
-
-
-@dataclass(frozen=True)
-class Marks:
-    """What is said of images.
-
-    Attributes:
-        images: all that have a mark or a note, if they were to be listed.
-        changed: the marks and notes that were changed, if any were given.
-        unchanged: images that had them already.
-        without_image: images that there is no file of, and that so got no mark.
-    """
-
-    images: tuple[MarkedImage, ...] = ()
-    changed: tuple[ChangedMark, ...] = ()
-    unchanged: int = 0
-    without_image: int = 0
 
 
 @command(
@@ -109,7 +54,7 @@ class Marks:
         option("seen", str, None, "mark nothing if a file's sha256 begins with none of these", value="SHA256,…"),
     ],
     words="IMAGE|JOB...",
-    result=Marks,
+    result="imagegen.report.results.curation:Marks",
 )
 def mark(build: Build, words: list[str], **options: Any) -> Answer:
     """Write each mark and note to its job's review file, or list them."""
@@ -174,6 +119,7 @@ def _record(
     from imagegen.plan.remark import Remark
     from imagegen.project.git import user_name
     from imagegen.project.remarks import record_remarks
+    from imagegen.report.results.curation import ChangedMark, Marks
 
     by = user_name(build.root) if by is None else by
     remarks: dict[str, list[Remark]] = {}
@@ -252,6 +198,7 @@ def _list(build: Build, words: list[str]) -> Answer:
     """Return the marks and notes of what words name, of each image that has any."""
     from imagegen.project.remarks import find_jobless_reviews, read_remarks
     from imagegen.report.console import table
+    from imagegen.report.results.curation import Marks
 
     selection = select(build, words)
     found: list[MarkedImage] = []
@@ -273,6 +220,8 @@ def _list(build: Build, words: list[str]) -> Answer:
 
 
 def _find_marked(build: Build, file: ReviewFile, outputs: Sequence[Output]) -> Iterator[MarkedImage]:
+    from imagegen.report.results.curation import MarkedImage
+
     for output in outputs:
         mark, note = file.find(output.full_slug, "mark"), file.find(output.full_slug, "note")
         if not (mark or note):

@@ -5,10 +5,9 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Literal, TextIO
+from typing import TYPE_CHECKING, TextIO
 
 from imagegen.commands.build import Build
 from imagegen.commands.command import Answer, command
@@ -17,8 +16,9 @@ from imagegen.report.json_output import json_output
 
 if TYPE_CHECKING:
     from imagegen.backends.models import ListedModel
+    from imagegen.report.results.storage import ModelState
 
-__all__ = ["ModelState", "ModelStates", "PulledModels", "describe_model", "models", "pull"]
+__all__ = ["describe_model", "models", "pull"]
 
 _NONE = (
     "no models are listed; doit sd:setup lists one, or list your own in [tool.imagegen.models] of pyproject.toml, "
@@ -26,70 +26,18 @@ _NONE = (
 )
 
 
-@dataclass(frozen=True)
-class ModelState:
-    """A model file that the project lists, or that the step cutout knows, and what is there of it.
-
-    Attributes:
-        name: as [tool.imagegen.models] lists it.
-        state: partly: a download was cut short; other: the file of that name is not the listed one.
-        path: where it is, or would be downloaded to.
-        bytes: how many of them are there.
-        size: of the whole file, in bytes; as it is listed, and so approximately, while it is not there.
-        sha256: of the whole file, as it is listed.
-        source: where it comes from: a repository on Hugging Face, or a host.
-        licence_page: where its licence can be read; empty if that is not known.
-        sd_models: models that the backend sd knows by name and that it is a file of.
-    """
-
-    name: str
-    state: Literal["there", "partly", "missing", "other"]
-    path: str
-    bytes: int
-    size: int
-    sha256: str
-    source: str
-    licence_page: str
-    sd_models: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class ModelStates:
-    """The model files that the project lists.
-
-    Attributes:
-        models: all of them; and those of the step cutout that are there.
-        missing_bytes: about how many are still to be downloaded.
-    """
-
-    models: tuple[ModelState, ...]
-    missing_bytes: int
-
-
-@dataclass(frozen=True)
-class PulledModels:
-    """The model files that were asked for, as they are now.
-
-    Attributes:
-        models: all of them.
-        pulled: the names of those that were downloaded now.
-    """
-
-    models: tuple[ModelState, ...]
-    pulled: tuple[str, ...]
-
-
 @command(
     "models",
     "Show the models that pyproject.toml lists, with their sizes and what is there.",
     {"doit models": ""},
     needs_jobs=False,
-    result=ModelStates,
+    result="imagegen.report.results.storage:ModelStates",
 )
 def models(build: Build) -> Answer:
     """List the models."""
     from imagegen.backends.models import inspect_model
     from imagegen.config.cutout_models import CUTOUT_MODELS
+    from imagegen.report.results.storage import ModelStates
 
     listed = [inspect_model(build.root, build.settings, model) for model in build.settings.models]
     names = {model.key for model in build.settings.models}
@@ -111,7 +59,7 @@ def models(build: Build) -> Answer:
     },
     words="[NAME...]",
     needs_jobs=False,
-    result=PulledModels,
+    result="imagegen.report.results.storage:PulledModels",
 )
 def pull(build: Build, words: list[str]) -> Answer:
     """Download them, and say how to go on if that was stopped."""
@@ -128,6 +76,7 @@ def _pull(build: Build, names: list[str]) -> Answer:
     from imagegen.backends.models import describe_download, find_obstacles, inspect_model, select_models
     from imagegen.config.cutout_models import CUTOUT_MODELS
     from imagegen.report.console import plural
+    from imagegen.report.results.storage import PulledModels
 
     root, settings = build.root, build.settings
     # a model of the step cutout need not be listed
@@ -156,6 +105,7 @@ def _describe(root: Path, listed: Sequence[ListedModel]) -> tuple[ModelState, ..
 def describe_model(root: Path, one: ListedModel) -> ModelState:
     """Return a model file as data."""
     from imagegen.backends.models import display_path
+    from imagegen.report.results.storage import ModelState
 
     return ModelState(
         name=one.model.key,

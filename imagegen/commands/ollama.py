@@ -2,34 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 
 from imagegen.commands.build import Build
 from imagegen.commands.command import YES, Answer, command, report_setup, require
 
-__all__ = ["OllamaSetup", "setup"]
-
-
-@dataclass(frozen=True)
-class OllamaSetup:
-    """An Ollama that generates images.
-
-    Attributes:
-        path: the program.
-        version: of the server that generates.
-        is_own: whether it is the one in tools/ollama, which runs start and stop.
-        host: the server that it talks to, as OLLAMA_HOST has it.
-        models: that the jobs need, all of which it has now.
-        pulled: those of them that were downloaded now.
-    """
-
-    path: str
-    version: str
-    is_own: bool
-    host: str
-    models: tuple[str, ...]
-    pulled: tuple[str, ...]
+__all__ = ["setup"]
 
 
 @command(
@@ -37,12 +15,13 @@ class OllamaSetup:
     "Get an Ollama that generates images (on Apple silicon in tools/ollama), and pull the jobs' models.",
     {"doit ollama:setup": "says how much it downloads, and asks", "doit ollama:setup --yes": "does not ask"},
     [YES],
-    result=OllamaSetup,
+    result="imagegen.report.results.programs:OllamaSetup",
 )
 def setup(build: Build, *, yes: bool) -> Answer:
     """Install what is missing, and pull the models that sound jobs name."""
     from imagegen.backends.models import display_path
     from imagegen.backends.ollama.install import setup
+    from imagegen.report.results.programs import OllamaSetup
 
     def ask() -> None:
         if not yes:

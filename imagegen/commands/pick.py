@@ -3,69 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import PurePosixPath
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from imagegen.commands.build import Build, build_now, exit_code_of, select_images
 from imagegen.commands.command import Answer, answer_even_if_it_fails, command, option
 from imagegen.errors import InputError, Problem, printable
-from imagegen.report.run_summary import (
-    Cost,
-    ImageOutcome,
-    StaleReason,
-    summarise_cost,
-    summarise_images,
-    summarise_reasons,
-)
 
 if TYPE_CHECKING:
     from imagegen.execute.pick import PickResult
     from imagegen.plan.freshness import Verdict
     from imagegen.plan.output import Output
+    from imagegen.report.results.curation import Picked
 
 __all__ = ["pick"]
-
-
-@dataclass(frozen=True)
-class Variant:
-    """A variant's file.
-
-    Attributes:
-        task: its name: `portraits:mallsing-v3`, or `portraits:mallsing` if it is the image.
-        path: its file, in the project.
-        variant: its number.
-    """
-
-    task: str
-    path: str
-    variant: int
-
-
-@dataclass(frozen=True)
-class Picked:
-    """What became of an item.
-
-    Attributes:
-        item: its name, `portraits:mallsing`.
-        variant: the one that is the image now; null if all of them are.
-        images: the item's images now: one, or all variants.
-        candidates: the variants that wait to be picked.
-        state: of the first image: fresh; stale: the next run generates it again; kept: it is left as it is; blocked:
-            its file must not be replaced.
-        reasons: why it is stale.
-        derived: what became of the files that are made from the image.
-        cost: of those.
-    """
-
-    item: str
-    variant: int | None
-    images: tuple[Variant, ...]
-    candidates: tuple[Variant, ...]
-    state: Literal["fresh", "stale", "kept", "blocked"]
-    reasons: tuple[StaleReason, ...]
-    derived: tuple[ImageOutcome, ...] = ()
-    cost: Cost = field(default_factory=Cost)
 
 
 @command(
@@ -78,12 +30,13 @@ class Picked:
     },
     [option("variant", int, None, "the variant's number; 0: none is picked, all of them are images again")],
     words="IMAGE",
-    result=Picked,
+    result="imagegen.report.results.curation:Picked",
 )
 def pick(build: Build, words: list[str], *, variant: int | None) -> Answer:
     """Move the variants' files, record the pick, and build what is derived from the image."""
     from imagegen.execute.pick import pick
     from imagegen.execute.prune import refresh_derived
+    from imagegen.report.run_summary import summarise_cost, summarise_images
 
     _find_variant(build, words, variant)  # a mistake is reported before anybody is waited for
     with build.lock():
@@ -102,6 +55,8 @@ def pick(build: Build, words: list[str], *, variant: int | None) -> Answer:
 
 def _summarise(picked: PickResult, verdict: Verdict) -> Picked:
     from imagegen.execute.pick import CANDIDATES
+    from imagegen.report.results.curation import Picked, Variant
+    from imagegen.report.run_summary import summarise_reasons
 
     first = picked.outputs[0]
     images = tuple(Variant(one.task, one.path, one.variant) for one in picked.outputs)

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, get_args
 
 from imagegen.commands.build import Build
 from imagegen.commands.command import Answer, command
@@ -13,42 +12,11 @@ from imagegen.report.json_output import json_output
 
 if TYPE_CHECKING:
     from imagegen.config.presets import Preset
+    from imagegen.report.results.configuration import PresetDescription
 
-__all__ = ["PresetDescription", "PresetList", "presets"]
+__all__ = ["presets"]
 
 _PAGE = ".imagegen/presets.html"
-
-
-@dataclass(frozen=True)
-class PresetDescription:
-    """A preset of derived files or of sheets.
-
-    Attributes:
-        name: as a job says it.
-        use: where a job says it.
-        description: what it is for.
-        keys: that it stands for, as a job would say them.
-        optional: the steps among these that are left out unless a job gives them.
-        example: how a job uses it, in YAML.
-    """
-
-    name: str
-    use: Literal["derive", "sheet"]
-    description: str
-    keys: Mapping[str, Any]
-    optional: tuple[str, ...]
-    example: str
-
-
-@dataclass(frozen=True)
-class PresetList:
-    """The presets that were asked for.
-
-    Attributes:
-        presets: all of them, if none was named. The page with pictures is not written for a program.
-    """
-
-    presets: tuple[PresetDescription, ...]
 
 
 @command(
@@ -58,11 +26,12 @@ class PresetList:
     words="[NAME...]",
     needs_settings=False,
     needs_jobs=False,
-    result=PresetList,
+    result="imagegen.report.results.configuration:PresetList",
 )
 def presets(build: Build, words: list[str]) -> Answer:
     """Describe what was asked for, and write the page, which takes seconds and is for people."""
     from imagegen.config.presets import Use, list_presets, load_preset
+    from imagegen.report.results.configuration import PresetList
 
     known = [load_preset(use, name) for use in get_args(Use) for name in list_presets(use)]
     names = [preset.name for preset in known]
@@ -98,6 +67,7 @@ def _write_page(build: Build, known: Sequence[Preset]) -> str:
 
 def _as_data(preset: Preset) -> PresetDescription:
     from imagegen.report.presets.pictures import write_use
+    from imagegen.report.results.configuration import PresetDescription
 
     return PresetDescription(
         name=preset.name,

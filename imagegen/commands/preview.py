@@ -5,15 +5,12 @@ from __future__ import annotations
 import shlex
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from imagegen.commands.build import Build, build_now, exit_code_of, select
 from imagegen.commands.command import Answer, command, option
 from imagegen.errors import InputError, Problem
 from imagegen.report.console import plural
-from imagegen.report.forecast_summary import ForecastTotal, summarise_forecast
-from imagegen.report.run_summary import Cost, summarise_cost
 
 if TYPE_CHECKING:
     from imagegen.execute.events import Outcome
@@ -21,57 +18,9 @@ if TYPE_CHECKING:
     from imagegen.library.selection import Selection
     from imagegen.plan.freshness import Verdict
     from imagegen.plan.output import Output
+    from imagegen.report.results.one_off import PreviewOutcome, PreviewState
 
-__all__ = ["PreviewOutcome", "PreviewSummary", "preview"]
-
-
-PreviewState = Literal["planned", "generated", "derived", "restored", "fresh", "kept", "failed", "cancelled"]
-
-
-@dataclass(frozen=True)
-class PreviewOutcome:
-    """What became of the preview of one image.
-
-    Attributes:
-        task: the image, `portraits:mallsing`.
-        path: the file of its preview, in the project.
-        state: planned: only with --dry-run; fresh: it is there already.
-        width: of the preview, in pixels; null if the job does not decide it.
-        height: the same.
-        steps: of sampling; null if the backend does not use them.
-        seed: that decided it, the image's own; null if none does, or none is chosen yet.
-        seconds: that it took.
-        problems: why it failed.
-    """
-
-    task: str
-    path: str
-    state: PreviewState
-    width: int | None
-    height: int | None
-    steps: int | None
-    seed: int | None
-    seconds: float
-    problems: tuple[Problem, ...]
-
-
-@dataclass(frozen=True)
-class PreviewSummary:
-    """What was previewed.
-
-    Attributes:
-        images: each that was to be previewed.
-        forecast: what it was expected to come to.
-        cost: what it cost.
-        left: images without a fresh preview, because of the limit.
-        notes: what there is to say besides, a line each.
-    """
-
-    images: tuple[PreviewOutcome, ...]
-    forecast: ForecastTotal
-    cost: Cost
-    left: int
-    notes: tuple[str, ...]
+__all__ = ["preview"]
 
 
 @command(
@@ -88,11 +37,14 @@ class PreviewSummary:
         option("dry-run", bool, False, "only say what would be previewed", "n"),
     ],
     words="[IMAGE|JOB...]",
-    result=PreviewSummary,
+    result="imagegen.report.results.one_off:PreviewSummary",
 )
 def preview(build: Build, words: list[str], *, limit: int | None, dry_run: bool) -> Answer:
     """Preview the stale images that words name, and each image that has a word of its own."""
     from imagegen.execute.forecast import forecast
+    from imagegen.report.forecast_summary import summarise_forecast
+    from imagegen.report.results.one_off import PreviewSummary
+    from imagegen.report.run_summary import Cost, summarise_cost
 
     if limit is not None and limit < 1:
         raise InputError(Problem("doit preview", f"--limit={limit}: expected a whole number from 1"))
@@ -199,6 +151,7 @@ def _outcome(one: Outcome) -> PreviewOutcome:
 
 def _row(output: Output, state: PreviewState, seconds: float, problems: tuple[Problem, ...]) -> PreviewOutcome:
     from imagegen.plan.output import PREVIEW
+    from imagegen.report.results.one_off import PreviewOutcome
 
     request = output.request
     return PreviewOutcome(

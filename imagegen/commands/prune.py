@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from imagegen.commands.build import Build
 from imagegen.commands.command import YES, Answer, answer_even_if_it_fails, command, option, require
@@ -14,48 +14,9 @@ from imagegen.errors import ImagegenError, InputError, Problem, printable
 if TYPE_CHECKING:
     from imagegen.execute.prune import UnusedFiles
     from imagegen.project import JobPlan, Project
+    from imagegen.report.results.storage import PrunedFiles, UnusedFile
 
-__all__ = ["PrunedFiles", "UnusedFile", "list_waste", "prune", "waste_lines"]
-
-
-@dataclass(frozen=True)
-class UnusedFile:
-    """A file that nothing uses, or a line of a lock file.
-
-    Attributes:
-        path: of the file, in the project.
-        kind: output: an image or derived file of no item; candidate: a variant that was not picked; preview: of an
-            image that is gone; leftover: what a killed run left; line: there is no file any more, only a line in a lock
-            file.
-        lock: the lock file that has the line; null if it is not about one.
-        action: remove, or keep: it stays, though nothing uses it.
-        why: that is so.
-        bytes: its size; 0 if there is no file.
-    """
-
-    path: str
-    kind: Literal["output", "candidate", "preview", "leftover", "line"]
-    lock: str | None
-    action: Literal["remove", "keep"]
-    why: str
-    bytes: int
-
-
-@dataclass(frozen=True)
-class PrunedFiles:
-    """What nothing uses any more.
-
-    Attributes:
-        is_removed: whether it was removed, or only would be.
-        files: those to remove, and those that stay though nothing uses them.
-        store_bytes: by which the store is over its limit; images that were not used for long are removed from it.
-        bytes: of all that is to be removed, together.
-    """
-
-    is_removed: bool
-    files: tuple[UnusedFile, ...]
-    store_bytes: int
-    bytes: int
+__all__ = ["list_waste", "prune", "waste_lines"]
 
 
 @command(
@@ -67,11 +28,12 @@ class PrunedFiles:
         YES,
         option("candidates", bool, False, "also variants that were not picked"),
     ],
-    result=PrunedFiles,
+    result="imagegen.report.results.storage:PrunedFiles",
 )
 def prune(build: Build, *, dry_run: bool, yes: bool, candidates: bool) -> Answer:
     """Show what can be removed, ask, and remove it."""
     from imagegen.execute.prune import find_unused, prune
+    from imagegen.report.results.storage import PrunedFiles
 
     if broken := [problem for plan in build.plans for problem in plan.problems]:
         what = "nothing is removed while a job is broken: which files it uses is not known"
@@ -96,6 +58,8 @@ def prune(build: Build, *, dry_run: bool, yes: bool, candidates: bool) -> Answer
 
 def list_waste(project: Project, plans: Sequence[JobPlan], waste: UnusedFiles) -> Iterator[UnusedFile]:
     """Yield what can be removed, and what stays though nothing uses it."""
+    from imagegen.report.results.storage import UnusedFile
+
     root = project.root
     for orphan in waste.orphans:
         if orphan.why:

@@ -4,57 +4,21 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from imagegen.commands.build import Build, build_now, exit_code_of, select, select_images
 from imagegen.commands.command import YES, Answer, answer_even_if_it_fails, command, option, require
 from imagegen.errors import InputError, NotBegunError, Problem
-from imagegen.report.run_summary import Cost, ImageOutcome, summarise_cost, summarise_images
 
 if TYPE_CHECKING:
     from imagegen.execute.budget import Budget
     from imagegen.execute.events import Outcome
     from imagegen.execute.run import RunResult
     from imagegen.plan.output import Output
+    from imagegen.report.results.versions import Rerolled
 
 __all__ = ["reroll"]
-
-
-@dataclass(frozen=True)
-class RerollForecast:
-    """What a reroll comes to.
-
-    Attributes:
-        pictures: to generate.
-        seconds: that they take; null if that is not known of each.
-        price: of them, in US dollars, as far as that is known.
-        unpriced: of how many the price is not known.
-    """
-
-    pictures: int
-    seconds: float | None
-    price: float
-    unpriced: int
-
-
-@dataclass(frozen=True)
-class Rerolled:
-    """What became of a reroll.
-
-    Attributes:
-        images: what became of each picture, one after another; with `--count`, the last of each image is the image.
-        pictures: that there are of each image now, and were not before.
-        waiting: images whose new seed is recorded, but not built yet: the next run builds them.
-        cost: of all of them.
-        forecast: what it comes to, if it was not begun without a yes; else null.
-    """
-
-    images: tuple[ImageOutcome, ...] = ()
-    pictures: int = 0
-    waiting: tuple[str, ...] = ()
-    cost: Cost = field(default_factory=Cost)
-    forecast: RerollForecast | None = None
 
 
 @command(
@@ -67,7 +31,7 @@ class Rerolled:
     },
     [option("count", int, 1, "pictures of each image, one after another [default: 1]", "c"), YES],
     words="IMAGE|JOB...",
-    result=Rerolled,
+    result="imagegen.report.results.versions:Rerolled",
 )
 def reroll(build: Build, words: list[str], *, count: int, yes: bool) -> Answer:
     """Choose new seeds, record them, and build the images; so often."""
@@ -83,6 +47,8 @@ def reroll(build: Build, words: list[str], *, count: int, yes: bool) -> Answer:
 def _reroll(build: Build, words: list[str], count: int) -> Answer:
     from imagegen.execute.budget import Budget
     from imagegen.execute.curation import reroll
+    from imagegen.report.results.versions import Rerolled
+    from imagegen.report.run_summary import summarise_cost, summarise_images
 
     budget = Budget(build.settings.budget)
     result: Rerolled | None = None
@@ -167,6 +133,7 @@ def _ask_for_many(build: Build, words: list[str], outputs: list[Output], count: 
     """Ask first if a job or a pattern stands for more than one picture. Raises ImagegenError if nobody agrees."""
     from imagegen.execute.forecast import forecast_pictures
     from imagegen.report.console import duration, plural, price_text
+    from imagegen.report.results.versions import Rerolled, RerollForecast
 
     each = select(build, words).one_by_one.union(*(build.items.get(word, []) for word in words))
     if count * sum(output.task not in each for output in outputs) > 1:

@@ -7,18 +7,18 @@ import itertools
 import posixpath
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from imagegen.commands.accept import upload_pending
 from imagegen.commands.build import Build, select_images
 from imagegen.commands.command import Answer, answer_even_if_it_fails, command, option
 from imagegen.errors import ImagegenError, InputError, Problem, printable
-from imagegen.report.run_summary import StaleReason, summarise_reasons
 
 if TYPE_CHECKING:
     from imagegen.execute.versions import ImageVersion
     from imagegen.plan.output import Output
+    from imagegen.report.results.versions import RestoredImage, Version
 
 __all__ = ["find_named", "history_lines", "restore"]
 
@@ -26,75 +26,6 @@ _SHORTEST = 8
 """Characters of a sha256 that name a version: what is shorter is a number, or may mean several."""
 _LONGEST = 48
 """Characters of a prompt in the list."""
-
-
-@dataclass(frozen=True)
-class Version:
-    """A version of an image.
-
-    Attributes:
-        number: in the list, the newest is 1. `--to` takes it.
-        is_current: whether it is the image now.
-        is_by_hand: whether somebody edited it, or accepted it.
-        time: when it was generated, in UTC.
-        sha256: of its file, of which `--to` takes the beginning.
-        files: the sha256 of every file that there is of it, also of what the backend returned.
-        backend: that generated it; empty if that is not known, as of the others.
-        model: that generated it.
-        prompt: it was generated with.
-        seed: it was generated with; null if none decided it.
-        reasons: how what it was generated for differs from what the job asks for now.
-    """
-
-    number: int
-    is_current: bool
-    is_by_hand: bool
-    time: str
-    sha256: str
-    files: tuple[str, ...]
-    backend: str
-    model: str
-    prompt: str
-    seed: int | None
-    reasons: tuple[StaleReason, ...]
-
-
-@dataclass(frozen=True)
-class RestoredImage:
-    """What became of one image.
-
-    Attributes:
-        task: its name, `portraits:mallsing`.
-        path: its file, in the project.
-        state: restored; fresh: it was at this version already.
-        number: of the version, in the list as it was before.
-        time: when that was generated, in UTC.
-        seed: it was generated with; null if none decided it.
-        sha256: of the file now.
-        note: how it stays, if that took a decision.
-    """
-
-    task: str
-    path: str
-    state: Literal["restored", "fresh"]
-    number: int
-    time: str
-    seed: int | None
-    sha256: str
-    note: str
-
-
-@dataclass(frozen=True)
-class RestoredImages:
-    """What became of the images that were named.
-
-    Attributes:
-        images: that are at the version asked for now; none with `--list`.
-        versions: of the image, the newest first, before it was restored; empty if several were named.
-    """
-
-    images: tuple[RestoredImage, ...]
-    versions: tuple[Version, ...]
 
 
 @command(
@@ -119,11 +50,12 @@ class RestoredImages:
         option("list", bool, False, "only show the versions", "l"),
     ],
     words="IMAGE...",
-    result=RestoredImages,
+    result="imagegen.report.results.versions:RestoredImages",
 )
 def restore(build: Build, words: list[str], **options: Any) -> Answer:
     """Return the image's versions, and put one of them in place; or one of each image, if there are several."""
     from imagegen.execute.versions import list_versions_of_each, restore_each
+    from imagegen.report.results.versions import RestoredImages
 
     to, only_list = options["to"], options["list"]
     _find_images(build, words, to, only_list=only_list)  # a mistake is reported before anybody is waited for
@@ -163,12 +95,17 @@ def _restored(
     state: Literal["restored", "fresh"],
     note: str = "",
 ) -> RestoredImage:
+    from imagegen.report.results.versions import RestoredImage
+
     file = build.project.hashes.state(output.path)
     sha256, seed = file.sha256 if file else "", version.request.get("seed")
     return RestoredImage(output.task, output.path, state, number, version.time, seed, sha256, note)
 
 
 def _summarise(version: ImageVersion, number: int) -> Version:
+    from imagegen.report.results.versions import Version
+    from imagegen.report.run_summary import summarise_reasons
+
     request = version.request
     encoded = [sha256 for sha256, encoding in version.files.items() if encoding is not None]
     return Version(

@@ -8,7 +8,7 @@ import signal
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -29,19 +29,6 @@ __all__ = ["handle_signals", "leading_words", "review"]
 _SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK")
 
 
-@dataclass(frozen=True)
-class ServedPage:
-    """A page that was served until Ctrl-C. Its addresses are in the event `serving` too, from the beginning.
-
-    Attributes:
-        urls: it had.
-        is_for_other_machines: whether these reached it too.
-    """
-
-    urls: tuple[str, ...]
-    is_for_other_machines: bool
-
-
 @command(
     "review",
     "Open a page on this machine: look at every image, pick, reroll, accept, restore, edit and build.",
@@ -56,10 +43,12 @@ class ServedPage:
         option("no-open", bool, False, "only print the address"),
     ],
     needs_jobs=False,
-    result=ServedPage,
+    result="imagegen.report.results.pages:ServedPage",
 )
 def review(build: Build, *, port: int, host: str, no_open: bool) -> Answer:
     """Serve the page until Ctrl-C, SIGTERM, or the end of the terminal."""
+    from imagegen.report.results.pages import ServedPage
+
     try:
         from imagegen.review.address import listen
         from imagegen.review.editing import Editor

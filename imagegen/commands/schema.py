@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
 
 from imagegen.commands.build import Build
 from imagegen.commands.command import COMMANDS, Answer, command, option
@@ -15,19 +12,6 @@ __all__ = ["OUT", "results_text", "schema"]
 OUT = "job.schema.json"
 _BASE_OUT = "base.schema.json"
 _RESULTS_OUT = "results.schema.json"
-
-
-@dataclass(frozen=True)
-class WrittenSchema:
-    """A JSON Schema.
-
-    Attributes:
-        path: the file that has it now; null if it was to be printed.
-        schema: the schema itself, if it was to be printed.
-    """
-
-    path: str | None
-    schema: Mapping[str, Any] | None
 
 
 @command(
@@ -46,11 +30,12 @@ class WrittenSchema:
     ],
     needs_settings=False,
     needs_jobs=False,
-    result=WrittenSchema,
+    result="imagegen.report.results.configuration:WrittenSchema",
 )
 def schema(build: Build, *, out: str, base: bool, results: bool) -> Answer:
     """Write or print the schema."""
     from imagegen.project.backends import schema_text, write_schema
+    from imagegen.report.results.configuration import WrittenSchema
 
     out = out or (_RESULTS_OUT if results else _BASE_OUT if base else OUT)
     text = results_text() if results else schema_text(of_base=base)

@@ -4,56 +4,21 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from imagegen.commands.build import Build
 from imagegen.commands.command import YES, Answer, command, option, report_setup, require
-from imagegen.commands.models import ModelState, describe_model
+from imagegen.commands.models import describe_model
 from imagegen.config.setting_types import SD_DEVICES
 
 if TYPE_CHECKING:
     from imagegen.backends.sd.program import Program
     from imagegen.plan.output import Output
     from imagegen.project import JobPlan, Project
+    from imagegen.report.results.programs import SdProgram
 
-__all__ = ["SdProgram", "SdSetup", "setup", "update"]
-
-
-@dataclass(frozen=True)
-class SdProgram:
-    """What generates with the backend sd.
-
-    Attributes:
-        path: the sd-server; null if a server of your own is used.
-        build: of the program; empty if it does not say.
-        device: what that was built for; empty if it is not known.
-        url: the address of a server of your own, which is used in its place; null if the settings name none.
-    """
-
-    path: str | None
-    build: str
-    device: str
-    url: str | None
-
-
-@dataclass(frozen=True)
-class SdSetup:
-    """A program and models for the backend sd.
-
-    Attributes:
-        program: what generates.
-        model: for jobs that name none; null if none is set: then the only checkpoint is used.
-        models: the model files that the project needs, as they are now.
-        downloaded: the names of those that were downloaded now.
-        next: how to go on.
-    """
-
-    program: SdProgram
-    model: str | None
-    models: tuple[ModelState, ...]
-    downloaded: tuple[str, ...]
-    next: str
+__all__ = ["setup", "update"]
 
 
 @command(
@@ -69,12 +34,13 @@ class SdSetup:
         option("model", str, "", "the model, in place of the one that suits this machine", value="NAME"),
         YES,
     ],
-    result=SdSetup,
+    result="imagegen.report.results.programs:SdSetup",
 )
 def setup(build: Build, *, device: str, model: str, yes: bool) -> Answer:
     """Install and download what is missing, and say how to go on."""
     from imagegen.backends.sd.install import install
     from imagegen.backends.sd.model_setup import ModelsInPlace, check_name, setup_model
+    from imagegen.report.results.programs import SdSetup
 
     root, settings = build.root, build.settings
     words = [f"--device={device}"] if device != "auto" else []
@@ -106,7 +72,7 @@ def setup(build: Build, *, device: str, model: str, yes: bool) -> Answer:
     {"doit sd:update": "says how much it downloads, and asks"},
     [YES],
     needs_jobs=False,
-    result=SdProgram,
+    result="imagegen.report.results.programs:SdProgram",
 )
 def update(build: Build, *, yes: bool) -> Answer:
     """Replace it, by one for the same device."""
@@ -121,6 +87,7 @@ def update(build: Build, *, yes: bool) -> Answer:
 
 def _describe(build: Build, program: Program | None) -> SdProgram:
     from imagegen.backends.models import display_path
+    from imagegen.report.results.programs import SdProgram
 
     url = build.settings.sd_server_url or None
     if program is None:

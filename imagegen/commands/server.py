@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from imagegen.commands.build import Build
 from imagegen.commands.command import Answer, command
@@ -19,14 +19,9 @@ from imagegen.errors import DONE, FAILED, ImagegenError
 if TYPE_CHECKING:
     from imagegen.backends.comfyui.server import Launch, Status
     from imagegen.backends.managed_server import ServerRecord
+    from imagegen.report.results.servers import ServerProcess, ServerStatus
 
 __all__ = [
-    "DeviceMemory",
-    "ServerProcess",
-    "ServerStatus",
-    "ServerStatuses",
-    "StartedServer",
-    "StoppedServers",
     "start",
     "status",
     "status_lines",
@@ -35,115 +30,18 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True)
-class DeviceMemory:
-    """What a server generates on.
-
-    Attributes:
-        name: of the device.
-        memory: of it, in bytes; null if it does not say.
-        free: of that; null if it does not say.
-    """
-
-    name: str
-    memory: int | None
-    free: int | None
-
-
-@dataclass(frozen=True)
-class ServerProcess:
-    """A process that this project started.
-
-    Attributes:
-        pid: its number.
-        url: the address that it was started for.
-        since: when it was started, in UTC.
-        started_by: run: a run, which stops it at its end; killed run: one that cannot, so the next one does;
-            server:start: a person.
-        log: the file with its output, in the project.
-    """
-
-    pid: int
-    url: str
-    since: str
-    started_by: Literal["run", "killed run", "server:start"]
-    log: str
-
-
-@dataclass(frozen=True)
-class ServerStatus:
-    """What is known of a server.
-
-    Attributes:
-        name: the program: ComfyUI or sd-server.
-        url: its address.
-        state: serving; starting: it does not answer yet; stopped: nothing answers; taken: something else answers;
-            running: its process runs, and it was not asked for more.
-        process: of the server that this project started, if it runs, at whatever address; else null.
-        versions: of the programs that are known, by name.
-        devices: that it generates on.
-        note: what answers in its place, or what became of an earlier process; empty for nothing.
-    """
-
-    name: str
-    url: str
-    state: Literal["serving", "starting", "stopped", "taken", "running"]
-    process: ServerProcess | None
-    versions: Mapping[str, str]
-    devices: tuple[DeviceMemory, ...]
-    note: str
-
-
-@dataclass(frozen=True)
-class StartedServer:
-    """A server that serves.
-
-    Attributes:
-        server: what is known of it.
-        is_new: whether it was started now.
-    """
-
-    server: ServerStatus
-    is_new: bool
-
-
-@dataclass(frozen=True)
-class StoppedServers:
-    """The servers that this project had started.
-
-    Attributes:
-        stopped: the processes that ran until now, and were stopped.
-        left_alone: the address of a ComfyUI that somebody else started; null if there is none.
-    """
-
-    stopped: tuple[ServerProcess, ...]
-    left_alone: str | None
-
-
-@dataclass(frozen=True)
-class ServerStatuses:
-    """The servers of this project.
-
-    Attributes:
-        servers: those that the settings name, and an sd-server that runs.
-        is_serving: whether any ComfyUI serves.
-    """
-
-    servers: tuple[ServerStatus, ...]
-    is_serving: bool
-
-
 @command(
     "server:start",
     "Start ComfyUI from tools/ComfyUI and wait until it answers; it keeps running after builds.",
     {"doit server:start": ""},
     needs_jobs=False,
-    result=StartedServer,
+    result="imagegen.report.results.servers:StartedServer",
 )
 def start(build: Build) -> Answer:
     """Start it, and show its status."""
     from imagegen.backends.comfyui.server import start
     from imagegen.report.console import StatusLine
+    from imagegen.report.results.servers import StartedServer
 
     with StatusLine() as line:
         started = start(_launch(build), line.show, lambda: None, "server:start")
@@ -157,13 +55,14 @@ def start(build: Build) -> Answer:
     "Stop the ComfyUI and the sd-server that this project started, and no others.",
     {"doit server:stop": ""},
     needs_jobs=False,
-    result=StoppedServers,
+    result="imagegen.report.results.servers:StoppedServers",
 )
 def stop(build: Build) -> Answer:
     """Stop them, and name a ComfyUI that is left alone."""
     from imagegen.backends.comfyui.server import get_status
     from imagegen.backends.comfyui.server import managed_server as comfyui
     from imagegen.backends.sd.server import managed_server as sd_server
+    from imagegen.report.results.servers import StoppedServers
 
     servers = [comfyui(build.root), sd_server(build.root)]
     recorded = [(server, record) for server in servers if (record := server.read_record())]
@@ -180,11 +79,12 @@ def stop(build: Build) -> Answer:
     "Show whether ComfyUI runs, with its versions and devices.",
     {"doit server:status": ""},
     needs_jobs=False,
-    result=ServerStatuses,
+    result="imagegen.report.results.servers:ServerStatuses",
 )
 def status(build: Build) -> Answer:
     """Show the status of each server that the settings name."""
     from imagegen.backends.comfyui.server import get_status
+    from imagegen.report.results.servers import ServerStatuses
 
     launch = _launch(build)
     found = [get_status(replace(launch, url=url)) for url in build.settings.comfyui_server_urls]
@@ -259,6 +159,7 @@ def _sd_lines(record: ServerRecord, log: Path) -> list[str]:
 
 def _describe(status: Status) -> ServerStatus:
     from imagegen.backends.comfyui.server import LOG
+    from imagegen.report.results.servers import DeviceMemory, ServerStatus
 
     said = status.answer.said if status.state == "taken" else ""
     return ServerStatus(
@@ -276,10 +177,14 @@ def _describe(status: Status) -> ServerStatus:
 
 
 def _describe_sd(record: ServerRecord, log: Path) -> ServerStatus:
+    from imagegen.report.results.servers import ServerStatus
+
     return ServerStatus("sd-server", record.url, "running", _describe_process(record, log), {}, (), "")
 
 
 def _describe_process(record: ServerRecord, log: Path) -> ServerProcess:
+    from imagegen.report.results.servers import ServerProcess
+
     return ServerProcess(
         pid=record.process.pid,
         url=record.url,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from imagegen.commands.build import Build
@@ -15,55 +14,9 @@ from imagegen.errors import BAD_INPUT, DONE
 if TYPE_CHECKING:
     from imagegen.config.settings import Value
     from imagegen.project import JobPlan
+    from imagegen.report.results.configuration import JobBackend, SettingValue, SettingValues
 
-__all__ = ["JobBackend", "SettingValue", "SettingValues", "settings"]
-
-
-@dataclass(frozen=True)
-class SettingValue:
-    """A setting.
-
-    Attributes:
-        name: as pyproject.toml has it in [tool.imagegen], with a dot for a table in that.
-        value: as it is shown; `none` for nothing. Of a secret, only `set` or `not set`.
-        source: what gave the value; empty for a secret that is not set.
-        help: what it is for.
-    """
-
-    name: str
-    value: str
-    source: str
-    help: str
-
-
-@dataclass(frozen=True)
-class JobBackend:
-    """The backend of a job that names one itself.
-
-    Attributes:
-        job: its name.
-        backend: that it is built with.
-        source: the job's file, or what has another backend used.
-        help: why it is this one.
-    """
-
-    job: str
-    backend: str
-    source: str
-    help: str
-
-
-@dataclass(frozen=True)
-class SettingValues:
-    """All settings, with where each value came from.
-
-    Attributes:
-        settings: all of them.
-        jobs: those that name a backend of their own.
-    """
-
-    settings: tuple[SettingValue, ...]
-    jobs: tuple[JobBackend, ...]
+__all__ = ["settings"]
 
 
 @command(
@@ -71,11 +24,12 @@ class SettingValues:
     "Show every setting, with where its value came from.",
     {"doit settings": "", "doit settings backend=comfyui": "as they would be for this command line"},
     needs_settings=False,
-    result=SettingValues,
+    result="imagegen.report.results.configuration:SettingValues",
 )
 def settings(build: Build) -> Answer:
     """Show the settings, and what is wrong with them. A secret is not shown, only whether it is set."""
     from imagegen.config.settings import collect_settings
+    from imagegen.report.results.configuration import SettingValues
 
     values, _ = collect_settings(build.root, build.invocation.given, os.environ)
     backend = next(one for one in values if one.setting.name == "backend")
@@ -86,12 +40,15 @@ def settings(build: Build) -> Answer:
 
 
 def _as_shown(value: Value) -> SettingValue:
+    from imagegen.report.results.configuration import SettingValue
+
     source = "" if value.setting.secret and not value.value else value.set_by
     return SettingValue(value.setting.name, str(value), source, value.setting.help)
 
 
 def _backend_of_job(plan: JobPlan, backend: Value) -> JobBackend:
     from imagegen.config.settings import COMMAND_LINE
+    from imagegen.report.results.configuration import JobBackend
 
     if backend.set_by == COMMAND_LINE:
         return JobBackend(plan.name, str(backend), COMMAND_LINE, f"{plan.file} names {plan.backend}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from imagegen.commands.build import Build
@@ -12,33 +11,16 @@ from imagegen.errors import FAILED, InputError, Problem
 if TYPE_CHECKING:
     from imagegen.execute.events import Event
 
-__all__ = ["PushedImages", "push"]
+__all__ = ["push"]
 
 _NOT_SHARED = "placeholders, one-off images and derived files are not shared"
-
-
-@dataclass(frozen=True)
-class PushedImages:
-    """What the shared store has now.
-
-    Attributes:
-        store: its address.
-        images: how many can be shared.
-        unsent: how many of them still have to be uploaded.
-        notes: what there is to say besides, such as why, a line each.
-    """
-
-    store: str
-    images: int
-    unsent: int
-    notes: tuple[str, ...]
 
 
 @command(
     "store:push",
     "Upload every image the shared store doesn't have yet.",
     {"doit store:push": "", "doit store:push store=s3://team/images": "to another store"},
-    result=PushedImages,
+    result="imagegen.report.results.storage:PushedImages",
 )
 def push(build: Build) -> Answer:
     """Upload all that backends generated here."""
@@ -46,6 +28,7 @@ def push(build: Build) -> Answer:
     from imagegen.execute.shared_store import check_packages, push
     from imagegen.execute.worker import InterruptibleWorker
     from imagegen.report.console import note_line, plural, print_note
+    from imagegen.report.results.storage import PushedImages
 
     sources = build.settings.set_by
     if not build.settings.store:

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from imagegen.commands.build import Build, select_images
 from imagegen.commands.command import Answer, command
@@ -14,6 +13,7 @@ from imagegen.errors import BAD_INPUT, DONE, FAILED, printable
 
 if TYPE_CHECKING:
     from imagegen.execute.verify import Finding
+    from imagegen.report.results.checks import VerifiedFiles
 
 __all__ = ["verified_lines", "verify"]
 
@@ -23,50 +23,12 @@ _STATE_WORDS = {"new": "not generated yet", "pointer": "not fetched (Git LFS)"}
 """What the closing line calls a state, if not by its name."""
 
 
-@dataclass(frozen=True)
-class VerifiedFile:
-    """A file that is not simply as it was generated.
-
-    Attributes:
-        task: the image, derived file or sheet that it is; null if it is none, or none any more.
-        path: of the file, in the project.
-        state: accepted: it was accepted by hand; new: not generated yet; pointer: one of Git LFS, whose content was not
-            fetched; missing; changed: by hand; corrupt: its bytes are damaged; wrong: it cannot be read, or what is
-            recorded of it does not fit; orphaned: it no longer belongs to any item.
-        is_right: whether there is nothing to do.
-        note: what was found.
-        hint: what to do about it.
-    """
-
-    task: str | None
-    path: str
-    state: Literal["accepted", "new", "pointer", "missing", "changed", "corrupt", "wrong", "orphaned"]
-    is_right: bool
-    note: str
-    hint: str
-
-
-@dataclass(frozen=True)
-class VerifiedFiles:
-    """What was found of all files that were checked.
-
-    Attributes:
-        files: that are not intact, first those of images, then those of the store.
-        counts: of the files of images, by state, the intact ones too.
-        store_counts: of the files of the store, by state; null if it was not checked.
-    """
-
-    files: tuple[VerifiedFile, ...]
-    counts: Mapping[str, int]
-    store_counts: Mapping[str, int] | None
-
-
 @command(
     "verify",
     "Check all files against the lock files, and the store.",
     {"doit verify": "the whole project", "doit verify portraits": "one job"},
     words="[IMAGE|JOB...]",
-    result=VerifiedFiles,
+    result="imagegen.report.results.checks:VerifiedFiles",
 )
 def verify(build: Build, words: list[str]) -> Answer:
     """Return whatever is not right, and what to do about it."""
@@ -87,6 +49,8 @@ def verify(build: Build, words: list[str]) -> Answer:
 
 
 def _summarise(files: Sequence[Finding], store: Sequence[Finding] | None) -> VerifiedFiles:
+    from imagegen.report.results.checks import VerifiedFile, VerifiedFiles
+
     return VerifiedFiles(
         tuple(
             VerifiedFile(_task(one), one.path, one.state, one.is_right, one.note, one.hint)

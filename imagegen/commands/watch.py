@@ -5,7 +5,6 @@ from __future__ import annotations
 import signal
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,29 +20,13 @@ from imagegen.report.console import StatusLine
 from imagegen.report.json_output import json_output
 
 if TYPE_CHECKING:
+    from imagegen.report.results.watching import WatchResult
     from imagegen.review.progress import RunProgress
     from imagegen.state.hashes import StatKey
     from imagegen.watch.choice import Outlook
     from imagegen.watch.session import Watched
 
-__all__ = ["WatchResult", "find_inputs", "progress_text", "watch"]
-
-
-@dataclass(frozen=True)
-class WatchResult:
-    """What a watch did.
-
-    Attributes:
-        edits: that it noticed.
-        builds: that it started.
-        counts: of the images that these built, by state.
-        spent: by these, in US dollars, as far as prices are known.
-    """
-
-    edits: int
-    builds: int
-    counts: Mapping[str, int]
-    spent: float
+__all__ = ["find_inputs", "progress_text", "watch"]
 
 
 @command(
@@ -56,10 +39,12 @@ class WatchResult:
     },
     [option("limit", int, None, "build only the first N stale images of each job after an edit")],
     words="[IMAGE|JOB...]",
-    result=WatchResult,
+    result="imagegen.report.results.watching:WatchResult",
 )
 def watch(build: Build, words: list[str], *, limit: int | None) -> Answer:
     """Watch until Ctrl-C or SIGTERM."""
+    from imagegen.report.results.watching import WatchResult
+
     select(build, words)
     if limit is not None and limit < 1:
         raise InputError(Problem("doit watch", f"--limit={limit}: expected a whole number from 1"))

@@ -11,7 +11,6 @@ from imagegen.commands.command import Answer, command, option
 from imagegen.commands.command_line import is_ignored
 from imagegen.errors import BAD_INPUT, DONE, FAILED, InputError, Problem
 from imagegen.report.console import left_lines
-from imagegen.report.forecast_summary import ForecastSummary, summarise_forecast
 from imagegen.report.json_output import json_output
 
 if TYPE_CHECKING:
@@ -49,10 +48,12 @@ _COLOURS = {
     ],
     words="[IMAGE|JOB...]",
     needs_settings=False,
-    result=ForecastSummary,
+    result="imagegen.report.forecast_summary:ForecastSummary",
 )
 def why(build: Build, words: list[str], *, limit: int | None, check: bool) -> Answer:
     """Forecast the next run. Fails only with --check, or if a word names nothing."""
+    from imagegen.report.forecast_summary import summarise_forecast
+
     if limit is not None and limit < 1:
         raise InputError(Problem("doit why", f"--limit={limit}: expected a whole number from 1"))
     from imagegen.library.plan import forecast_selection

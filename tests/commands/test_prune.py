@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from imagegen.commands.prune import PrunedFiles, list_waste, waste_lines
+from imagegen.commands.prune import list_waste, waste_lines
 from imagegen.execute.prune import find_unused
+from imagegen.report.results.storage import PrunedFiles
 from tests.project_folder import SMALL_JOB, ProjectFolder
 
 __all__ = []

@@ -59,7 +59,7 @@ def written(monkeypatch: pytest.MonkeyPatch) -> Written:
 
 def finish(folder: Path, work: Callable[..., Answer]) -> object:
     """Return what doit gets of a command that does this."""
-    command = Command("test", "", {}, (), "", work, result=Done, needs_settings=False, needs_jobs=False)
+    command = Command("test", "", {}, (), "", work, f"{__name__}:Done", needs_settings=False, needs_jobs=False)
     return run_and_report(Build(folder, read_invocation([])), command, {"json": True})
 
 
