@@ -315,7 +315,22 @@ def collect_settings(
             else:
                 found = Value(setting, True if setting.secret else value, set_by)
         values.append(found)
-    return values, problems
+    return values, [_locate(problem, root / "pyproject.toml") for problem in problems]
+
+
+def _locate(problem: Problem, path: Path) -> Problem:
+    """Return a problem with a key of `[tool.imagegen]` with the line of that key, if it has one of its own."""
+    if problem.where != _PYPROJECT:
+        return problem
+    *tables, key = problem.what.partition(":")[0].split(".")
+    header = re.escape("".join(f".{name}" for name in ("tool", "imagegen", *tables))[1:])
+    own = rf"^[ \t]*\[{header}\][^\n]*\n(?:(?![ \t]*\[)[^\n]*\n)*?[ \t]*(?P<key>{re.escape(key)}[ \t]*=)"
+    found = re.search(own, path.read_bytes().decode("utf-8", "replace").replace("\r\n", "\n"), re.MULTILINE)
+    if not found:
+        return problem
+    before = found.string[: found.start("key")]
+    line, column = before.count("\n") + 1, len(before) - before.rfind("\n")
+    return Problem(f"pyproject.toml:{line}:{column}", problem.what, problem.hint)
 
 
 def _name_secret(setting: Setting) -> str:

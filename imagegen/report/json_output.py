@@ -25,7 +25,7 @@ __all__ = ["VERSION", "JsonOutput", "as_data", "begin_json", "json_output", "pro
 VERSION = 1
 """Of the schema of results. It changes when something that a program may rely on is removed or means something else."""
 
-_POSITION = re.compile(r"(?P<file>.+?):(?P<line>\d+)(?::(?P<column>\d+))?")
+_POSITION = re.compile(r"(?P<file>.+?):(?:(?P<line>\d+)(?::(?P<column>\d+))?| \[tool\..+)")
 
 
 class JsonOutput:

@@ -134,15 +134,13 @@ def test_all_that_is_wrong_is_told_at_once_with_where_it_is(tmp_path: Path) -> N
     )
     with pytest.raises(ImagegenError) as caught:
         read_settings(tmp_path, {}, {})
-    assert [str(problem) for problem in caught.value.problems] == [
-        f"pyproject.toml: [tool.imagegen]: {message}"
-        for message in (
-            "bakend: unknown key; did you mean 'backend'?",
-            "models: lora: expected a table with repo or url, folder, sha256 and size",
-            "models: a b: expected a name of letters, digits, '_', '.' and '-'",
-            "models: vae.size: expected a size such as '2.1 GB', or the exact number of bytes",
-            "models: vae.folder: 'vea' is not a kind of model; did you mean 'vae'?",
-        )
+    assert caught.value.problems[0].where == "pyproject.toml:2:1"
+    assert [problem.what for problem in caught.value.problems] == [
+        "bakend: unknown key; did you mean 'backend'?",
+        "models: lora: expected a table with repo or url, folder, sha256 and size",
+        "models: a b: expected a name of letters, digits, '_', '.' and '-'",
+        "models: vae.size: expected a size such as '2.1 GB', or the exact number of bytes",
+        "models: vae.folder: 'vea' is not a kind of model; did you mean 'vae'?",
     ]
 
 

@@ -231,7 +231,7 @@ def test_there_may_be_several_servers(tmp_path: Path, table: str, environment: s
 @pytest.mark.parametrize("table", ["[]", "1", "['http://a', 1]", "['http://a', 'b']", "','", "[['http://a']]"])
 def test_servers_that_cannot_be_are_told(tmp_path: Path, table: str) -> None:
     (tmp_path / "pyproject.toml").write_text(f"[tool.imagegen.comfyui.server]\nurl = {table}")
-    with pytest.raises(ImagegenError, match=r"^pyproject.toml: \[tool.imagegen\]: comfyui.server.url: expected "):
+    with pytest.raises(ImagegenError, match=r"^pyproject.toml:2:1: comfyui.server.url: expected "):
         read_settings(tmp_path, {}, {})
 
 

@@ -39,6 +39,7 @@ class Case:
     """How the fields of its first problem begin, with `--json`; None: it is tried without."""
 
 
+SETTING = {"file": "pyproject.toml", "line": 2, "column": 1, "what": "budget: "}
 CASES = [
     # a job and its images
     Case("", DONE),
@@ -77,7 +78,7 @@ CASES = [
     Case("why", BAD_INPUT, {"dodo.py": f"{DODO}def task_x():\n    return y\n"}, {"file": "dodo.py", "line": 3}),
     Case("", BAD_INPUT, {"dodo.py": f"{DODO}def task_x():\n    return {{'actions': 5}}\n"}),
     # settings
-    Case("", BAD_INPUT, {"dodo.py": DODO, "pyproject.toml": "[tool.imagegen]\nbudget = 'x'\n"}),
+    Case("", BAD_INPUT, {"dodo.py": DODO, "pyproject.toml": "[tool.imagegen]\nbudget = 'x'\n"}, SETTING),
     Case("verify", BAD_INPUT),
     Case("", BAD_INPUT, {"pyproject.toml": "[tool.imagegen\n"}, {"file": "pyproject.toml", "line": 1, "column": 15}),
     Case("", BAD_INPUT, {"pyproject.toml": "", "doit.cfg": "verbosity = 1\n"}, {"where": "doit.cfg"}),
