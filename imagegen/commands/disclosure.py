@@ -68,16 +68,18 @@ def _write(build: Build, out: str, text: str, kind: str) -> bool:
     path = build.root / out
     if path.suffix in JOB_SUFFIXES and path.parent.resolve() == (build.root / "jobs").resolve():
         raise InputError(Problem(out, "would be read as a job", "choose another path"))
+    if path.is_dir():
+        raise InputError(Problem(out, "is a folder", "name a file in it"))
     data = text.encode("utf-8-sig" if kind == "csv" else "utf-8")  # without the mark, Excel takes it for another code
     try:
         there = path.read_bytes() if path.exists() else b""
         if there == data:
             return False
         if there and not there.startswith(data[:_OURS]):
-            raise ImagegenError(Problem(out, "was not written by doit disclosure", "move it, or choose another --out"))
+            raise InputError(Problem(out, "was not written by doit disclosure", "move it, or choose another --out"))
         replace_file(path, data, build.project.temporary)
     except OSError as error:
-        raise InputError(not_written(error, path=out)) from None
+        raise ImagegenError(not_written(error, path=out)) from None
     return True
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import signal
 import sys
 from collections.abc import Mapping, Sequence
-from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -70,6 +69,8 @@ def watch(build: Build, words: list[str], *, limit: int | None) -> Answer:
 
 
 def _describe(build: Build, words: Sequence[str], limit: int | None) -> Watched:
+    from decimal import Decimal
+
     from imagegen.watch.session import Watched
 
     leading = [word for word in leading_words(build, "watch") if not word.startswith("budget=")]

@@ -107,6 +107,8 @@ def write_schema(root: Path, out: str, text: str) -> str:
     path = root / out
     if path.suffix in JOB_SUFFIXES and path.parent.resolve() == (root / "jobs").resolve():
         raise InputError(Problem(out, "would be read as a job", "leave --out out, or choose another path"))
+    if path.is_dir():
+        raise InputError(Problem(out, "is a folder", "name a file in it"))
     try:
         there = path.read_text("utf-8", "replace") if path.exists() else None
         if there == text:
@@ -115,5 +117,5 @@ def write_schema(root: Path, out: str, text: str) -> str:
             raise InputError(Problem(out, "was not written by doit schema", "move it, or choose another --out"))
         replace_file(path, text.encode("utf-8"), root / ".imagegen" / "tmp")
     except OSError as error:
-        raise InputError(not_written(error, path=out)) from None
+        raise ImagegenError(not_written(error, path=out)) from None
     return "written"

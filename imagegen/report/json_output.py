@@ -13,7 +13,6 @@ import os
 import re
 import sys
 from collections.abc import Iterable, Mapping
-from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +24,7 @@ __all__ = ["VERSION", "JsonOutput", "as_data", "begin_json", "json_output", "pro
 VERSION = 1
 """Of the schema of results. It changes when something that a program may rely on is removed or means something else."""
 
-_POSITION = re.compile(r"(?P<file>.+?):(?:(?P<line>\d+)(?::(?P<column>\d+))?| \[tool\..+)")
+_POSITION = r"(?P<file>.+?):(?:(?P<line>\d+)(?::(?P<column>\d+))?| \[tool\..+)"
 
 
 class JsonOutput:
@@ -95,7 +94,7 @@ def begin_json(command: str) -> JsonOutput:
 
 def problem_data(problem: Problem) -> dict[str, Any]:
     """Return a problem with its file, line and column apart, where it has them."""
-    found = _POSITION.fullmatch(problem.where)
+    found = re.fullmatch(_POSITION, problem.where)
     place = found.groupdict() if found else {"file": None, "line": None, "column": None}
     return {
         "where": problem.where,
@@ -109,6 +108,8 @@ def problem_data(problem: Problem) -> dict[str, Any]:
 
 def as_data(value: object) -> Any:
     """Return dataclasses, mappings and sequences of any depth as JSON has them; money is a number of US dollars."""
+    from decimal import Decimal  # a run with nothing to do has no money to say
+
     if isinstance(value, Problem):
         return problem_data(value)
     if dataclasses.is_dataclass(value) and not isinstance(value, type):

@@ -6,6 +6,7 @@ import csv
 import io
 import json
 
+from imagegen.errors import BAD_INPUT, FAILED
 from tests.project_folder import ProjectFolder, picture
 
 
@@ -83,9 +84,12 @@ def test_it_is_written_into_a_file_and_into_no_other(project: ProjectFolder) -> 
     assert len(list(csv.reader(io.StringIO(text.decode("utf-8-sig"))))) == 4
     project.write("notes.md", "# mine\n")
     run = project.doit("disclosure", "--out=notes.md")
-    assert run.code != 0
+    assert run.code == BAD_INPUT
     assert "notes.md: was not written by doit disclosure" in run.out
     assert (project.root / "notes.md").read_text() == "# mine\n"
+    run = project.doit("disclosure", "--out=notes.md/AI.md")
+    assert run.code == FAILED
+    assert "cannot write: " in run.out
     run = project.doit("disclosure", "--out=../AI.md")
     assert "doit disclosure --out: '../AI.md' is outside the project" in run.out
     assert not (project.root.parent / "AI.md").exists()

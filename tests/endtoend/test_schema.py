@@ -10,6 +10,7 @@ import yaml
 from jsonschema import Draft7Validator
 
 from imagegen.config.schema import GenerateFields
+from imagegen.errors import BAD_INPUT
 from tests.project_folder import JOB, ProjectFolder
 
 REPOSITORY = Path(__file__).parents[2]
@@ -52,14 +53,14 @@ def test_it_knows_every_backends_section_and_every_default(project: ProjectFolde
     [
         ("mine.json", "was not written by doit schema"),
         ("jobs/schema.json", "would be read as a job"),
-        ("docs", "cannot write: Is a directory: docs"),
+        ("docs", "docs: is a folder"),
     ],
 )
 def test_nothing_else_is_replaced_and_no_job_made(project: ProjectFolder, out: str, message: str) -> None:
     project.write("mine.json", "{}")
     project.write("docs/x.md", "")
     run = project.doit("schema", "--out", out)
-    assert run.code != 0
+    assert run.code == BAD_INPUT
     assert message in run.out
     assert (project.root / "mine.json").read_text() == "{}"
     assert not (project.root / "jobs/schema.json").exists()
