@@ -18,14 +18,14 @@ class ModelStatement:
     """A trained model that took part.
 
     Attributes:
-        role: what it did.
-        backend: that it generated with; `derive` for a model of a step.
-        model: its name; null if it was not recorded.
-        digest: the sha256 of its file, maybe followed by that of its other files, or what the service calls it; null
+        role: what the model did.
+        backend: backend that generated with it; `derive` for the model of a step.
+        model: name of the model; null if it was not recorded.
+        digest: sha256 of its file, perhaps followed by those of its other files, or the service's own name for it; null
             if it is not known.
-        licence: its name, as it is listed; null if it is not known.
-        licence_page: where it can be read; null if that is not known.
-        images: how many it took part in.
+        licence: name of its licence, as listed; null if it is not known.
+        licence_page: address of its licence; null if it is not known.
+        images: number of images it took part in.
     """
 
     role: Literal["model", "lora", "cutout"]
@@ -42,19 +42,19 @@ class ImageStatement:
     """How an image came about, and what its file is.
 
     Attributes:
-        task: its name, `portraits:mallsing`.
-        path: its file, in the project; null if it was not recorded.
-        kind: how it came about.
-        file: what its file is.
-        backend: that generated it; null if none did.
-        by_ai: whether it has content that a trained model generated; null if that is not known.
+        task: name of the task, such as `portraits:mallsing`.
+        path: path of the file, relative to the project; null if it was not recorded.
+        kind: how the image came about.
+        file: what its file is now.
+        backend: backend that generated the image; null if none did.
+        by_ai: whether a trained model generated any of its content; null if that is not known.
         by_hand: whether its file is somebody's work, at least in part.
-        from_files: whether it was derived from such a file, or from one that was there before.
-        marked: whether its file says that a model made it; null if another program wrote it.
-        models: that took part: their numbers in the list of models, from 0.
-        references: how many reference images it was generated from.
-        origins: what it was derived from: tasks.
-        time: when it was generated or derived, in UTC; null if that is not known.
+        from_files: whether it was derived from somebody's work, or from a file that was there before.
+        marked: whether its file says that a model made it; null if another program wrote the file.
+        models: models that took part, as positions in the list of models, from 0.
+        references: number of reference images it was generated from.
+        origins: tasks it was derived from.
+        time: time at which it was generated or derived, in UTC; null if it is not known.
     """
 
     task: str
@@ -77,10 +77,10 @@ class Statement:
     """Which images were generated, by which models, and which were changed by hand: see docs/disclosure.md.
 
     Attributes:
-        jobs: with recorded images.
-        summary: the numbers of images.
+        jobs: jobs with recorded images.
+        summary: number of images by what is known of them.
         models: trained models that took part, the one with the most images first.
-        images: all of them.
+        images: all recorded images.
     """
 
     jobs: tuple[str, ...]

@@ -27,14 +27,15 @@ class ListedTask:
     """A task of doit.
 
     Attributes:
-        task: its name, `portraits:mallsing`.
-        kind: a job, an image or another output of it, a command, or a task of the dodo file's own (other).
-        job: the job that it is or belongs to; null of others.
-        path: its file: of a job, the job file; null of others.
-        state: fresh, kept or stale; broken for a job that cannot be read; null of others.
-        why: the reasons, and what else there is to say of its state.
+        task: name of the task, such as `portraits:mallsing`.
+        kind: kind of task: a job, an image or another output of a job, a command, or a task of the dodo file's own
+            (`other`).
+        job: job that it is or belongs to; null for others.
+        path: path of the output's file, or of the job file; null for others.
+        state: state of an output or a job; `broken` if the job cannot be read; null for others.
+        why: reasons for its state and further remarks.
         is_ignored: whether `doit ignore` named it.
-        doc: its line in `doit list`.
+        doc: line in `doit list`.
     """
 
     task: str
@@ -52,7 +53,7 @@ class TaskList:
     """What `doit list` shows; with `--all`, all images too.
 
     Attributes:
-        tasks: in the order of `doit list`.
+        tasks: tasks in the order of `doit list`.
     """
 
     tasks: tuple[ListedTask, ...]
@@ -63,18 +64,19 @@ class TaskInfo(ListedTask):
     """What is known of one task.
 
     Attributes:
-        task: its name, `portraits:mallsing`.
-        kind: a job, an image or another output of it, a command, or a task of the dodo file's own (other).
-        job: the job that it is or belongs to; null of others.
-        path: its file: of a job, the job file; null of others.
-        state: fresh, kept or stale; broken for a job that cannot be read; null of others.
-        why: the reasons, and what else there is to say of its state.
+        task: name of the task, such as `portraits:mallsing`.
+        kind: kind of task: a job, an image or another output of a job, a command, or a task of the dodo file's own
+            (`other`).
+        job: job that it is or belongs to; null for others.
+        path: path of the output's file, or of the job file; null for others.
+        state: state of an output or a job; `broken` if the job cannot be read; null for others.
+        why: reasons for its state and further remarks.
         is_ignored: whether `doit ignore` named it.
-        doc: its line in `doit list`.
-        needs: tasks that come before it: of a job, its images as far as they have tasks.
-        request: of an image: all that decides its pixels; null of others.
-        fingerprint: of the request; empty while something of it is not decided; null of others.
-        workflow: what its backend says of how it generates it, a line each.
+        doc: line in `doit list`.
+        needs: tasks that come before it; for a job, those of its images that have tasks.
+        request: everything that decides the pixels of an image; null for others.
+        fingerprint: fingerprint of the request; empty while part of it is not decided; null for others.
+        workflow: how its backend generates it, one line each.
     """
 
     needs: tuple[str, ...]
@@ -88,10 +90,10 @@ class CleanedFile:
     """What `doit clean` does to a file.
 
     Attributes:
-        task: its output.
-        path: the file.
-        is_removed: whether it is removed, or would be.
-        said: what becomes of it, in words.
+        task: name of the task that the file is an output of.
+        path: path of the file, relative to the project.
+        is_removed: whether the file is removed, or would be.
+        said: what becomes of the file, in words.
     """
 
     task: str
@@ -105,8 +107,8 @@ class CleanedTasks:
     """What `doit clean` removes.
 
     Attributes:
-        is_dry_run: whether nothing was removed: `doit clean -n`.
-        files: of images; what other tasks remove is on stderr.
+        is_dry_run: whether nothing was removed, because of `-n`.
+        files: files of images; those of other tasks are listed on stderr.
     """
 
     is_dry_run: bool
@@ -118,7 +120,7 @@ class NamedTasks:
     """The tasks that `doit ignore` or `doit forget` dealt with.
 
     Attributes:
-        tasks: their names.
+        tasks: names of the tasks.
     """
 
     tasks: tuple[str, ...]
@@ -129,13 +131,13 @@ class OptionHelp:
     """An option of a command.
 
     Attributes:
-        name: `--json`, or only `-n` where there is no long one.
-        short: `-y`; empty if there is none.
-        value: what stands for its value; empty for a switch.
-        default: as text; empty if there is none.
-        choices: all values there are; empty if there are others.
+        name: long form such as `--json`, or the short one if there is no other.
+        short: short form such as `-y`; empty if there is none.
+        value: placeholder for its value; empty for a switch.
+        default: default value as text; empty if there is none.
+        choices: all values it accepts; empty if it accepts others too.
         is_repeatable: whether it may be given several times.
-        help: what it does.
+        help: what the option does.
     """
 
     name: str
@@ -152,12 +154,12 @@ class CommandHelp:
     """A command.
 
     Attributes:
-        name: what follows `doit`.
-        is_of_doit: whether it is doit's own: its options then come before names.
-        summary: what it does.
-        words: what may follow it besides options, as `[JOB|IMAGE...]`; empty for nothing.
-        options: that it takes.
-        examples: command lines, each with what it does.
+        name: name of the command, as it follows `doit`.
+        is_of_doit: whether it is doit's own command, whose options come before names.
+        summary: what the command does.
+        words: words that may follow besides options, such as `[JOB|IMAGE...]`; empty if there are none.
+        options: options of the command.
+        examples: what each example does, by its command line.
     """
 
     name: str
@@ -173,7 +175,7 @@ class HelpPages:
     """What `doit help` shows.
 
     Attributes:
-        commands: all of them, or those that were named.
+        commands: the named commands, or all of them if none was named.
     """
 
     commands: tuple[CommandHelp, ...]

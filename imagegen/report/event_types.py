@@ -37,8 +37,8 @@ class RunBegun:
     """A run begins to bring images up to date.
 
     Attributes:
-        total: images that are not fresh.
-        left_s: seconds that it is expected to take; null if that is not known.
+        total: number of images that are not fresh.
+        left_s: expected time of the run, in seconds; null if it is not known.
     """
 
     total: int
@@ -50,9 +50,9 @@ class ImageStarted:
     """A backend begins to generate an image.
 
     Attributes:
-        task: its name, `portraits:mallsing`.
-        expected_s: seconds that it is expected to take; null if that is not known.
-        left_s: seconds that are left of the run, now and then.
+        task: name of the task, such as `portraits:mallsing`.
+        expected_s: expected time of the image, in seconds; null if it is not known.
+        left_s: time left of the whole run, in seconds, now and then.
     """
 
     task: str
@@ -65,11 +65,11 @@ class ImageSteps:
     """An image is as far as this.
 
     Attributes:
-        task: its name; empty while a job is prepared.
-        job: the job that is prepared; empty of an image.
-        done: steps that are done.
-        total: all steps.
-        left_s: seconds that are left of the run, now and then.
+        task: name of the task, such as `portraits:mallsing`; empty while a job is prepared.
+        job: job that is being prepared; empty for an image.
+        done: number of steps done.
+        total: number of all steps.
+        left_s: time left of the whole run, in seconds, now and then.
     """
 
     task: str
@@ -84,10 +84,10 @@ class ImageText:
     """What an image waits for, until the next event says more (waiting); or what there is to say of it (note).
 
     Attributes:
-        task: its name; empty if it is said of a whole job or run.
-        job: the job that it is said of; empty otherwise.
-        text: in words; empty if it waits no longer.
-        left_s: seconds that are left of the run, now and then.
+        task: name of the task, such as `portraits:mallsing`; empty if the text is about a whole job or run.
+        job: job that the text is about; empty otherwise.
+        text: the text; empty when the image no longer waits.
+        left_s: time left of the whole run, in seconds, now and then.
     """
 
     task: str
@@ -101,9 +101,9 @@ class ImageTimeRestarted:
     """An image that waited for others at its server is begun only now.
 
     Attributes:
-        task: its name.
-        job: empty.
-        left_s: seconds that are left of the run, now and then.
+        task: name of the task, such as `portraits:mallsing`.
+        job: always empty.
+        left_s: time left of the whole run, in seconds, now and then.
     """
 
     task: str
@@ -116,8 +116,8 @@ class ImageArrived:
     """A backend has generated an image; its outcome follows once its file is in place.
 
     Attributes:
-        task: its name.
-        left_s: seconds that are left of the run, now and then.
+        task: name of the task, such as `portraits:mallsing`.
+        left_s: time left of the whole run, in seconds, now and then.
     """
 
     task: str
@@ -129,13 +129,13 @@ class ImageOutcomeEvent:
     """What became of an image.
 
     Attributes:
-        task: its name.
-        state: generated, derived, restored, fresh, kept, failed or cancelled.
-        seconds: that it took.
-        note: what else there is to say; may be empty.
-        problem: why it failed; null if it did not.
-        also: what else is wrong.
-        left_s: seconds that are left of the run, now and then.
+        task: name of the task, such as `portraits:mallsing`.
+        state: what became of the image.
+        seconds: time the image took, in seconds.
+        note: further remark; empty if there is none.
+        problem: reason why the image failed; null if it did not.
+        also: other problems with the image.
+        left_s: time left of the whole run, in seconds, now and then.
     """
 
     task: str
@@ -157,7 +157,7 @@ class ProgressText:
     """What a command does that takes its time.
 
     Attributes:
-        text: in words.
+        text: what the command is doing, in words.
     """
 
     text: str
@@ -168,7 +168,7 @@ class ServingAt:
     """`doit review` answers now.
 
     Attributes:
-        urls: that it answers at, the best one first.
+        urls: addresses of the page, the best one first.
     """
 
     urls: tuple[str, ...]
@@ -179,8 +179,8 @@ class WatchBegun:
     """`doit watch` begins.
 
     Attributes:
-        jobs: how many it watches.
-        stale: tasks that are not up to date, and are left alone until an edit changes them.
+        jobs: number of watched jobs.
+        stale: tasks that are out of date, and left alone until an edit changes them.
     """
 
     jobs: int
@@ -192,9 +192,9 @@ class WatchEdit:
     """`doit watch` noticed an edit.
 
     Attributes:
-        files: that changed.
-        build: tasks that it builds now.
-        problems: with the jobs, and why images are not built.
+        files: files that changed.
+        build: tasks that are built now.
+        problems: problems with the jobs, and reasons why images are not built.
     """
 
     files: tuple[str, ...]
@@ -207,11 +207,11 @@ class WatchBuilt:
     """`doit watch` has built what an edit made stale: the result of that build.
 
     Attributes:
-        exit_code: of the build.
-        version: of its result.
-        command: `run`.
-        problems: that it met.
-        result: what it did; null if it did not get so far.
+        exit_code: exit code of the build.
+        version: version of the schema of its result.
+        command: always `run`.
+        problems: problems that the build met.
+        result: what the build did; null if it did not get that far.
     """
 
     exit_code: int

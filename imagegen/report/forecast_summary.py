@@ -23,28 +23,28 @@ class ImageForecast:
     """What the next run would do with one image, derived file or sheet.
 
     Attributes:
-        task: its name, `portraits:mallsing`.
-        job: its job.
-        path: its file, in the project.
-        variant: its number; null if the job has no variants.
-        act: what the run does. follow: it may be stale, which is only known once what it is made from is there; keep:
-            its file is left as it is, though it is not what the job asks for; fail: its file must not be replaced, or
-            it cannot be built; ignore: `doit ignore` named it.
-        reasons: why it is stale.
-        note: why it is kept, or why it fails; else what there is to say.
-        hint: what to do about that, where it is not obvious.
-        restored_from: where it is restored from; null unless it is. The store, git, another file or image, or the
-            shared store, which is not asked for this.
+        task: name of the task, such as `portraits:mallsing`.
+        job: name of its job.
+        path: path of the file, relative to the project.
+        variant: number of the variant; null if the job has no variants.
+        act: what the run does with it; `follow`: it may be stale, which is only known once what it is made from is
+            there; `keep`: its file stays as it is, though it is not what the job asks for; `fail`: its file must not be
+            replaced, or it cannot be built; `ignore`: `doit ignore` named it.
+        reasons: reasons why it is stale.
+        note: reason why it is kept or fails, or another remark; empty if there is none.
+        hint: what to do about the note; empty if that is obvious.
+        restored_from: where it is restored from: the store, git, another file or image, or the shared store, which is
+            not asked for a forecast; null unless it is restored.
         is_encoded_again: whether its picture stays, and only its file is written again.
-        ignored_by: what `doit ignore` named, if it is left alone for that; else null.
-        origins: what it is made from: tasks, or paths of files that are no outputs.
-        seconds: that generating it takes; null if nothing is generated, or if that is not known.
-        price: of generating it, in US dollars; null if that is not known.
-        may_have_been_paid: whether an earlier run ended before the image arrived, which may have been charged for.
-        backend: that generates it; `derive` if it is made from other files.
-        model: that generates it; empty if none is chosen yet, or none is needed.
-        seed: null if none is chosen yet, or none decides it.
-        recorded_at: when the recorded image was generated or derived, in UTC; null if none is recorded.
+        ignored_by: name given to `doit ignore` that leaves it out; null unless it is ignored.
+        origins: what it is made from: tasks, or paths of files that are not outputs.
+        seconds: expected time to generate it, in seconds; null if nothing is generated, or if the time is not known.
+        price: expected price of generating it, in US dollars; null if it is not known.
+        may_have_been_paid: whether it may have been charged for already, by a run that ended before it arrived.
+        backend: backend that generates it; `derive` if it is made from other files.
+        model: model that generates it; empty if none is chosen yet, or none is needed.
+        seed: seed that decides it; null if none is chosen yet, or none does.
+        recorded_at: time at which the recorded image was generated or derived, in UTC; null if none is recorded.
     """
 
     task: str
@@ -73,10 +73,10 @@ class JobForecast:
     """What there is to say of a job.
 
     Attributes:
-        job: its name.
-        path: its file, in the project.
-        problems: with it; then none of its images is built.
-        notes: what else there is to say, a line each.
+        job: name of the job.
+        path: path of the job file, relative to the project.
+        problems: problems with the job, which keep all its images from being built.
+        notes: further remarks, one line each.
     """
 
     job: str
@@ -90,17 +90,17 @@ class ForecastTotal:
     """What the next run comes to.
 
     Attributes:
-        counts: of images, by act; of each there is.
-        seconds: that generating takes, as far as that is known; null if it is not known of any image.
-        unknown: images to generate of which it is not known how long they take.
-        price: of generating, in US dollars, as far as that is known.
-        unpriced: images to generate of which it is not known what they cost.
-        budget: what a run may spend, in US dollars; null if there is no limit.
-        is_budget_enough: whether it is enough for everything; true if there is no limit.
-        affordable: images that cost something and that the budget is enough for; null if there is no limit.
-        refused_jobs: jobs that are not built, because an image of theirs is of unknown price or costs more than the
+        counts: number of images by act, for each act that occurs.
+        seconds: expected time for generating, in seconds, as far as it is known; null if it is not known of any image.
+        unknown: number of images to generate whose time is not known.
+        price: expected price in US dollars, as far as it is known.
+        unpriced: number of images to generate whose price is not known.
+        budget: US dollars that a run may spend; null if there is no limit.
+        is_budget_enough: whether the budget is enough for everything; true if there is no limit.
+        affordable: number of images that cost something and fit into the budget; null if there is no limit.
+        refused_jobs: jobs that are not built because the price of one of their images is unknown or more than the
             budget.
-        left: images that stay stale because of the limit.
+        left: number of images that stay stale because of the limit.
     """
 
     counts: Mapping[str, int]
@@ -120,10 +120,10 @@ class ForecastSummary:
     """What the next run would do.
 
     Attributes:
-        is_stale: whether it would write any image, fail at one, or leave one because of its limit.
-        images: that are not fresh, or were named one by one.
-        jobs: that were asked for.
-        total: of all images that were asked for, those that are fresh too.
+        is_stale: whether the next run would write any image, fail at one, or leave one because of its limit.
+        images: images that are not fresh, or were named one by one.
+        jobs: jobs that were asked for.
+        total: sum over all images that were asked for, the fresh ones too.
     """
 
     is_stale: bool

@@ -126,4 +126,4 @@ def _describe_fields(kind: type) -> dict[str, dict[str, str]]:
     """Return what the docstring says of each field, below `Attributes:`."""
     _, _, attributes = (kind.__doc__ or "").partition("Attributes:\n")
     found = re.findall(r"^ {8}(\w+): ((?:.|\n {12})+)", attributes, re.MULTILINE)
-    return {name: {"description": " ".join(text.split())} for name, text in found}
+    return {name: {"description": " ".join(text.split()).removesuffix(".")} for name, text in found}

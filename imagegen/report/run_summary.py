@@ -29,9 +29,9 @@ class Cost:
     """What was paid, in US dollars.
 
     Attributes:
-        spent: in all, as far as prices are known.
-        unpriced: images that arrived, of unknown price.
-        lost: images that may have been paid for without arriving.
+        spent: US dollars spent, as far as prices are known.
+        unpriced: number of images that arrived with an unknown price.
+        lost: number of images that may have been charged for but never arrived.
     """
 
     spent: float = 0.0
@@ -44,13 +44,15 @@ class StaleReason:
     """One reason why an image is stale.
 
     Attributes:
-        text: the reason in a few words.
-        kind: missing: there is no file; new: nothing is recorded of it; changed: a field of its request; encoding: of
-            its file; model: the files of its model; forced; origin: what it is made from; follows: the same, but
-            only known once that is there; recorded_elsewhere: the lock file records another image.
-        field: that changed, or what it is made from; empty if that does not apply.
-        old: the value before.
-        new: the value now.
+        text: reason in a few words.
+        kind: kind of reason; `missing`: there is no file; `new`: nothing is recorded of the image; `changed`: a field
+            of its request changed; `encoding`: the encoding of its file changed; `model`: the files of its model
+            changed; `forced`: `-a` was given; `origin`: what it is made from changed; `follows`: what it is made from
+            may change, which is only known once that is there; `recorded_elsewhere`: the lock file records another
+            image.
+        field: name of the field that changed, or of what the image is made from; empty if neither applies.
+        old: value before.
+        new: value now.
     """
 
     text: str
@@ -69,15 +71,15 @@ class ImageOutcome:
     """What became of one image.
 
     Attributes:
-        task: its name, `portraits:mallsing`.
-        path: its file, in the project.
-        state: generated, derived, restored, kept, failed or cancelled; or fresh, where it was asked for by its name.
-        seconds: that it took.
-        seed: that decided it; None if none does.
-        reasons: why it was stale.
-        note: what else there is to say.
-        problems: why it failed, and what else is wrong.
-        prompt: of the image; empty for what is derived.
+        task: name of the task, such as `portraits:mallsing`.
+        path: path of the file, relative to the project.
+        state: what became of the image; `fresh` only where it was asked for by its name.
+        seconds: time the image took, in seconds.
+        seed: seed that decided the image; null if none does.
+        reasons: reasons why the image was stale.
+        note: further remark; empty if there is none.
+        problems: reasons why the image failed, and other problems with it.
+        prompt: prompt of the image; empty for derived files.
     """
 
     task: str
@@ -96,13 +98,13 @@ class RunSummary:
     """What a run did.
 
     Attributes:
-        counts: of images, by state; those that were fresh are only counted.
-        seconds: that it took.
-        images: that were not fresh.
-        cost: of those that a service charges for.
-        notes: what there is to say besides, a line each.
-        stopped: whether Ctrl-C ended it early.
-        left: images that its limit left stale.
+        counts: number of images by state, the fresh ones among them.
+        seconds: time the run took, in seconds.
+        images: images that were not fresh.
+        cost: cost of the images that a service charges for.
+        notes: further remarks, one line each.
+        stopped: whether Ctrl-C ended the run early.
+        left: number of images left stale because of the limit.
     """
 
     counts: Mapping[str, int]

@@ -14,7 +14,8 @@ class LocalServer:
     """An image server that answers at a usual port of this machine.
 
     Attributes:
-        settings: what uses it, in [tool.imagegen] of pyproject.toml; empty if it generates no images.
+        settings: settings to use the server with, in [tool.imagegen] of pyproject.toml; empty if it generates no
+            images.
         missing: those of these settings that the project does not have yet.
     """
 
@@ -27,12 +28,12 @@ class Check:
     """One thing that was looked at.
 
     Attributes:
-        what: was looked at.
-        state: ok, warning or wrong.
+        what: what was checked.
+        state: result of the check.
         found: what was found.
-        hint: what to do about it, a command if there is one; empty if it is ok.
+        hint: what to do about it, a command if there is one; empty if all is well.
         blocks: whether it keeps a job from being built.
-        server: with --find, of a port that answers; else null.
+        server: server at this port, with `--find`; null otherwise.
     """
 
     what: str
@@ -48,7 +49,7 @@ class Checks:
     """Whether everything that the jobs need is in place.
 
     Attributes:
-        checks: all that was looked at.
+        checks: all checks.
         blocks: whether anything keeps a job from being built.
     """
 
@@ -61,11 +62,11 @@ class VerifiedFile:
     """A file that is not simply as it was generated.
 
     Attributes:
-        task: the image, derived file or sheet that it is; null if it is none, or none any more.
-        path: of the file, in the project.
-        state: accepted: it was accepted by hand; new: not generated yet; pointer: one of Git LFS, whose content was not
-            fetched; missing; changed: by hand; corrupt: its bytes are damaged; wrong: it cannot be read, or what is
-            recorded of it does not fit; orphaned: it no longer belongs to any item.
+        task: name of the task that the file is an output of; null if there is none (any more).
+        path: path of the file, relative to the project.
+        state: state of the file; `accepted`: by hand; `new`: not generated yet; `pointer`: a pointer of Git LFS, whose
+            content was not fetched; `changed`: by hand; `corrupt`: its bytes are damaged; `wrong`: it cannot be read,
+            or does not match its record; `orphaned`: it no longer belongs to any item.
         is_right: whether there is nothing to do.
         note: what was found.
         hint: what to do about it.
@@ -84,9 +85,9 @@ class VerifiedFiles:
     """What was found of all files that were checked.
 
     Attributes:
-        files: that are not intact, first those of images, then those of the store.
-        counts: of the files of images, by state, the intact ones too.
-        store_counts: of the files of the store, by state; null if it was not checked.
+        files: files that are not intact: those of images, then those of the store.
+        counts: number of images' files by state, the intact ones too.
+        store_counts: number of the store's files by state; null if the store was not checked.
     """
 
     files: tuple[VerifiedFile, ...]

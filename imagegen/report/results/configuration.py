@@ -14,10 +14,10 @@ class SettingValue:
     """A setting.
 
     Attributes:
-        name: as pyproject.toml has it in [tool.imagegen], with a dot for a table in that.
-        value: as it is shown; `none` for nothing. Of a secret, only `set` or `not set`.
-        source: what gave the value; empty for a secret that is not set.
-        help: what it is for.
+        name: name in [tool.imagegen] of pyproject.toml, with a dot for a table in it.
+        value: value as shown, `none` for nothing; for a secret, only `set` or `not set`.
+        source: where the value comes from; empty for a secret that is not set.
+        help: what the setting is for.
     """
 
     name: str
@@ -31,10 +31,10 @@ class JobBackend:
     """The backend of a job that names one itself.
 
     Attributes:
-        job: its name.
-        backend: that it is built with.
-        source: the job's file, or what has another backend used.
-        help: why it is this one.
+        job: name of the job.
+        backend: backend that the job is built with.
+        source: job file, or what overrides it.
+        help: reason why it is this backend.
     """
 
     job: str
@@ -48,8 +48,8 @@ class SettingValues:
     """All settings, with where each value came from.
 
     Attributes:
-        settings: all of them.
-        jobs: those that name a backend of their own.
+        settings: all settings.
+        jobs: jobs that name a backend of their own.
     """
 
     settings: tuple[SettingValue, ...]
@@ -61,11 +61,11 @@ class PresetDescription:
     """A preset of derived files or of sheets.
 
     Attributes:
-        name: as a job says it.
-        use: where a job says it.
-        description: what it is for.
-        keys: that it stands for, as a job would say them.
-        optional: the steps among these that are left out unless a job gives them.
+        name: name of the preset, as a job uses it.
+        use: where in a job it is used.
+        description: what the preset is for.
+        keys: keys that it stands for, as a job would have them.
+        optional: steps that are left out unless a job gives them.
         example: how a job uses it, in YAML.
     """
 
@@ -82,7 +82,7 @@ class PresetList:
     """The presets that were asked for.
 
     Attributes:
-        presets: all of them, if none was named. The page with pictures is not written for a program.
+        presets: the named presets, or all of them if none was named.
     """
 
     presets: tuple[PresetDescription, ...]
@@ -93,8 +93,8 @@ class WrittenSchema:
     """A JSON Schema.
 
     Attributes:
-        path: the file that has it now; null if it was to be printed.
-        schema: the schema itself, if it was to be printed.
+        path: file that the schema was written to; null if it was to be printed.
+        schema: the schema itself; null if it was to be written to a file.
     """
 
     path: str | None

@@ -15,10 +15,11 @@ class AcceptedFile:
     """What became of one image.
 
     Attributes:
-        task: its name, `portraits:mallsing`.
-        path: its file, in the project.
-        state: accepted; unaccepted: that was taken back; fresh: there was nothing to decide; missing: there is no file.
-        note: what else there is to say.
+        task: name of the task, such as `portraits:mallsing`.
+        path: path of the file, relative to the project.
+        state: what became of the image; `unaccepted`: its acceptance was taken back; `fresh`: there was nothing to
+            decide; `missing`: there is no file.
+        note: further remark; empty if there is none.
     """
 
     task: str
@@ -32,7 +33,7 @@ class AcceptedFiles:
     """What became of the images that were named.
 
     Attributes:
-        images: each but those that have a problem.
+        images: named images, except those with a problem.
     """
 
     images: tuple[AcceptedFile, ...]
@@ -43,9 +44,9 @@ class Variant:
     """A variant's file.
 
     Attributes:
-        task: its name: `portraits:mallsing-v3`, or `portraits:mallsing` if it is the image.
-        path: its file, in the project.
-        variant: its number.
+        task: name of its task: `portraits:mallsing-v3`, or `portraits:mallsing` if it is the picked image.
+        path: path of the file, relative to the project.
+        variant: number of the variant.
     """
 
     task: str
@@ -58,15 +59,15 @@ class Picked:
     """What became of an item.
 
     Attributes:
-        item: its name, `portraits:mallsing`.
-        variant: the one that is the image now; null if all of them are.
-        images: the item's images now: one, or all variants.
-        candidates: the variants that wait to be picked.
-        state: of the first image: fresh; stale: the next run generates it again; kept: it is left as it is; blocked:
-            its file must not be replaced.
-        reasons: why it is stale.
+        item: name of the item, such as `portraits:mallsing`.
+        variant: number of the variant that is the image now; null if all of them are.
+        images: images of the item now: one, or all variants.
+        candidates: variants that wait to be picked.
+        state: state of the first image; `stale`: the next run generates it again; `kept`: its file stays as it is;
+            `blocked`: its file must not be replaced.
+        reasons: reasons why it is stale.
         derived: what became of the files that are made from the image.
-        cost: of those.
+        cost: cost of the files that are made from the image.
     """
 
     item: str
@@ -84,13 +85,13 @@ class MarkedImage:
     """What is said of an image.
 
     Attributes:
-        task: its name, `portraits:mallsing`.
-        path: its file, in the project.
-        mark: keep, reject or later; null if it has none.
-        note: its text; null if there is none.
-        time: of the newest of both, in UTC.
-        by: who said that; empty if that is not known.
-        about_another_version: those of mark and note that are about another version than the one that is there now.
+        task: name of the task, such as `portraits:mallsing`.
+        path: path of the file, relative to the project.
+        mark: mark of the image: `keep`, `reject` or `later`; null if it has none.
+        note: text of its note; null if it has none.
+        time: time of its mark or note, whichever is newer, in UTC.
+        by: author of that mark or note; empty if it is not known.
+        about_another_version: which of its mark and note are about another version than the current one.
     """
 
     task: str
@@ -107,9 +108,9 @@ class ChangedMark:
     """A mark or a note that was changed.
 
     Attributes:
-        task: the image's name.
-        kind: mark or note.
-        value: it has now; null if it was taken back.
+        task: name of the task, such as `portraits:mallsing`.
+        kind: what was changed.
+        value: mark or text of the note now; null if it was taken back.
     """
 
     task: str
@@ -122,10 +123,10 @@ class Marks:
     """What is said of images.
 
     Attributes:
-        images: all that have a mark or a note, if they were to be listed.
-        changed: the marks and notes that were changed, if any were given.
-        unchanged: images that had them already.
-        without_image: images that there is no file of, and that so got no mark.
+        images: all images with a mark or a note, if nothing was changed.
+        changed: marks and notes that were changed.
+        unchanged: number of images that had the same mark or note already.
+        without_image: number of images that got no mark because they have no file.
     """
 
     images: tuple[MarkedImage, ...] = ()

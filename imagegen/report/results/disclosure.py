@@ -14,9 +14,9 @@ class DisclosedImages:
     """Which images were generated, by which models, and which were changed by hand.
 
     Attributes:
-        statement: the facts, which every format has.
-        path: the file that was to be written with --out; null without it.
-        is_written: whether it was written now; it is not if it has these facts already.
+        statement: the facts, which are the same in every format.
+        path: file named by `--out`; null without it.
+        is_written: whether the file was written now; false if it has these facts already.
     """
 
     statement: Statement

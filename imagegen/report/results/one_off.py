@@ -19,11 +19,11 @@ class OneOffImages:
     """What became of one-off images.
 
     Attributes:
-        images: each of them, those that were fresh too.
-        cost: of them.
-        saved_to: the job file that `--save` named; null if there is none, or if nothing was saved.
-        saved: the names of the items that are new in it.
-        notes: what else there is to say, a line each.
+        images: all the images, the fresh ones too.
+        cost: cost of the generated images.
+        saved_to: job file named by `--save`; null if nothing was saved.
+        saved: names of the items added to that file.
+        notes: further remarks, one line each.
     """
 
     images: tuple[ImageOutcome, ...]
@@ -38,15 +38,16 @@ class PreviewOutcome:
     """What became of the preview of one image.
 
     Attributes:
-        task: the image, `portraits:mallsing`.
-        path: the file of its preview, in the project.
-        state: planned: only with --dry-run; fresh: it is there already.
-        width: of the preview, in pixels; null if the job does not decide it.
-        height: the same.
-        steps: of sampling; null if the backend does not use them.
-        seed: that decided it, the image's own; null if none does, or none is chosen yet.
-        seconds: that it took.
-        problems: why it failed.
+        task: name of the task, such as `portraits:mallsing`.
+        path: path of the preview, relative to the project.
+        state: what became of the preview; `planned`: nothing was generated, because of `--dry-run`; `fresh`: it was
+            there already.
+        width: width of the preview in pixels; null if the job does not decide it.
+        height: height of the preview in pixels; null if the job does not decide it.
+        steps: number of sampling steps; null if the backend does not use any.
+        seed: seed that decides the preview, the same as the image's; null if none does, or none is chosen yet.
+        seconds: time the preview took, in seconds.
+        problems: reasons why the preview failed.
     """
 
     task: str
@@ -65,11 +66,11 @@ class PreviewSummary:
     """What was previewed.
 
     Attributes:
-        images: each that was to be previewed.
-        forecast: what it was expected to come to.
-        cost: what it cost.
-        left: images without a fresh preview, because of the limit.
-        notes: what there is to say besides, a line each.
+        images: previews that were asked for.
+        forecast: what the previews were expected to come to.
+        cost: cost of the previews.
+        left: number of images without a fresh preview, because of the limit.
+        notes: further remarks, one line each.
     """
 
     images: tuple[PreviewOutcome, ...]

@@ -13,13 +13,13 @@ class GalleryPage:
     """The page that shows every image.
 
     Attributes:
-        path: its file, in the project.
-        url: to open it on this machine.
-        state: written; or fresh: it showed everything already.
-        images: that it shows.
-        thumbnails: that are new.
-        broken_jobs: whose images are shown as they were last recorded.
-        is_opened: whether a browser was asked to open it.
+        path: path of the page, relative to the project.
+        url: address to open the page on this machine.
+        state: whether the page was written, or was up to date.
+        images: number of images on the page.
+        thumbnails: number of new thumbnails.
+        broken_jobs: broken jobs, whose images are shown as last recorded.
+        is_opened: whether a browser was asked to open the page.
     """
 
     path: str
@@ -36,8 +36,8 @@ class ServedPage:
     """A page that was served until Ctrl-C. Its addresses are in the event `serving` too, from the beginning.
 
     Attributes:
-        urls: it had.
-        is_for_other_machines: whether these reached it too.
+        urls: addresses of the page.
+        is_for_other_machines: whether other machines could reach it.
     """
 
     urls: tuple[str, ...]

@@ -14,10 +14,10 @@ class SdProgram:
     """What generates with the backend sd.
 
     Attributes:
-        path: the sd-server; null if a server of your own is used.
-        build: of the program; empty if it does not say.
-        device: what that was built for; empty if it is not known.
-        url: the address of a server of your own, which is used in its place; null if the settings name none.
+        path: path of sd-server; null if a server of your own is used.
+        build: build of the program; empty if it is not known.
+        device: device that the program was built for; empty if it is not known.
+        url: address of a server of your own that is used instead; null if the settings name none.
     """
 
     path: str | None
@@ -31,10 +31,10 @@ class SdSetup:
     """A program and models for the backend sd.
 
     Attributes:
-        program: what generates.
-        model: for jobs that name none; null if none is set: then the only checkpoint is used.
-        models: the model files that the project needs, as they are now.
-        downloaded: the names of those that were downloaded now.
+        program: the program that generates.
+        model: model for jobs that name none; null if none is set, and the only checkpoint is used.
+        models: model files that the project needs.
+        downloaded: names of the model files that were downloaded now.
         next: how to go on.
     """
 
@@ -50,13 +50,13 @@ class ComfyUISetup:
     """A ComfyUI that is installed.
 
     Attributes:
-        path: its folder, in the project.
-        repository: that it is a git clone of.
-        revision: that it is pinned to: a tag, a branch or a commit.
-        commit: of that revision.
-        python: the version of its Python.
-        torch: its PyTorch build; none if that is installed by hand.
-        url: the address at which it is started.
+        path: folder of ComfyUI, relative to the project.
+        repository: address of the git repository it was cloned from.
+        revision: pinned revision: a tag, a branch or a commit.
+        commit: commit of that revision.
+        python: version of its Python.
+        torch: build of PyTorch; `none` if it is installed by hand.
+        url: address at which ComfyUI is started.
         is_changed: whether anything was installed or updated now.
     """
 
@@ -75,8 +75,8 @@ class ComfyUIJobs:
     """What `doit comfyui` does before it builds; what it builds, the result of the run says.
 
     Attributes:
-        jobs: that use ComfyUI and are built next.
-        installed: the ComfyUI that was installed or completed for them; null if a server answers, or if it is not
+        jobs: jobs that use ComfyUI and are built next.
+        installed: the ComfyUI that was installed or completed for these jobs; null if a server answers, or if none is
             needed.
     """
 
@@ -89,12 +89,12 @@ class OllamaSetup:
     """An Ollama that generates images.
 
     Attributes:
-        path: the program.
-        version: of the server that generates.
+        path: path of the program.
+        version: version of the server that generates.
         is_own: whether it is the one in tools/ollama, which runs start and stop.
-        host: the server that it talks to, as OLLAMA_HOST has it.
-        models: that the jobs need, all of which it has now.
-        pulled: those of them that were downloaded now.
+        host: address of the server, as in OLLAMA_HOST.
+        models: models that the jobs need, all of which are there now.
+        pulled: names of the models that were downloaded now.
     """
 
     path: str

@@ -14,9 +14,9 @@ class DeviceMemory:
     """What a server generates on.
 
     Attributes:
-        name: of the device.
-        memory: of it, in bytes; null if it does not say.
-        free: of that; null if it does not say.
+        name: name of the device.
+        memory: memory of the device in bytes; null if it is not known.
+        free: free memory in bytes; null if it is not known.
     """
 
     name: str
@@ -29,12 +29,12 @@ class ServerProcess:
     """A process that this project started.
 
     Attributes:
-        pid: its number.
-        url: the address that it was started for.
-        since: when it was started, in UTC.
-        started_by: run: a run, which stops it at its end; killed run: one that cannot, so the next one does;
-            server:start: a person.
-        log: the file with its output, in the project.
+        pid: process ID.
+        url: address that the server was started for.
+        since: time at which the server was started, in UTC.
+        started_by: who started it; `run`: a run, which stops it at its end; `killed run`: a run that cannot stop it any
+            more, so the next one does; `server:start`: a person.
+        log: path of the file with its output, relative to the project.
     """
 
     pid: int
@@ -49,14 +49,14 @@ class ServerStatus:
     """What is known of a server.
 
     Attributes:
-        name: the program: ComfyUI or sd-server.
-        url: its address.
-        state: serving; starting: it does not answer yet; stopped: nothing answers; taken: something else answers;
-            running: its process runs, and it was not asked for more.
-        process: of the server that this project started, if it runs, at whatever address; else null.
-        versions: of the programs that are known, by name.
-        devices: that it generates on.
-        note: what answers in its place, or what became of an earlier process; empty for nothing.
+        name: name of the program: ComfyUI or sd-server.
+        url: address of the server.
+        state: state of the server; `starting`: it does not answer yet; `stopped`: nothing answers; `taken`: another
+            program answers; `running`: its process runs, and was not asked for more.
+        process: process of the server, whatever its address, if this project started it and it runs; null otherwise.
+        versions: versions of the programs, by name.
+        devices: devices that it generates on.
+        note: what answers instead, or what became of an earlier process; empty if there is nothing to say.
     """
 
     name: str
@@ -73,8 +73,8 @@ class StartedServer:
     """A server that serves.
 
     Attributes:
-        server: what is known of it.
-        is_new: whether it was started now.
+        server: the server.
+        is_new: whether the server was started now.
     """
 
     server: ServerStatus
@@ -86,8 +86,8 @@ class StoppedServers:
     """The servers that this project had started.
 
     Attributes:
-        stopped: the processes that ran until now, and were stopped.
-        left_alone: the address of a ComfyUI that somebody else started; null if there is none.
+        stopped: processes that were stopped.
+        left_alone: address of a ComfyUI that somebody else started; null if there is none.
     """
 
     stopped: tuple[ServerProcess, ...]
@@ -99,7 +99,7 @@ class ServerStatuses:
     """The servers of this project.
 
     Attributes:
-        servers: those that the settings name, and an sd-server that runs.
+        servers: servers that the settings name, and a running sd-server.
         is_serving: whether any ComfyUI serves.
     """
 

@@ -13,14 +13,14 @@ class UnusedFile:
     """A file that nothing uses, or a line of a lock file.
 
     Attributes:
-        path: of the file, in the project.
-        kind: output: an image or derived file of no item; candidate: a variant that was not picked; preview: of an
-            image that is gone; leftover: what a killed run left; line: there is no file any more, only a line in a lock
-            file.
-        lock: the lock file that has the line; null if it is not about one.
-        action: remove, or keep: it stays, though nothing uses it.
-        why: that is so.
-        bytes: its size; 0 if there is no file.
+        path: path of the file, relative to the project.
+        kind: what it is; `output`: an image or derived file of no item; `candidate`: a variant that was not picked;
+            `preview`: a preview of an image that is gone; `leftover`: left by a killed run; `line`: a line in a lock
+            file, whose file is gone.
+        lock: lock file that records it; null if none does.
+        action: whether it is removed, or kept though nothing uses it.
+        why: reason for that.
+        bytes: size of the file in bytes; 0 if there is none.
     """
 
     path: str
@@ -36,10 +36,10 @@ class PrunedFiles:
     """What nothing uses any more.
 
     Attributes:
-        is_removed: whether it was removed, or only would be.
-        files: those to remove, and those that stay though nothing uses them.
-        store_bytes: by which the store is over its limit; images that were not used for long are removed from it.
-        bytes: of all that is to be removed, together.
+        is_removed: whether the files were removed, or only would be.
+        files: unused files: those to remove, and those that are kept.
+        store_bytes: bytes by which the store is over its limit; the images not used for longest are removed from it.
+        bytes: size of everything to remove, in bytes.
     """
 
     is_removed: bool
@@ -53,10 +53,10 @@ class PushedImages:
     """What the shared store has now.
 
     Attributes:
-        store: its address.
-        images: how many can be shared.
-        unsent: how many of them still have to be uploaded.
-        notes: what there is to say besides, such as why, a line each.
+        store: address of the shared store.
+        images: number of images that can be shared.
+        unsent: number of these that still have to be uploaded.
+        notes: further remarks, such as why images are not uploaded, one line each.
     """
 
     store: str
@@ -70,15 +70,16 @@ class ModelState:
     """A model file that the project lists, or that the step cutout knows, and what is there of it.
 
     Attributes:
-        name: as [tool.imagegen.models] lists it.
-        state: partly: a download was cut short; other: the file of that name is not the listed one.
-        path: where it is, or would be downloaded to.
-        bytes: how many of them are there.
-        size: of the whole file, in bytes; as it is listed, and so approximately, while it is not there.
-        sha256: of the whole file, as it is listed.
-        source: where it comes from: a repository on Hugging Face, or a host.
-        licence_page: where its licence can be read; empty if that is not known.
-        sd_models: models that the backend sd knows by name and that it is a file of.
+        name: name in [tool.imagegen.models].
+        state: whether the file is there; `partly`: a download was cut short; `other`: a file with that name is there,
+            but not the listed one.
+        path: path of the file, or where it would be downloaded to.
+        bytes: number of bytes that are there.
+        size: size of the whole file in bytes; as listed, and so approximate, while the file is not there.
+        sha256: sha256 of the whole file, as listed.
+        source: where the file comes from: a repository on Hugging Face, or a host.
+        licence_page: address of its licence; empty if it is not known.
+        sd_models: models known to the backend sd by name that the file is part of.
     """
 
     name: str
@@ -97,8 +98,8 @@ class ModelStates:
     """The model files that the project lists.
 
     Attributes:
-        models: all of them; and those of the step cutout that are there.
-        missing_bytes: about how many are still to be downloaded.
+        models: all listed model files, and those of the step cutout that are there.
+        missing_bytes: bytes still to be downloaded, approximately.
     """
 
     models: tuple[ModelState, ...]
@@ -110,8 +111,8 @@ class PulledModels:
     """The model files that were asked for, as they are now.
 
     Attributes:
-        models: all of them.
-        pulled: the names of those that were downloaded now.
+        models: model files that were asked for.
+        pulled: names of those that were downloaded now.
     """
 
     models: tuple[ModelState, ...]

@@ -15,10 +15,10 @@ class RerollForecast:
     """What a reroll comes to.
 
     Attributes:
-        pictures: to generate.
-        seconds: that they take; null if that is not known of each.
-        price: of them, in US dollars, as far as that is known.
-        unpriced: of how many the price is not known.
+        pictures: number of pictures to generate.
+        seconds: expected time for generating, in seconds; null unless it is known of each picture.
+        price: expected price in US dollars, as far as it is known.
+        unpriced: number of pictures whose price is not known.
     """
 
     pictures: int
@@ -32,11 +32,11 @@ class Rerolled:
     """What became of a reroll.
 
     Attributes:
-        images: what became of each picture, one after another; with `--count`, the last of each image is the image.
-        pictures: that there are of each image now, and were not before.
-        waiting: images whose new seed is recorded, but not built yet: the next run builds them.
-        cost: of all of them.
-        forecast: what it comes to, if it was not begun without a yes; else null.
+        images: what became of each picture, one after another; with `--count`, the last one of each image is the image.
+        pictures: number of new pictures of each image.
+        waiting: images whose new seed is recorded, and which the next run builds.
+        cost: cost of all these pictures.
+        forecast: what the reroll would come to, if it was not begun because nobody said yes; null otherwise.
     """
 
     images: tuple[ImageOutcome, ...] = ()
@@ -51,17 +51,17 @@ class Version:
     """A version of an image.
 
     Attributes:
-        number: in the list, the newest is 1. `--to` takes it.
+        number: number in the list for `--to`, 1 being the newest.
         is_current: whether it is the image now.
-        is_by_hand: whether somebody edited it, or accepted it.
-        time: when it was generated, in UTC.
-        sha256: of its file, of which `--to` takes the beginning.
-        files: the sha256 of every file that there is of it, also of what the backend returned.
-        backend: that generated it; empty if that is not known, as of the others.
-        model: that generated it.
-        prompt: it was generated with.
-        seed: it was generated with; null if none decided it.
-        reasons: how what it was generated for differs from what the job asks for now.
+        is_by_hand: whether somebody edited or accepted it.
+        time: time at which it was generated, in UTC.
+        sha256: sha256 of its file; `--to` takes the first digits.
+        files: sha256 of each file of this version, including what the backend returned.
+        backend: backend that generated it; empty if it is not known.
+        model: model that generated it; empty if it is not known.
+        prompt: prompt it was generated with; empty if it is not known.
+        seed: seed it was generated with; null if none decided it.
+        reasons: differences between what it was generated for and what the job asks for now.
     """
 
     number: int
@@ -82,14 +82,14 @@ class RestoredImage:
     """What became of one image.
 
     Attributes:
-        task: its name, `portraits:mallsing`.
-        path: its file, in the project.
-        state: restored; fresh: it was at this version already.
-        number: of the version, in the list as it was before.
-        time: when that was generated, in UTC.
-        seed: it was generated with; null if none decided it.
-        sha256: of the file now.
-        note: how it stays, if that took a decision.
+        task: name of the task, such as `portraits:mallsing`.
+        path: path of the file, relative to the project.
+        state: what became of the image; `fresh`: it was at this version already.
+        number: number of the version in the list, as that was before.
+        time: time at which the version was generated, in UTC.
+        seed: seed it was generated with; null if none decided it.
+        sha256: sha256 of the file now.
+        note: what keeps the image at this version; empty if nothing needs to.
     """
 
     task: str
@@ -107,8 +107,8 @@ class RestoredImages:
     """What became of the images that were named.
 
     Attributes:
-        images: that are at the version asked for now; none with `--list`.
-        versions: of the image, the newest first, before it was restored; empty if several were named.
+        images: images that are now at the version asked for; none with `--list`.
+        versions: versions of the image before it was restored, the newest first; empty if several images were named.
     """
 
     images: tuple[RestoredImage, ...]

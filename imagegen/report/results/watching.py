@@ -13,10 +13,10 @@ class WatchResult:
     """What a watch did.
 
     Attributes:
-        edits: that it noticed.
-        builds: that it started.
-        counts: of the images that these built, by state.
-        spent: by these, in US dollars, as far as prices are known.
+        edits: number of edits noticed.
+        builds: number of builds started.
+        counts: number of images built, by state.
+        spent: US dollars spent, as far as prices are known.
     """
 
     edits: int
