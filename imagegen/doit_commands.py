@@ -22,7 +22,7 @@ from doit.cmd_base import Command, DodoTaskLoader
 from doit.cmdparse import CmdParseError
 from doit.exceptions import InvalidCommand, InvalidDodoFile, InvalidTask
 
-from imagegen.run_options import OWN_OPTIONS
+from imagegen.run_options import OWN_OPTIONS, put_first
 
 if TYPE_CHECKING:
     from doit.task import Task
@@ -46,6 +46,10 @@ class _Checked(Command):  # type: ignore[misc]  # doit ships no types
         if not (may_be_ours(self._read_params(in_args)) or (is_json and not Path("dodo.py").exists())):
             self._refuse_options_of_ours(in_args)
             return self._parse_execute(in_args)
+        if len(in_args) > 1 and self.our_options:
+            from imagegen.library.reserved_names import OUR_NAMES
+
+            in_args = put_first(self.name, in_args, OUR_NAMES)
         if is_json:
             from imagegen.process import prepare_process
             from imagegen.report.json_output import begin_json

@@ -1,12 +1,14 @@
 """Options of `doit` itself that only projects of imagegen have, in doit's form.
 
 doit's plugin and what reads the command line both need them, and the plugin is loaded in every project: so this
-imports nothing.
+imports next to nothing.
 """
 
 from __future__ import annotations
 
-__all__ = ["AS_JSON", "LIMIT", "OWN_OPTIONS", "RUN_OPTIONS", "SUMMARY"]
+from collections.abc import Collection, Sequence
+
+__all__ = ["AS_JSON", "LIMIT", "OWN_OPTIONS", "RUN_OPTIONS", "SUMMARY", "put_first"]
 
 AS_JSON = {
     "name": "as_json",
@@ -41,3 +43,27 @@ OWN_OPTIONS = {
     **dict.fromkeys(("clean", "forget", "help", "ignore", "info", "list"), (AS_JSON,)),
 }
 """By the name of doit's command; the others take none of ours."""
+
+
+def put_first(command: str, words: Sequence[str], names: Collection[str]) -> list[str]:
+    """Return what follows a command of doit's with these options in front: doit wants options before names.
+
+    Args:
+        command: of doit's, `run` if none was named.
+        words: that follow it.
+        names: of our commands, by what is before a colon. What follows one of these is the command's own.
+    """
+    switches = {f"--{one['long']}": one["type"] is bool for one in OWN_OPTIONS.get(command, ())}
+    first: list[str] = []
+    others: list[str] = []
+    rest = list(words)
+    while rest:
+        word = rest.pop(0)
+        if word == "--" or word.partition(":")[0] in names:
+            return [*first, *others, word, *rest]
+        name, equals, _ = word.partition("=")
+        if name not in switches or not (equals or switches[name] or rest):
+            others.append(word)
+        else:
+            first += [word] if equals or switches[name] else [word, rest.pop(0)]
+    return [*first, *others]

@@ -25,7 +25,8 @@ from doit.globals import Globals
 
 from imagegen.commands.command import COMMANDS, Command, spell
 from imagegen.errors import Problem, did_you_mean, printable
-from imagegen.run_options import OWN_OPTIONS
+from imagegen.library.reserved_names import OUR_NAMES
+from imagegen.run_options import OWN_OPTIONS, put_first
 
 __all__ = [
     "RANDOM_SEED",
@@ -147,6 +148,7 @@ def read_invocation(arguments: Sequence[str]) -> Invocation:
     command = words.pop(0) if words and words[0] in _DOIT_COMMANDS else "run"
     kind = next(one for one in DoitMain.DOIT_CMDS if one.get_name() == command)
     ours = OWN_OPTIONS.get(command, ())
+    words = put_first(command, words, OUR_NAMES)
     options = CmdParse(_options(DoitCmdBase.base_options, DodoTaskLoader.cmd_options, kind.cmd_options, ours))
     given: dict[str, object] = {}
     problems: list[Problem] = []

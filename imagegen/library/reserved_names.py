@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["RESERVED_NAMES"]
+__all__ = ["OUR_NAMES", "RESERVED_NAMES"]
 
 _OF_DOIT = """
 clean dumpdb forget help ignore info list reset-dep run strace tabcompletion
@@ -11,5 +11,7 @@ _OURS = """
 accept comfyui disclosure doctor gallery image mark models ollama pick presets preview prune reroll
 restore review schema sd server settings store verify watch why
 """
-RESERVED_NAMES = frozenset(_OF_DOIT.split() + _OURS.split())
+OUR_NAMES = frozenset(_OURS.split())
+"""Those of our commands."""
+RESERVED_NAMES = OUR_NAMES.union(_OF_DOIT.split())
 """Of a command with a colon in its name, what is before the colon."""

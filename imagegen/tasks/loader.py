@@ -31,6 +31,7 @@ from imagegen.commands.command_line import Call, Invocation, current_invocation,
 from imagegen.commands.up_to_date import default_tasks
 from imagegen.config.settings import COMMAND_LINE, SETTINGS
 from imagegen.errors import ImagegenError, Problem, did_you_mean, not_written
+from imagegen.run_options import RUN_OPTIONS
 from imagegen.tasks.jobs import leave_out_stale
 from imagegen.tasks.reporter import ImagegenReporter
 
@@ -268,6 +269,8 @@ def _check_tasks(invocation: Invocation, names: _Names) -> Iterator[Problem]:
 
 def _stray_option(word: str) -> Problem:
     name = word.lstrip("-").partition("=")[0]
+    if own := next((one for one in RUN_OPTIONS if one["long"] == name), None):
+        return Problem("", f"{word} has no value", f"write --{name}={own['metavar']}")
     longs = [long.rstrip("=") for long in long_options(Run.cmd_options)]
     shorts = [option["short"] for option in Run.cmd_options if option.get("short")]
     if name in longs or (not word.startswith("--") and name[:1] in shorts):
