@@ -1,30 +1,20 @@
-"""The processes that do what is called for: each a `doit` of its own, so it does just what the command does.
-
-A child is in a session of its own: a client that kills this server with all its children leaves it its clean end.
-"""
+"""The processes that do what is called for: each a `doit` of its own, so it does just what the command does."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
-import signal
-import sys
-from collections import deque
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from imagegen.doit_child import AsyncChild
 from imagegen.errors import FAILED, Problem
-from imagegen.report.json_output import VERSION, problem_data
+from imagegen.report.json_output import result_data
 
-__all__ = ["Call", "Children", "answer", "failure"]
+__all__ = ["Call", "Children"]
 
-_LONGEST = 1 << 26
-"""Bytes of one line of output: a result has all images of a project."""
-_LINES = 30
-"""Lines of what it says besides that are kept, for the case that it breaks off."""
 _APART_S = 0.2
 """Seconds between two interrupts."""
 _CANCEL_S = 30.0
@@ -40,41 +30,37 @@ class Call:
         command: that they are of.
         acts: whether it changes the project.
         events: what happens in it; None once it has ended.
-        result: its last line.
-        process: None until its turn has come.
+        child: None until its turn has come.
         interrupts: how often it was interrupted.
-        said: the last lines of what it says besides.
+        problem: why there is no child.
 
     """
 
     words: Sequence[str]
     command: str
     acts: bool
-    events: asyncio.Queue[dict[str, Any] | None] = field(default_factory=asyncio.Queue)
-    result: dict[str, Any] | None = None
-    said: deque[str] = field(default_factory=lambda: deque(maxlen=_LINES))
-    process: asyncio.subprocess.Process | None = None
+    events: asyncio.Queue[Mapping[str, Any] | None] = field(default_factory=asyncio.Queue)
+    child: AsyncChild | None = None
     interrupts: int = 0
+    problem: str = "stopped before it began"
 
     def interrupt(self) -> None:
         """Do what Ctrl-C does: the images that are begun are finished. The second time, these are cancelled too."""
         self.interrupts += 1
-        self._signal(_INTERRUPT)
+        if self.child:
+            self.child.interrupt()
 
-    def kill(self) -> None:
-        """End it whatever it is at."""
-        if self.process and self.process.returncode is None:
-            self.process.kill()
-
-    def _signal(self, number: signal.Signals) -> None:
-        if self.process and self.process.returncode is None:
-            with contextlib.suppress(ProcessLookupError):
-                self.process.send_signal(number)
-
-    async def follow(self) -> AsyncIterator[dict[str, Any]]:
+    async def follow(self) -> AsyncIterator[Mapping[str, Any]]:
         """Yield its events, until it has ended."""
         while (event := await self.events.get()) is not None:
             yield event
+
+    @property
+    def answer(self) -> Mapping[str, Any]:
+        """Its result as doit writes it, once it has ended."""
+        if self.child:
+            return self.child.answer(self.command)
+        return result_data(self.command, FAILED, [Problem("", self.problem)])
 
 
 class Children:
@@ -105,7 +91,8 @@ class Children:
             call.interrupt()
         await self._wait(_CANCEL_S)
         for call in self._tasks.values():
-            call.kill()
+            if call.child:
+                call.child.kill()
         await self._wait(None)
 
     async def _wait(self, seconds: float | None) -> None:
@@ -116,73 +103,10 @@ class Children:
         try:
             async with self._one_at_a_time if call.acts else contextlib.AsyncExitStack():
                 if not call.interrupts:
-                    await self._run_process(call)
+                    call.child = AsyncChild(call.words, self._folder)
+                    async for event in call.child.events():
+                        call.events.put_nowait(event)
         except Exception as error:  # whatever is wrong with one, the server goes on
-            call.said.append(f"doit cannot be run: {error}")
+            call.problem = f"doit cannot be run: {error}"
         finally:
             call.events.put_nowait(None)
-
-    async def _run_process(self, call: Call) -> None:
-        call.process = process = await asyncio.create_subprocess_exec(
-            *[sys.executable, "-m", "doit", *call.words],
-            cwd=self._folder,
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
-            limit=_LONGEST,
-            **_APART,
-        )
-        if call.interrupts:  # while it was being started
-            call.interrupt()
-        assert process.stdout is not None  # noqa: S101 - they are pipes
-        assert process.stderr is not None  # noqa: S101
-        await asyncio.gather(_read_lines(process.stdout, call), _keep_last(process.stderr, call))
-        await process.wait()
-
-
-async def _read_lines(stream: asyncio.StreamReader, call: Call) -> None:
-    async for raw in stream:
-        try:
-            event = json.loads(raw)
-        except ValueError:  # half a line, if it was killed
-            continue
-        if isinstance(event, dict) and event.get("event") == "result":
-            call.result = event
-        else:
-            call.events.put_nowait(event)
-
-
-async def _keep_last(stream: asyncio.StreamReader, call: Call) -> None:
-    async for raw in stream:
-        if line := raw.decode("utf-8", "replace").rstrip():
-            call.said.append(line)
-
-
-def answer(call: Call) -> dict[str, Any]:
-    """Return the result of a call that has ended, as doit writes it; if it wrote none, what it said instead."""
-    if call.result is not None:
-        return call.result
-    code = call.process.returncode if call.process else None
-    what = f"doit ended without a result (exit code {code})"
-    return failure(call.command, FAILED, [Problem("", "\n".join([what, *call.said]))])
-
-
-def failure(command: str, code: int, problems: Sequence[Problem]) -> dict[str, Any]:
-    """Return the result of a command that did not get so far as to have one."""
-    said: list[Mapping[str, Any]] = [problem_data(problem) for problem in problems]
-    return {
-        "event": "result",
-        "version": VERSION,
-        "command": command,
-        "exit_code": code,
-        "problems": said,
-        "result": None,
-    }
-
-
-if sys.platform == "win32":  # only a group of its own can be sent an interrupt, and only this one
-    _INTERRUPT = signal.CTRL_BREAK_EVENT
-    _APART: dict[str, Any] = {"creationflags": 0x200}  # CREATE_NEW_PROCESS_GROUP of CreateProcess
-else:
-    _INTERRUPT = signal.SIGINT
-    _APART: dict[str, Any] = {"start_new_session": True}

@@ -7,10 +7,8 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import mcp_types as types
@@ -20,12 +18,14 @@ from mcp.server.stdio import stdio_server
 
 from imagegen import __version__
 from imagegen.agents.arguments import command_line
-from imagegen.agents.children import Call, Children, answer, failure
+from imagegen.agents.children import Call, Children
 from imagegen.agents.pictures import show_generated, show_pictures
 from imagegen.agents.progress import Progress
 from imagegen.agents.tools import DEFAULT_SIZE, TOOLS, Tool
+from imagegen.doit_child import handling_signals
 from imagegen.errors import ImagegenError, InputError, Problem, did_you_mean
 from imagegen.guide.facts import NEVER
+from imagegen.report.json_output import result_data
 from imagegen.report.result_schema import answer_schema
 
 __all__ = ["serve"]
@@ -79,7 +79,7 @@ class ImagegenServer:
             if not signalled.done():
                 signalled.set_result(number)
 
-        with _signals(lambda number: loop.call_soon_threadsafe(on_signal, number)):
+        with handling_signals(lambda number: loop.call_soon_threadsafe(on_signal, number)):
             serving: asyncio.Future[Any] = asyncio.ensure_future(self._serve())
             await asyncio.wait((serving, signalled), return_when=asyncio.FIRST_COMPLETED)
             await self._children.close(signalled)
@@ -113,10 +113,10 @@ class ImagegenServer:
                 return types.CallToolResult(content=shown)
         except ImagegenError as error:
             command = TOOLS[params.name].command if params.name in TOOLS else params.name
-            return _result(failure(command, error.exit_code, error.problems), is_error=True)
+            return _result(result_data(command, error.exit_code, error.problems), is_error=True)
         call = self._children.start(words, tool.command, acts=tool.acts)
         await self._follow(call, context)
-        found = answer(call)
+        found = call.answer
         # a check that found something has done its work
         answered = _result(found, is_error=bool(found["exit_code"]) and (tool.acts or found["result"] is None))
         if tool.with_pictures:
@@ -187,19 +187,3 @@ def _shorten(found: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
     if len(problems) > _MOST:
         said.append(f"problems: only the first {_MOST} of {len(problems)} are here")
     return {**found, "problems": problems[:_MOST], "result": result}, said
-
-
-@contextmanager
-def _signals(handle: Any) -> Iterator[None]:
-    """Have signals that end a process handled. Children have them as they are by default then, even if we had not."""
-
-    def on_signal(number: int, _frame: FrameType | None) -> None:
-        handle(number)
-
-    numbers = [number for name in ("SIGINT", "SIGTERM", "SIGHUP") if (number := getattr(signal, name, None))]
-    before = {number: signal.signal(number, on_signal) for number in numbers}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

@@ -6,8 +6,7 @@ import os
 import queue
 import signal
 import sys
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,9 +23,7 @@ if TYPE_CHECKING:
     from imagegen.review.address import Address
     from imagegen.review.server import ReviewServer
 
-__all__ = ["handle_signals", "leading_words", "review"]
-
-_SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK")
+__all__ = ["leading_words", "review"]
 
 
 @command(
@@ -47,6 +44,7 @@ _SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK")
 )
 def review(build: Build, *, port: int, host: str, no_open: bool) -> Answer:
     """Serve the page until Ctrl-C, SIGTERM, or the end of the terminal."""
+    from imagegen.doit_child import handling_signals
     from imagegen.report.results.pages import ServedPage
 
     try:
@@ -72,7 +70,7 @@ def review(build: Build, *, port: int, host: str, no_open: bool) -> Answer:
         lambda line: print(line, flush=True),
         lambda: signals.put(None),
     )
-    with handle_signals(signals.put):
+    with handling_signals(signals.put):
         server.start()
         _announce(server, address, is_opened=not no_open)
         ended_by = _wait(server, signals)
@@ -142,22 +140,3 @@ def _wait(server: ReviewServer, signals: queue.SimpleQueue[int | None]) -> int |
             ended_by = number
         server.interrupt()
     return ended_by
-
-
-@contextmanager
-def handle_signals(handle: Callable[[int], None]) -> Iterator[None]:
-    """Have each signal that would end the process handled instead. One that it was started to ignore stays ignored.
-
-    But not by the actions, which must hear that they are cancelled: a child ignores what its parent does, and would
-    not ignore what its parent handles.
-    """
-    numbers = [getattr(signal, name) for name in _SIGNALS if hasattr(signal, name)]
-    before = {number: signal.getsignal(number) for number in numbers}
-    for number in numbers:
-        is_ignored = before[number] in (signal.SIG_IGN, None)
-        signal.signal(number, (lambda *_: None) if is_ignored else (lambda number, _: handle(number)))
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from imagegen.commands.build import Build, select
 from imagegen.commands.command import Answer, answer_even_if_it_fails, command, option
 from imagegen.commands.command_line import initial_folder, is_ignored, reserved_names
-from imagegen.commands.review import handle_signals, leading_words
+from imagegen.commands.review import leading_words
 from imagegen.errors import ImagegenError, InputError, NotBegunError, Problem, not_written, printable
 from imagegen.library.needed import find_needed
 from imagegen.library.planned_project import PlannedProject
@@ -42,6 +42,7 @@ __all__ = ["find_inputs", "progress_text", "watch"]
 )
 def watch(build: Build, words: list[str], *, limit: int | None) -> Answer:
     """Watch until Ctrl-C or SIGTERM."""
+    from imagegen.doit_child import handling_signals
     from imagegen.report.results.watching import WatchResult
 
     select(build, words)
@@ -61,7 +62,7 @@ def watch(build: Build, words: list[str], *, limit: int | None) -> Answer:
         return WatchResult(session.edits, session.builds, dict(session.counts), float(session.spent))
 
     with answer_even_if_it_fails(result):
-        with handle_signals(session.interrupt):
+        with handling_signals(session.interrupt):
             ended_by = session.run()
         if ended_by != signal.SIGINT:
             signal.raise_signal(ended_by)

@@ -19,7 +19,7 @@ from typing import Any
 from imagegen.errors import Problem
 from imagegen.process import SafeOutput, call_at_end
 
-__all__ = ["VERSION", "JsonOutput", "as_data", "begin_json", "json_output", "problem_data"]
+__all__ = ["VERSION", "JsonOutput", "as_data", "begin_json", "json_output", "problem_data", "result_data"]
 
 VERSION = 1
 """Of the schema of results. It changes when something that a program may rely on is removed or means something else."""
@@ -66,9 +66,7 @@ class JsonOutput:
             result: a dataclass, as the command declares it; None if it did not get so far.
         """
         self.has_result = True
-        said = [problem_data(problem) for problem in dict.fromkeys(problems)]
-        head = {"event": "result", "version": VERSION, "command": command, "exit_code": exit_code}
-        self.write({**head, "problems": said, "result": result})
+        self.write(result_data(command, exit_code, problems, result))
 
     def end(self, exit_code: int, problems: Iterable[Problem] = ()) -> None:
         """Write a result if there is none yet: what was asked was not begun, or was stopped."""
@@ -90,6 +88,20 @@ def begin_json(command: str) -> JsonOutput:
     if _output is None:
         _output = JsonOutput(command)
     return _output
+
+
+def result_data(
+    command: str, exit_code: int, problems: Iterable[Problem] = (), result: object = None
+) -> dict[str, Any]:
+    """Return what a command answers, as the last line of it has it."""
+    return {
+        "event": "result",
+        "version": VERSION,
+        "command": command,
+        "exit_code": exit_code,
+        "problems": [problem_data(problem) for problem in dict.fromkeys(problems)],
+        "result": result,
+    }
 
 
 def problem_data(problem: Problem) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from imagegen.errors import printable
 from imagegen.execute.events import Arrived, Event, Outcome, ProgressEvent, Started
 from imagegen.report.console import note_line, shown_line
 from imagegen.report.json_output import json_output
+from imagegen.state.mutex import ASKS
 
 if TYPE_CHECKING:
     from imagegen.plan.record import Estimate
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
     from imagegen.report.run_events import EventLines
 
 __all__ = [
-    "EVENTS",
     "Flight",
     "InFlight",
     "PlainReport",
@@ -28,8 +28,6 @@ __all__ = [
     "is_ci",
 ]
 
-EVENTS = "IMAGEGEN_EVENTS"
-"""The environment variable with which another program asks for a run's events: see `report.run_events`."""
 _SILENT_S = 30.0
 """Seconds after which a run that prints nothing says what goes on; a wait under CI is repeated after twice that."""
 _BAR = re.compile(r"\s*[━╌]+\s*")
@@ -48,7 +46,7 @@ def follow_run(
 
     Args:
         stream: to write to.
-        environment: says whether this is continuous integration, and whether another program wants the events.
+        environment: says whether this is continuous integration, and whether a page wants the events besides.
         total: images that the run has to do with; with none there is nothing to watch.
         expected: the time that generating takes, by task.
         quiet: only failures are printed.
@@ -60,7 +58,7 @@ def follow_run(
 
         return EventLines(output.write, None, total, expected)
     in_ci = is_ci(environment)
-    if total and not (quiet or in_ci or environment.get(EVENTS)) and stream.isatty():
+    if total and not (quiet or in_ci or ASKS in environment) and stream.isatty():
         from imagegen.report.live import LiveReport
 
         return LiveReport(stream, total, expected, line_of)
@@ -70,7 +68,7 @@ def follow_run(
         stream.flush()
 
     report = PlainReport(write, quiet=quiet, timed=in_ci, line_of=line_of)
-    if environment.get(EVENTS):
+    if ASKS in environment:
         from imagegen.report.run_events import EventLines, write_among_lines
 
         return EventLines(write_among_lines(stream), report, total, expected)

@@ -1,20 +1,16 @@
 """The actions of the page: each is a `doit` of its own, one after another, so it does just what the command does.
 
-A child is in a session of its own, so that Ctrl-C in the terminal reaches it through here alone. Once it holds the
-project, it asks whether it may begin: now nobody else changes what an undo goes back to. It outlives a killed server:
-what it has begun it finishes, and what it writes goes nowhere then; but nothing begins that nobody waits for.
+Once a child holds the project, it asks whether it may begin: now nobody else changes what an undo goes back to. It
+outlives a killed server, see `doit_child`; but nothing begins that nobody waits for.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import math
-import os
 import shlex
 import signal
-import sys
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
@@ -23,10 +19,9 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal
 
+from imagegen.doit_child import AsyncChild, interrupt_meaning
 from imagegen.errors import ImagegenError
 from imagegen.project import JobPlan, Project
-from imagegen.report.progress import EVENTS
-from imagegen.report.run_events import SEPARATOR
 from imagegen.review.consent import Consent
 from imagegen.review.progress import RunProgress
 from imagegen.review.undo import (
@@ -38,7 +33,6 @@ from imagegen.review.undo import (
     read_remarks_state,
     read_state,
 )
-from imagegen.state.mutex import ASKS
 
 __all__ = ["Action", "Actions"]
 
@@ -50,8 +44,6 @@ _SHOWN = 2000
 """Characters of an undo that a page is sent: those of thousands of images would be sent with each change."""
 _WAIT_S = 86400
 """Seconds that an action waits for a build in a terminal."""
-_LONGEST = 1 << 24
-"""Bytes of one line of output."""
 _INTERRUPTED = 130
 """The exit code of a command that was stopped by Ctrl-C."""
 _CLICK_S = 0.6
@@ -207,7 +199,7 @@ class Actions:
         self._send = send
         self._queue: asyncio.Queue[Action] = asyncio.Queue()
         self._beside: asyncio.Queue[Action] = asyncio.Queue()
-        self._processes: dict[int, asyncio.subprocess.Process] = {}
+        self._children: dict[int, AsyncChild] = {}
         self.all: dict[int, Action] = {}
 
     @property
@@ -223,7 +215,7 @@ class Actions:
     @property
     def pids(self) -> set[int]:
         """The processes of those that are running."""
-        return {process.pid for process in self._processes.values()}
+        return {child.pid for child in self._children.values()}
 
     def add(self, commands: Sequence[Sequence[str]], rounds: int = 1, undoes: int | None = None) -> Action:
         """Have commands run once all before them have ended.
@@ -302,15 +294,9 @@ class Actions:
         """Do to a running action what Ctrl-C does; the third time it is killed. Return what that means for it."""
         action.interrupts += 1
         self._say(action)
-        process = self._processes.get(action.number)
-        if process and process.returncode is None:
-            with contextlib.suppress(ProcessLookupError):
-                if action.interrupts > 2:
-                    process.kill()
-                else:
-                    process.send_signal(_INTERRUPT)
-        meanings = ["stopping when the images that it has begun are done; Ctrl-C again cancels them:", "cancelling"]
-        return meanings[action.interrupts - 1] if action.interrupts <= len(meanings) else "killed"
+        if child := self._children.get(action.number):
+            child.interrupt()
+        return interrupt_meaning(action.interrupts)
 
     async def wait_until_idle(self) -> None:
         """Wait until nothing is running or waiting."""
@@ -328,7 +314,7 @@ class Actions:
                 if action.state == "waiting":
                     await self._run(action)
             except Exception as error:  # whatever is wrong with one, the next is run
-                self._take(action, f"doit cannot be run: {error}")
+                self._hear(action, f"doit cannot be run: {error}")
                 self._end(action, "failed")
             finally:
                 queue.task_done()
@@ -344,7 +330,7 @@ class Actions:
             if code:
                 break
         if action.refusal:
-            self._take(action, f"nothing is undone: {action.refusal}")
+            self._hear(action, f"nothing is undone: {action.refusal}")
             self._end(action, "failed")
             late = self.all[action.undoes] if action.undoes else action
             late.undo = replace(late.undo, commands=())  # what was done before it comes next
@@ -373,30 +359,20 @@ class Actions:
         waits = [] if any(word.startswith("wait=") for word in self.leading) else [f"wait={_WAIT_S}"]
         consent = Consent(lambda: self._may_begin(action))
         with consent as asking:
-            process = await asyncio.create_subprocess_exec(
-                *[sys.executable, "-m", *action.line(words, *waits)],
-                cwd=self._folder,
-                env=os.environ | {EVENTS: "1", ASKS: str(asking)},
-                stdin=asyncio.subprocess.DEVNULL,
-                stdout=asyncio.subprocess.PIPE,
-                stderr=asyncio.subprocess.STDOUT,
-                limit=_LONGEST,
-                **_apart(asking),
-            )
-        self._processes[action.number] = process
+            child = AsyncChild(action.line(words, *waits)[1:], self._folder, asking)
+        self._children[action.number] = child
         try:
-            if action.interrupts:  # while it was being started
-                process.send_signal(_INTERRUPT)
-            assert process.stdout is not None  # noqa: S101 - it is a pipe
-            async for raw in process.stdout:
-                self._take(action, raw.decode("utf-8", "replace").rstrip("\r\n"))
-            code = await process.wait()
+            async for event in child.events():
+                if event["event"] == "line":
+                    self._hear(action, event["line"])
+                else:
+                    self._send({"action": action.number, **event, "progress": action.note(event)})
         finally:
-            del self._processes[action.number]
+            del self._children[action.number]
             await consent.end()
-        if code < 0 and -code != signal.SIGINT:
-            self._take(action, f"its process was ended by {signal.Signals(-code).name}")
-        return code
+        if child.exit_code < 0 and -child.exit_code != signal.SIGINT:
+            self._hear(action, f"its process was ended by {signal.Signals(-child.exit_code).name}")
+        return child.exit_code
 
     def _read_state(self, action: Action) -> ProjectState | None:
         """Return how the project is before an action; None if it cannot be read."""
@@ -417,13 +393,7 @@ class Actions:
         except (ImagegenError, OSError) as error:
             return str(error)
 
-    def _take(self, action: Action, line: str) -> None:
-        """Take a line of its output: an event, or words."""
-        if line.startswith(SEPARATOR):
-            with contextlib.suppress(ValueError, TypeError):  # half a line, if it was killed
-                event = json.loads(line[1:])
-                self._send({"action": action.number, **event, "progress": action.note(event)})
-            return
+    def _hear(self, action: Action, line: str) -> None:
         action.lines.append(line)
         self._send({"event": "line", "action": action.number, "line": line})
 
@@ -441,16 +411,3 @@ def _find_problem(lines: Sequence[str]) -> str:
     heads = [(line, below) for line, below in pairwise([*lines, ""]) if line.strip() and not line.startswith(" ")]
     hinted = [line for line, below in heads if below.startswith("    ")]
     return hinted[-1] if hinted else heads[-1][0] if heads else ""
-
-
-if sys.platform == "win32":  # only a group of its own can be sent an interrupt, and only this one
-    _INTERRUPT = signal.CTRL_BREAK_EVENT
-
-    def _apart(_asking: int) -> dict[str, Any]:  # it can be handed down no socket: so it does not ask
-        return {"creationflags": 0x200}  # CREATE_NEW_PROCESS_GROUP of CreateProcess
-else:
-    _INTERRUPT = signal.SIGINT
-
-    def _apart(asking: int) -> dict[str, Any]:
-        """Return how a child is started: apart from the terminal, and with the socket that it asks by."""
-        return {"start_new_session": True, "pass_fds": [asking]}

@@ -259,13 +259,14 @@ class ImagegenReporter(ConsoleReporter):  # type: ignore[misc]  # doit ships no 
 
     def _follow(self, build: Build, images: Sequence[str], forced: set[str]) -> LiveReport | PlainReport | EventLines:
         """Return what shows the run. A bar counts the images that are not fresh, where any is to be generated."""
-        from imagegen.report.progress import EVENTS, follow_run
+        from imagegen.report.progress import follow_run
+        from imagegen.state.mutex import ASKS
 
         waiting = [task for task in images if task in forced or build.planned[task].verdict.state != "fresh"]
         stale = [task for task in waiting if task in forced or build.planned[task].verdict.state == "stale"]
         times: Mapping[str, Estimate] = {}
         if stale and (
-            self.outstream.isatty() or EVENTS in os.environ or json_output()
+            self.outstream.isatty() or ASKS in os.environ or json_output()
         ):  # lines alone show no time that is left
             from imagegen.execute.forecast import estimate
 

@@ -13,6 +13,7 @@ from typing import Any, Protocol
 
 from imagegen.backends.text import list_first
 from imagegen.config.money import dollars
+from imagegen.doit_child import Child
 from imagegen.errors import Problem
 from imagegen.execute.forecast import ForecastImage
 from imagegen.plan.output import Output
@@ -20,7 +21,6 @@ from imagegen.report.console import closing_line, plural, price_text
 from imagegen.report.json_output import problem_data
 from imagegen.state.hashes import NEVER
 from imagegen.state.mutex import read_holder
-from imagegen.watch.child import Child
 from imagegen.watch.choice import Outlook, choose
 from imagegen.watch.contents import JOBS, Contents
 from imagegen.watch.notices import Notices
@@ -228,17 +228,15 @@ class WatchSession:
             self._show.emit({"event": "progress", "text": waits})
         words = self._words(images, outlook)
         child = Child(words, self._watched.folder, lambda event: self._mail.put(("child", event)))
-        result: Mapping[str, Any] = {}
         while (event := self._next_event(child)) is not None:
-            if event.get("event") == "result":
-                result = event
-                continue
             self._show.follow(event)
             self._show.emit(event)
-        code, said = child.end()
         self._show.follow(None)
-        self._show.emit({**result, "event": "built", "exit_code": code})
-        return self._sum_up(images, result, code, said)
+        answer = child.answer("run")
+        self._show.emit({**answer, "event": "built"})
+        if child.result is None:  # it may have paid for something
+            self._is_unsure = True
+        return self._sum_up(images, answer)
 
     def _next_event(self, child: Child) -> Mapping[str, Any] | None:
         """Return the next event of a build; None at its end. Hand it each signal meanwhile."""
@@ -267,14 +265,10 @@ class WatchSession:
         names = (task if (job := task.partition(":")[0]) in partial else outlook.jobs[job] for task in images)
         return [*words, *dict.fromkeys(names)]
 
-    def _sum_up(self, images: Sequence[str], result: Mapping[str, Any], code: int, said: str) -> _Built:
-        problems = [Problem(one["where"], one["what"], one["hint"]) for one in result.get("problems", ())]
-        run = result.get("result")
+    def _sum_up(self, images: Sequence[str], answer: Mapping[str, Any]) -> _Built:
+        problems = [Problem(one["where"], one["what"], one["hint"]) for one in answer["problems"]]
+        run = answer["result"]
         if not run:
-            if not problems and self._ended_by is None:
-                problems = [Problem("", f"doit ended with exit code {code}", said.strip()[-2000:])]
-            if not result:  # it may have paid for something
-                self._is_unsure = True
             return _Built(Counter(), problems)
         hit: dict[tuple[str, str], list[str]] = {}
         for one in run["images"]:

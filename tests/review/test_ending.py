@@ -19,7 +19,7 @@ from tests.review.served import Listener, Served, post, wait_until
 DEAF = """\
 import os, signal
 from imagegen.tasks import *
-if "IMAGEGEN_EVENTS" in os.environ:
+if "IMAGEGEN_ASKS" in os.environ:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 """
 HANGS = {"Mallsing": [{"hang": True}]}
@@ -104,7 +104,7 @@ def test_what_is_running_is_finished_and_what_waits_is_cancelled(
     heard.wait_for("action", number=1, state="cancelled")
     assert review.wait() == 0
     assert "cancelled  doit reroll portraits:yrr, which had not begun" in review.output
-    assert "stopping when the images that it has begun are done" in review.output
+    assert "stopping when the images in progress are done" in review.output
     assert project.calls() == project.calls("started") == ["Mallsing"]
     assert [line["path"] for line in project.lines()] == ["assets/portraits/mallsing.png"]
     assert is_free(project)
