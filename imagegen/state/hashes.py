@@ -21,7 +21,6 @@ from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
-from imagegen.config.job import INDEX_FILES
 from imagegen.state.atomic import replace_file
 
 __all__ = [
@@ -103,6 +102,8 @@ def pointer_sha256(data: bytes) -> str | None:
 
 def is_in_conflict(path: str, data: bytes) -> bool:
     """Return whether these are Git LFS pointers, or a sheet's indexes, that a merge left side by side."""
+    from imagegen.config.job import INDEX_FILES  # most runs read no file
+
     is_text = path.endswith(tuple(INDEX_FILES.values())) or (len(data) < 4096 and b"oid sha256:" in data)
     return is_text and re.search(_CONFLICT, data) is not None
 

@@ -119,7 +119,7 @@ def test_what_only_a_working_run_needs_is_not_imported_where_nothing_is_to_be_do
         "dodo.py",
         "import atexit, sys\n"
         "heavy = {'PIL', 'rich', 'yaml', 'cerberus', 'text_unidecode'}\n"
-        "heavy |= {f'imagegen.{room}' for room in ('backends.registry', 'execute', 'images', 'plan', 'project')}\n"
+        "heavy |= {f'imagegen.{room}' for room in ('backends.registry', 'config.job', 'execute', 'images', 'plan', 'project')}\n"
         "heavy |= {'decimal', *(f'imagegen.report.{data}' for data in ('results', 'run_summary', 'forecast_summary'))}\n"
         "heavy |= {f'imagegen.report.{data}' for data in ('disclosure_statement', 'doit_results', 'event_types')}\n"
         "atexit.register(lambda: print('imported:', *heavy & set(sys.modules)))\n"
