@@ -1,4 +1,4 @@
-"""Images that are no outputs of jobs, as data: `doit image` and `preview`."""
+"""Images besides the outputs of jobs, as data: `doit image` and `preview`."""
 
 from __future__ import annotations
 

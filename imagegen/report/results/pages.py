@@ -1,4 +1,4 @@
-"""Pages for people, as data: `doit gallery`, `review`."""
+"""Pages for people, as data: `doit gallery` and `review`."""
 
 from __future__ import annotations
 

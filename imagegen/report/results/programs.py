@@ -1,4 +1,4 @@
-"""Programs that are installed for a project, as data: `doit sd`, `comfyui:setup`, `ollama:setup`, …."""
+"""Programs that are installed for a project, as data: `doit sd:setup`, `comfyui:setup` and `ollama:setup`."""
 
 from __future__ import annotations
 
