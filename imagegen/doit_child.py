@@ -24,12 +24,14 @@ from imagegen.report.json_output import result_data
 from imagegen.report.run_events import SEPARATOR
 from imagegen.state.mutex import ASKS
 
-__all__ = ["LONGEST_LINE", "UNWRITABLE", "AsyncChild", "Child", "handling_signals", "interrupt_meaning"]
+__all__ = ["LONGEST_LINE", "UNWRITABLE", "AsyncChild", "Child", "handling_signals", "interrupt_meaning", "wait_words"]
 
 LONGEST_LINE = 24_000
 """Characters of a command line: Windows takes 32,767, with the path of Python and the options of doit."""
 UNWRITABLE = r"\x00-\x08\x0b-\x1f\x7f\ud800-\udfff"
 """Characters that no text on a command line has, as in a set of a regular expression."""
+_WAIT_S = 86400
+"""Seconds that a child waits for another doit that is at work in the project."""
 _SHOWN = 2000
 """Bytes that are shown of what a child said that broke off: the last ones."""
 _SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK")
@@ -141,6 +143,11 @@ class AsyncChild(Child):
         """Yield what happens, until it has ended. Once is enough."""
         while (event := await self._events.get()) is not None:
             yield event
+
+
+def wait_words(leading: Sequence[str]) -> list[str]:
+    """Return what has a child wait for another doit, unless these words, which it is given too, say how long."""
+    return [] if any(word.startswith("wait=") for word in leading) else [f"wait={_WAIT_S}"]
 
 
 def interrupt_meaning(times: int) -> str:

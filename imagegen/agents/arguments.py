@@ -15,6 +15,7 @@ from imagegen.config.job_files import find_job_files, name_tasks
 from imagegen.config.money import dollars, read_dollars
 from imagegen.config.paths import check_path
 from imagegen.config.settings import read_settings
+from imagegen.doit_child import LONGEST_LINE, UNWRITABLE
 from imagegen.errors import ImagegenError, InputError, Problem, did_you_mean, printable
 from imagegen.library.reserved_names import RESERVED_NAMES
 
@@ -22,12 +23,10 @@ __all__ = ["WAIT_S", "command_line"]
 
 WAIT_S = 60
 """Seconds that a call that acts waits for another doit that is at work in the project."""
-_LONGEST = 24_000
-"""Characters of a command line: Windows takes 32,767, with the path of Python and the options of doit."""
 _SHOWN = 300
 """Characters of what is said of one argument."""
 _NAMES = "list has the names of all jobs, and of the images of the jobs that it is given"
-_UNUSUAL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\ud800-\udfff]")
+_UNUSUAL = re.compile(f"[{UNWRITABLE}]")
 """What no text has. A name has no line breaks or tabs either."""
 
 
@@ -47,7 +46,7 @@ def command_line(tool: Tool, arguments: Mapping[str, Any], project: Path) -> lis
     names = arguments.get("images", ())
     fixed = [*tool.fixed, *(tool.if_named if names else ())]
     words = [*variables, tool.command, "--json", *fixed, *options, *names]
-    if (size := sum(map(len, words))) > _LONGEST:
+    if (size := sum(map(len, words))) > LONGEST_LINE:
         raise InputError(Problem("arguments", f"they are too long: {size} characters", "make several calls"))
     return words
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from imagegen.report.console import plural
+from imagegen.report.run_progress import RunProgress
 
 __all__ = ["Progress", "Step"]
 
@@ -24,32 +25,27 @@ class Progress:
     """Of one call. Images are counted as they end, and an image by its steps before."""
 
     def __init__(self) -> None:
-        self._ended = 0
-        self._total = 0
-        self._parts: dict[str, float] = {}
+        self._run = RunProgress()
         self._said = -1.0
 
     def take(self, event: Mapping[str, Any]) -> Step | None:
         """Take notice of an event. Return what there is to say; None if that is nothing new."""
+        self._run.take(event)
         kind, task = event.get("event"), str(event.get("task", ""))
         text = str(event.get("text") or "")
-        if kind == "run":  # a command may have several, one after another
-            coming = int(event.get("total") or 0)
-            self._total = self._ended + coming
-            text = f"{plural(coming, 'image')} to build"
+        if kind == "run":
+            text = f"{plural(int(event.get('total') or 0), 'image')} to build"
         elif kind == "outcome":
-            self._ended += 1
-            self._parts.pop(task, None)
             text = f"{event.get('state')} {task}"
         elif kind == "steps" and event.get("total"):
-            done, total = float(event["done"]), float(event["total"])
-            self._parts[task] = min(done / total, 1.0)
-            text = f"{task}: {done:g} of {total:g} steps"
+            text = f"{task}: {event['done']:g} of {event['total']:g} steps"
         elif not text:
             return None
-        done = self._ended + sum(self._parts.values())
+        data = self._run.data
+        steps = (flight["steps"] for flight in data["flights"].values())
+        done = data["done"] + sum(min(part / whole, 1.0) for part, whole in steps if whole)
         if done <= self._said and not (text and kind != "steps"):
             return None
         # each has to be greater than the one before, also where only its text is new
         self._said = done if done > self._said else self._said + 1e-6
-        return Step(self._said, max(self._total, self._said) if self._total else None, text)
+        return Step(self._said, max(data["total"], self._said) or None, text)

@@ -20,7 +20,7 @@ from imagegen.report.json_output import json_output
 
 if TYPE_CHECKING:
     from imagegen.report.results.watching import WatchResult
-    from imagegen.review.progress import RunProgress
+    from imagegen.report.run_progress import RunProgress
     from imagegen.state.hashes import StatKey
     from imagegen.watch.choice import Outlook
     from imagegen.watch.session import Watched
@@ -148,7 +148,7 @@ class _Shown:
         """Show how far a build is, on a terminal; None at its end."""
         if not self._status.is_terminal:
             return
-        from imagegen.review.progress import RunProgress
+        from imagegen.report.run_progress import RunProgress
 
         if event is None:
             self._status.clear()

@@ -19,11 +19,11 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal
 
-from imagegen.doit_child import AsyncChild, interrupt_meaning
-from imagegen.errors import ImagegenError
+from imagegen.doit_child import AsyncChild, interrupt_meaning, wait_words
+from imagegen.errors import STOPPED, ImagegenError
 from imagegen.project import JobPlan, Project
+from imagegen.report.run_progress import RunProgress
 from imagegen.review.consent import Consent
-from imagegen.review.progress import RunProgress
 from imagegen.review.undo import (
     ProjectState,
     Undo,
@@ -42,10 +42,6 @@ _RECENT = 20
 """Actions that have ended and are shown to a page that is opened."""
 _SHOWN = 2000
 """Characters of an undo that a page is sent: those of thousands of images would be sent with each change."""
-_WAIT_S = 86400
-"""Seconds that an action waits for a build in a terminal."""
-_INTERRUPTED = 130
-"""The exit code of a command that was stopped by Ctrl-C."""
 _CLICK_S = 0.6
 """Seconds within which a second click on Cancel is the same one: a double click is not Ctrl-C twice."""
 _NAMED_ONLY = frozenset({"accept", "pick", "reroll", "restore", "mark"})
@@ -326,7 +322,7 @@ class Actions:
         code = 0
         for words in action.commands:
             is_over = action.refusal or action.interrupts
-            code = _INTERRUPTED if is_over else await self._run_command(action, words)
+            code = STOPPED if is_over else await self._run_command(action, words)
             if code:
                 break
         if action.refusal:
@@ -338,7 +334,7 @@ class Actions:
             return
         if action.before is not None:
             action.undo = await asyncio.to_thread(self._find_undo, action, action.before)
-        is_cancelled = action.interrupts or code in (_INTERRUPTED, -signal.SIGINT)
+        is_cancelled = action.interrupts or code in (STOPPED, -signal.SIGINT)
         self._end(action, "done" if code == 0 else "cancelled" if is_cancelled else "failed")
 
     async def _prepare(self, action: Action) -> None:
@@ -356,10 +352,9 @@ class Actions:
 
     async def _run_command(self, action: Action, words: Sequence[str]) -> int:
         """Run one command of an action, and return its exit code."""
-        waits = [] if any(word.startswith("wait=") for word in self.leading) else [f"wait={_WAIT_S}"]
         consent = Consent(lambda: self._may_begin(action))
         with consent as asking:
-            child = AsyncChild(action.line(words, *waits)[1:], self._folder, asking)
+            child = AsyncChild(action.line(words, *wait_words(self.leading))[1:], self._folder, asking)
         self._children[action.number] = child
         try:
             async for event in child.events():

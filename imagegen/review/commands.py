@@ -8,15 +8,14 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from imagegen.doit_child import LONGEST_LINE, UNWRITABLE
 from imagegen.plan.remark import LONGEST_NOTE, MARKS
 
 __all__ = ["MOST_PICTURES", "read_command", "split_line"]
 
 MOST_PICTURES = 32
 """Of one image that a reroll may be asked for."""
-_LONGEST = 24_000
-"""Characters of one command line: Windows takes 32,767, with the path of Python and the options of doit."""
-_UNUSUAL = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
+_UNUSUAL = re.compile(rf"[{UNWRITABLE}\t\n]")
 
 
 @dataclass(frozen=True)
@@ -43,7 +42,7 @@ _COMMANDS: Mapping[str, _Command] = {
     "mark": _Command(
         {
             "as": re.compile("|".join([*MARKS, "none"])),
-            "note": re.compile(rf"[^\x00-\x08\x0b-\x1f\x7f\ud800-\udfff]{{0,{LONGEST_NOTE}}}"),
+            "note": re.compile(rf"[^{UNWRITABLE}]{{0,{LONGEST_NOTE}}}"),
             "seen": re.compile(r"[0-9a-f]{8,64}(,[0-9a-f]{8,64}){0,199}"),
         }
     ),
@@ -130,7 +129,7 @@ def split_line(head: Sequence[str], named: Iterable[tuple[str, Sequence[str]]], 
 
     """
     lines: list[tuple[list[str], list[str]]] = [([], [])]
-    room = left = _LONGEST - len(shlex.join([*head, *tail]))
+    room = left = LONGEST_LINE - len(shlex.join([*head, *tail]))
     for name, own in named:
         size = len(shlex.join([name, *own])) + 1
         if size > left and lines[-1][0]:

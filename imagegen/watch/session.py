@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 from imagegen.backends.text import list_first
 from imagegen.config.money import dollars
-from imagegen.doit_child import Child
+from imagegen.doit_child import Child, wait_words
 from imagegen.errors import Problem
 from imagegen.execute.forecast import ForecastImage
 from imagegen.plan.output import Output
@@ -35,7 +35,6 @@ _HALF_S = 1.0
 """The same if a file is empty or missing: it is most likely being written again."""
 _LOOK_S = 1.0
 """Seconds that it waits for news; without a limit, Windows would not hear Ctrl-C."""
-_FOREVER_S = 86400
 _NAMED = 3
 """Images that a hint names one by one."""
 _UNTOUCHED = {"fresh": "fresh", "keep": "kept", "ignore": "ignored"}
@@ -254,9 +253,7 @@ class WatchSession:
 
     def _words(self, images: Sequence[str], outlook: Outlook) -> list[str]:
         """Return the words of the command line that builds these images and no others."""
-        words = ["--json", *self._watched.leading]
-        if not any(word.startswith("wait=") for word in words):
-            words.append(f"wait={_FOREVER_S}")
+        words = ["--json", *self._watched.leading, *wait_words(self._watched.leading)]
         words.append("budget=none" if self._left is None else f"budget={self._left:f}")
         others = outlook.stale.keys() - set(images)
         if self._watched.words:

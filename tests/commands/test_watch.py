@@ -9,7 +9,7 @@ import pytest
 
 from imagegen.commands.watch import find_inputs, progress_text
 from imagegen.library.planned_project import PlannedProject
-from imagegen.review.progress import RunProgress
+from imagegen.report.run_progress import RunProgress
 from tests.project_folder import ProjectFolder, picture
 
 

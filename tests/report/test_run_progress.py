@@ -1,4 +1,4 @@
-"""How far an action is, from the events of its runs; and what these say."""
+"""How far runs are, from their events; and what these say."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from imagegen.execute.events import Arrived, Event, Outcome, ProgressEvent, Star
 from imagegen.plan.record import Estimate
 from imagegen.report.progress import PlainReport
 from imagegen.report.run_events import SEPARATOR, EventLines, write_among_lines
-from imagegen.review.progress import RunProgress
+from imagegen.report.run_progress import RunProgress
 from tests.report.events import Clock, image
 
 __all__ = []

@@ -1,4 +1,4 @@
-"""How far an action is: what a page shows of its runs, also one that is opened in the middle of it."""
+"""How far runs are, from their events: what a page shows, also one that is opened in the middle of them."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class _Flight:
 
 
 class RunProgress:
-    """Follows the events of an action's runs.
+    """Follows the events of the runs of one command, or of several that belong together.
 
     Args:
         rounds: runs over the same images that there will be.
@@ -47,7 +47,7 @@ class RunProgress:
         self._failures: dict[str, Mapping[str, str]] = {}
 
     def take(self, event: Mapping[str, Any]) -> dict[str, Any]:
-        """Take notice of an event, and return what it changes for a page: see `data`."""
+        """Take notice of an event, and return what it changes: see `data`."""
         name, task = event.get("event"), str(event.get("task") or event.get("job") or "")
         if "left_s" in event:
             self._left = (event["left_s"], self._now_s())
