@@ -168,7 +168,7 @@ def _serve(words: argparse.Namespace) -> int:
 
 def _write_skill(out: str, *, force: bool) -> int:
     from imagegen.guide.agents import NAME, skill_page
-    from imagegen.state.atomic import replace_file
+    from imagegen.state.atomic import check_target, rewrite_file
 
     text = skill_page()
     if out == "-":
@@ -179,6 +179,7 @@ def _write_skill(out: str, *, force: bool) -> int:
         path /= NAME  # a skill is called as its folder
     if path.suffix != ".md":
         path /= "SKILL.md"
+    check_target(path, f"--out={out}")
     if path.exists() and path.read_text("utf-8", "replace") == text:
         print(f"already there  {path}")
         return 0
@@ -186,7 +187,7 @@ def _write_skill(out: str, *, force: bool) -> int:
         hint = "python -m imagegen skill --force replaces it; --out - only prints the text"
         raise NotBegunError(Problem(str(path), "is there already, and says something else", hint))
     path.parent.mkdir(parents=True, exist_ok=True)
-    replace_file(path, text.encode("utf-8"), path.parent)
+    rewrite_file(path, text.encode("utf-8"), path.parent)
     print(f"written  {path}")
     return 0
 

@@ -146,8 +146,7 @@ class Build(PlannedProject):
         from imagegen.report.summary_file import SummaryFile
 
         typed = self.invocation.summary
-        path = Path(initial_folder() or self.root, typed) if typed else None
-        return SummaryFile(self.root, path, os.environ) if path else None
+        return SummaryFile(self.root, Path(initial_folder() or self.root, typed), typed, os.environ) if typed else None
 
     def left_lines(self) -> list[str]:
         """Return what there is to say of what the limit left."""

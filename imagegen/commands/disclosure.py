@@ -61,15 +61,14 @@ def _write(build: Build, out: str, text: str, kind: str) -> bool:
     """
     from imagegen.config.job_files import JOB_SUFFIXES
     from imagegen.config.paths import check_path
-    from imagegen.state.atomic import replace_file
+    from imagegen.state.atomic import check_target, rewrite_file
 
     if problem := check_path(build.root, out, build.settings.allow_outside):
         raise InputError(Problem("doit disclosure --out", problem))
     path = build.root / out
     if path.suffix in JOB_SUFFIXES and path.parent.resolve() == (build.root / "jobs").resolve():
         raise InputError(Problem(out, "would be read as a job", "choose another path"))
-    if path.is_dir():
-        raise InputError(Problem(out, "is a folder", "name a file in it"))
+    check_target(path, out)
     data = text.encode("utf-8-sig" if kind == "csv" else "utf-8")  # without the mark, Excel takes it for another code
     try:
         there = path.read_bytes() if path.exists() else b""
@@ -77,7 +76,7 @@ def _write(build: Build, out: str, text: str, kind: str) -> bool:
             return False
         if there and not there.startswith(data[:_OURS]):
             raise InputError(Problem(out, "was not written by doit disclosure", "move it, or choose another --out"))
-        replace_file(path, data, build.project.temporary)
+        rewrite_file(path, data, build.project.temporary)
     except OSError as error:
         raise ImagegenError(not_written(error, path=out)) from None
     return True

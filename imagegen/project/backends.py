@@ -102,20 +102,19 @@ def write_schema(root: Path, out: str, text: str) -> str:
     """Write the schema file, and return what became of it. Raises ImagegenError if it must not be written."""
     from imagegen.config.job_files import JOB_SUFFIXES
     from imagegen.config.json_schema import WRITTEN_BY
-    from imagegen.state.atomic import replace_file
+    from imagegen.state.atomic import check_target, rewrite_file
 
     path = root / out
     if path.suffix in JOB_SUFFIXES and path.parent.resolve() == (root / "jobs").resolve():
         raise InputError(Problem(out, "would be read as a job", "leave --out out, or choose another path"))
-    if path.is_dir():
-        raise InputError(Problem(out, "is a folder", "name a file in it"))
+    check_target(path, out)
     try:
         there = path.read_text("utf-8", "replace") if path.exists() else None
         if there == text:
             return "up to date"
         if there and WRITTEN_BY not in there:
             raise InputError(Problem(out, "was not written by doit schema", "move it, or choose another --out"))
-        replace_file(path, text.encode("utf-8"), root / ".imagegen" / "tmp")
+        rewrite_file(path, text.encode("utf-8"), root / ".imagegen" / "tmp")
     except OSError as error:
         raise ImagegenError(not_written(error, path=out)) from None
     return "written"

@@ -12,8 +12,8 @@ from imagegen.config.job import FORMATS
 from imagegen.errors import InputError, Problem
 from imagegen.project.git import git_top, ignore_rules
 from imagegen.report.run_summary import ImageOutcome
-from imagegen.report.summary_page import MARKER, Links, summary_markdown
-from imagegen.state.atomic import replace_file
+from imagegen.report.summary_page import MARKER, Links, group_images, summary_markdown
+from imagegen.state.atomic import check_target, rewrite_file
 
 __all__ = ["SummaryFile"]
 
@@ -34,11 +34,13 @@ class SummaryFile:
     Attributes:
         root: the project's folder.
         path: of the file, absolute.
+        typed: the path as it was typed.
         environment: variables; those of GitHub say whether it is the summary of a step.
     """
 
     root: Path
     path: Path
+    typed: str
     environment: Mapping[str, str]
 
     @property
@@ -49,17 +51,23 @@ class SummaryFile:
 
     def check(self) -> None:
         """Raise InputError if it is not a file of ours, or cannot be one."""
-        where = f"--summary={self.path}"
-        if self.path.is_dir():
-            raise InputError(Problem(where, "is a folder", "name a file in it, such as summary.md"))
+        where = f"--summary={self.typed}"
+        if self.typed == "-":
+            raise InputError(Problem(where, "it is always written to a file", "write --summary=summary.md"))
+        if self.is_step and not self.path.is_dir():
+            return
+        check_target(self.path, where)
         folder = next(one for one in self.path.parents if one.exists())
         if not (folder.is_dir() and os.access(folder, os.W_OK)):
             raise InputError(Problem(where, f"nothing can be written in {folder}", "choose another folder"))
-        if self.is_step or not self.path.exists():
-            return
-        with self.path.open("rb") as file:
-            if file.read(len(MARKER)) not in (b"", MARKER.encode()):
-                raise InputError(Problem(where, "is a file that doit --summary did not write", "choose another name"))
+        if self.path.exists():
+            with self.path.open("rb") as file:
+                if file.read(len(MARKER)) not in (b"", MARKER.encode()):
+                    what = "is a file that doit --summary did not write"
+                    raise InputError(Problem(where, what, "choose another name"))
+        for own in ("jobs", ".imagegen"):
+            if folder.resolve().is_relative_to((self.root / own).resolve()):
+                raise InputError(Problem(where, f"{own}/ is not for summaries", "choose another folder"))
 
     def write(
         self,
@@ -74,13 +82,13 @@ class SummaryFile:
         Args:
             headline: as for `summary_markdown`, like notes, images and problems.
             notes: the same.
-            images: the same.
+            images: the same, in the order of their jobs.
             problems: the same.
             sha256: returns that of a file of the project; None if there is none.
         """
-        images = sorted(images, key=lambda one: one.task)
-        pictures = [one for one in images if one.state in _SHOWN and one.path.endswith(_PICTURES)][:_MOST_PICTURES]
-        links = self._link_to_github(pictures) if self.is_step else self._link_beside(pictures, sha256)
+        rows = [one for one, _ in group_images(images) if one.state in _SHOWN and one.path.endswith(_PICTURES)]
+        pictures = rows[:_MOST_PICTURES]
+        links = self._link_to_github(images, pictures) if self.is_step else self._link_beside(pictures, sha256)
         size = self.path.stat().st_size if self.is_step and self.path.exists() else 0
         page = summary_markdown(headline, notes, images, problems, links, _MOST_BYTES - size)
         data = page.encode("utf-8", "replace")
@@ -88,7 +96,7 @@ class SummaryFile:
             with self.path.open("ab") as file:
                 file.write(b"\n" + data if size else data)
         else:
-            replace_file(self.path, data, self.root / ".imagegen" / "tmp")
+            rewrite_file(self.path, data, self.root / ".imagegen" / "tmp")
 
     def _link_beside(self, pictures: Sequence[ImageOutcome], sha256: Callable[[str], str | None]) -> Links:
         """Make thumbnails in a folder beside the file, and link to these."""
@@ -113,16 +121,17 @@ class SummaryFile:
 
         return Links(picture, file)
 
-    def _link_to_github(self, pictures: Sequence[ImageOutcome]) -> Links:
+    def _link_to_github(self, images: Sequence[ImageOutcome], pictures: Sequence[ImageOutcome]) -> Links:
         """Link to the files on the branch that the workflow runs for, where git does not ignore them."""
         known, top = self.environment, git_top(self.root)
         branch = known.get("GITHUB_HEAD_REF") or known.get("GITHUB_REF_NAME", "")
         names = ("GITHUB_SERVER_URL", "GITHUB_REPOSITORY")
-        rules = ignore_rules(self.root, [one.path for one in pictures]) if pictures and top else None
+        files = [one for one in images if one.state in _SHOWN]
+        rules = ignore_rules(self.root, [one.path for one in files]) if files and top else None
         if rules is None or top is None or not branch or not all(map(known.get, names)):
             return Links(lambda _: None, lambda _: "")
-        pushed = [one.task for one in pictures if one.path not in rules]
-        with_picture = frozenset(pushed[:_MOST_ON_GITHUB])
+        pushed = {one.task for one in files if one.path not in rules}
+        with_picture = {*[one.task for one in pictures if one.task in pushed][:_MOST_ON_GITHUB]}
         base = "/".join([*map(known.__getitem__, names), "blob", quote(branch)])
         folder = self.root.resolve().relative_to(top.resolve()).as_posix()
 

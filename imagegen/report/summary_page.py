@@ -14,7 +14,7 @@ from imagegen.errors import Problem, printable
 from imagegen.report.console import plural
 from imagegen.report.run_summary import ImageOutcome
 
-__all__ = ["MARKER", "Links", "summary_markdown"]
+__all__ = ["MARKER", "Links", "group_images", "summary_markdown"]
 
 MARKER = "<!-- written by doit --summary -->"
 """The first line of the page: a file that begins otherwise is somebody else's."""
@@ -47,7 +47,7 @@ class Links:
 def summary_markdown(
     headline: str,
     notes: Iterable[str],
-    images: Iterable[ImageOutcome],
+    images: Sequence[ImageOutcome],
     problems: Iterable[Problem],
     links: Links,
     most_bytes: int,
@@ -57,28 +57,39 @@ def summary_markdown(
     Args:
         headline: what the run did, in a line.
         notes: what else there is to say, a line each.
-        images: that were not fresh. Those that were not begun are only in the headline.
+        images: that were not fresh, in the order of their rows. Those that were not begun are only in the headline.
         problems: that are not about one image: broken jobs, and what came after the images.
         links: to pictures and files.
         most_bytes: of the page; rows that do not fit are left out, and counted.
     """
-    shown = sorted((one for one in images if one.state != "cancelled"), key=_order)
+    groups = group_images(images)
+    shown = [one for image, derived in groups for one in (image, *derived)]
     said = [*notes, *([links.note] if links.note and shown else [])]
     head = [MARKER, "", f"## imagegen: {_escape(headline)}", "", *_details(shown, problems)]
     foot = [line for note in said for line in (f"<p>{_escape(note)}</p>", "")]
     room = most_bytes - len("\n".join([*head, *foot]).encode("utf-8", "replace")) - _FRAME_BYTES
     rows: list[str] = []
-    for one in shown:
-        row = _row(one, links)
+    for one, derived in groups:
+        row = _row(one, derived, links)
         room -= len(row.encode("utf-8", "replace")) + 1
         if room < 0:
             break
         rows.append(row)
-    return "\n".join([*head, *_table(rows, len(shown) - len(rows)), *foot])
+    return "\n".join([*head, *_table(rows, len(groups) - len(rows)), *foot])
 
 
-def _order(one: ImageOutcome) -> tuple[bool, str]:
-    return one.state != "failed", one.task
+def group_images(images: Sequence[ImageOutcome]) -> list[tuple[ImageOutcome, Sequence[ImageOutcome]]]:
+    """Return what gets a row, failures first, each with the files derived from it, which get none of their own."""
+    groups: dict[str, tuple[ImageOutcome, list[ImageOutcome]]] = {}
+    for one in sorted(images, key=lambda one: (one.state != "failed", one.task.count(":"))):
+        image = groups.get(one.task.rpartition(":")[0])
+        if one.state != "cancelled":
+            if image and one.state in ("derived", "restored"):
+                image[1].append(one)
+            else:
+                groups[one.task] = (one, [])
+    order = {one.task: at for at, one in enumerate(images)}
+    return sorted(groups.values(), key=lambda group: (group[0].state != "failed", order[group[0].task]))
 
 
 def _table(rows: Sequence[str], left_out: int) -> Iterator[str]:
@@ -93,20 +104,25 @@ def _table(rows: Sequence[str], left_out: int) -> Iterator[str]:
         yield ""
 
 
-def _row(one: ImageOutcome, links: Links) -> str:
+def _row(one: ImageOutcome, derived: Iterable[ImageOutcome], links: Links) -> str:
     name, picture = _code(one.task), ""
     if found := links.picture(one):
         width = min(_WIDTH, found[1] or _WIDTH)  # never enlarged
         picture = f'<img src="{_escape(found[0])}" width="{width}" alt="{_escape(one.task)}">'
-    if address := links.file(one):
-        name, picture = (part and f'<a href="{_escape(address)}">{part}</a>' for part in (name, picture))
+    name, picture = _link(name, links.file(one)), _link(picture, links.file(one))
     said = f"<br>{_code(one.prompt)}" if one.prompt else ""
+    if others := [_link(_code(file.task.rpartition(":")[2]), links.file(file)) for file in derived]:
+        said += f"<br>with {', '.join(others)}"
     why = ", ".join(_code(str(reason)) for reason in one.reasons)
     note = f"<br>{_code(one.note)}" if one.note else ""
     seconds = f"{one.seconds:.1f}" if one.state == "generated" else ""
     seed = "" if one.seed is None or one.state == "failed" else _code(str(one.seed))
     cells = (picture, f"{name}{said}", one.state, f"{why}{note}", seconds, seed)
     return f"<tr>{''.join(f'<td>{cell}</td>' for cell in cells)}</tr>"
+
+
+def _link(text: str, address: str) -> str:
+    return f'<a href="{_escape(address)}">{text}</a>' if text and address else text
 
 
 def _details(shown: Iterable[ImageOutcome], problems: Iterable[Problem]) -> Iterator[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import stat
 import threading
 from collections.abc import Callable, Iterable
 from functools import partial
@@ -12,9 +13,10 @@ from pathlib import Path
 from typing import Generic, TypeVar
 from weakref import WeakValueDictionary
 
+from imagegen.errors import InputError, Problem
 from imagegen.state.group_sync import GroupSync
 
-__all__ = ["make_folder", "replace_file", "rewrite_file", "sync_folder", "write_all", "write_temporary"]
+__all__ = ["check_target", "make_folder", "replace_file", "rewrite_file", "sync_folder", "write_all", "write_temporary"]
 
 
 _Shared = TypeVar("_Shared")
@@ -82,14 +84,42 @@ def write_temporary(folder: Path, data: bytes | Iterable[bytes]) -> Path:
     return path
 
 
+def check_target(path: Path, where: str) -> None:
+    """Raise InputError if what a person named as the file to write is something else: a folder, or a device.
+
+    Ask before reading it, too: reading a FIFO may never end.
+
+    where: the option that names it.
+    """
+    if path.is_dir():
+        raise InputError(Problem(where, "is a folder", "name a file in it"))
+    if _is_special(path):
+        raise InputError(Problem(where, _SPECIAL, "name a file"))
+
+
+_SPECIAL = "is a device, a pipe or a socket, and not a file"
+
+
+def _is_special(path: Path) -> bool:
+    """Whether something is there, or at the end of a link, that is neither a file nor a folder."""
+    try:
+        mode = path.stat().st_mode
+    except OSError:  # nothing is there, or writing says what is wrong
+        return False
+    return not (stat.S_ISREG(mode) or stat.S_ISDIR(mode))
+
+
 def replace_file(path: Path, data: bytes | Iterable[bytes], temporary: Path) -> os.stat_result:
     """Put the bytes at `path` in one step, replacing what is there; return the stat of the new file.
 
     They are written to the folder `temporary` first, so that a kill leaves nothing beside `path`; where that is
-    another file system, they are written beside it under a hidden name. Raises OSError.
+    another file system, they are written beside it under a hidden name. Raises OSError, also if a device or the like
+    is there: whoever may write to /dev could replace that too.
 
     data: all bytes, or pieces of them, which may be asked for twice.
     """
+    if _is_special(path):
+        raise OSError(errno.EINVAL, f"it {_SPECIAL}", str(path))
     make_folder(path.parent)
     try:
         result = _rename_into_place(write_temporary(temporary, data), path)
@@ -106,7 +136,8 @@ def rewrite_file(path: Path, data: bytes, temporary: Path) -> None:
 
     temporary: as for `replace_file`.
     """
-    path = path.resolve()
+    if not _is_special(path):  # a link in /dev leads to what has no name; `replace_file` refuses it
+        path = path.resolve()
     mode = path.stat().st_mode if path.exists() else None
     replace_file(path, data, temporary)
     if mode is not None:

@@ -180,7 +180,8 @@ class ImagegenReporter(ConsoleReporter):  # type: ignore[misc]  # doit ships no 
             return
         from imagegen.report.run_summary import summarise_images
 
-        images = summarise_images(build.outcomes)
+        order = {one.task: at for at, one in enumerate(one for plan in build.plans for one in plan.outputs)}
+        images = summarise_images(sorted(build.outcomes, key=lambda one: order.get(one.output.task, len(order))))
         sha256 = build.project.hashes.sha256 if images else lambda _: None
         try:
             file.write(self._closing_line(build), build.left_lines(), images, self._problems(), sha256)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
 import signal
+import sys
 import time
 from pathlib import Path
 
@@ -27,7 +29,8 @@ def test_it_says_what_the_run_did_with_pictures_beside_it(project: ProjectFolder
     assert re.search(r"^## imagegen: 2 generated, 2 derived, 2 failed, 1 broken job \(", text, re.MULTILINE)
     assert "<code>portraits:okka</code>: <code>no luck</code>" in text
     assert "<code>jobs/broken.yaml:1:9</code>: <code>items[0].prompt: is missing</code>" in text
-    assert len(sources(text)) == 4
+    assert len(sources(text)) == 2
+    assert re.search(r'portraits:yrr<.*<br>with <a href="[^"]*thumb.png"><code>thumb</code></a>', text)
     for source in sources(text):
         with Image.open(file.parent / source) as picture:
             assert max(picture.size) <= 256
@@ -44,11 +47,17 @@ def test_it_says_what_the_run_did_with_pictures_beside_it(project: ProjectFolder
     assert doit("--summary=out/summary.md").code == 0
     assert "## imagegen: 6 fresh, nothing to do" in file.read_text("utf-8")
 
+    if sys.platform != "win32":
+        os.mkfifo(project.root / "fifo.md")
+        run = doit("--summary=fifo.md")
+        assert (run.code, "--summary=fifo.md: is a device, a pipe" in run.err) == (2, True)
     before = (project.root / "jobs/portraits.yaml").read_bytes()
     for words, message in (
         (["--summary", "jobs/portraits.yaml"], "is a file that doit --summary did not write"),
         (["--summary=jobs"], "is a folder"),
         (["--summary="], "it names no file"),
+        (["--summary=-"], "it is always written to a file"),
+        (["--summary=jobs/new.yaml"], "jobs/ is not for summaries"),
         (["--summary=dodo.py/s.md"], "nothing can be written in"),
         (["--summary=s.md", "-r", "console"], "another reporter is chosen, which writes none"),
     ):

@@ -11,7 +11,7 @@ from markdown_it import MarkdownIt
 from imagegen.errors import Problem, printable
 from imagegen.execute.events import OutcomeState
 from imagegen.report.run_summary import ImageOutcome, StaleReason
-from imagegen.report.summary_page import MARKER, Links, summary_markdown
+from imagegen.report.summary_page import MARKER, Links, group_images, summary_markdown
 
 NO_LINKS = Links(lambda _: None, lambda _: "")
 NASTY = "a | b `c` <b>d</b> </table> @octocat #12 :smile: $x$ *e* ~~f~~ [g](h) &amp; \\| <!-- {{ i }}\n\n# j\n---\n"
@@ -100,6 +100,21 @@ def test_a_cause_that_many_images_have_is_one_problem_and_failures_come_first() 
     assert "</code> and 2 more: <code>no server</code><br><code>start it</code>" in said
     assert said.index("<td><code>p:e</code>") < said.index("<td><code>p:0</code>")
     assert "p:z" not in said
+
+
+def test_files_derived_from_an_image_are_in_its_row_and_rows_stay_in_order() -> None:
+    tasks = ("p:z:thumb", "p:z", "p:a", "p:a:thumb", "p:q:thumb", "p:sheet")
+    images = [outcome(task, state="derived" if ":" in task[2:] else "generated") for task in tasks]
+    failed = outcome("p:a:small", state="failed")
+    groups = [(one.task, [file.task for file in files]) for one, files in group_images([*images, failed])]
+    assert groups == [
+        ("p:a:small", []),
+        ("p:z", ["p:z:thumb"]),
+        ("p:a", ["p:a:thumb"]),
+        ("p:q:thumb", []),
+        ("p:sheet", []),
+    ]
+    assert "<td><code>p:z</code><br>with <code>thumb</code></td>" in page(*images)
 
 
 def test_what_does_not_fit_is_left_out_and_counted() -> None:

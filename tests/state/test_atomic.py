@@ -1,10 +1,16 @@
 from __future__ import annotations
 
+import os
+import socket
+import stat
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from imagegen.state.atomic import replace_file
+from imagegen.errors import InputError
+from imagegen.state.atomic import check_target, replace_file, rewrite_file
 
 
 def test_a_file_is_replaced_whole_and_nothing_else_is_left(tmp_path: Path) -> None:
@@ -22,3 +28,41 @@ def test_a_target_that_is_a_folder_is_left_and_nothing_is_left_behind(tmp_path: 
     with pytest.raises(OSError, match="directory"):
         replace_file(tmp_path / "out", b"x", tmp_path / "tmp")
     assert list((tmp_path / "tmp").iterdir()) == []
+
+
+@pytest.fixture
+def special(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Path]]:
+    """Yield what is neither a file nor a folder, links to it among them; a device only where one may be made."""
+    monkeypatch.chdir(tmp_path)  # the path of a socket must be short
+    os.mkfifo("fifo")
+    Path("link").symlink_to("fifo")
+    found = [tmp_path / "fifo", tmp_path / "link", tmp_path / "socket"]
+    try:
+        os.mknod("null", 0o666 | stat.S_IFCHR, os.makedev(1, 3))
+        found.append(tmp_path / "null")
+    except OSError:
+        pass
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind("socket")
+        yield found
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has none of these in its folders")
+def test_a_device_a_pipe_and_a_socket_are_never_replaced(special: list[Path], tmp_path: Path) -> None:
+    before = [path.lstat() for path in special]
+    for path in special:
+        for write in (replace_file, rewrite_file):
+            with pytest.raises(OSError, match="is a device, a pipe or a socket"):
+                write(path, b"x", tmp_path / "tmp")
+        with pytest.raises(InputError, match="--out: is a device, a pipe or a socket"):
+            check_target(path, "--out")
+    assert [path.lstat() for path in special] == before
+
+
+def test_what_a_link_leads_to_is_rewritten_and_the_link_stays(tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to("file")
+    for data in (b"one", b"other"):
+        rewrite_file(tmp_path / "link", data, tmp_path / "tmp")
+        assert (tmp_path / "file").read_bytes() == data
+    assert (tmp_path / "link").is_symlink()
+    check_target(tmp_path / "link", "--out")
