@@ -22,7 +22,7 @@ __all__ = ["pick"]
 
 @command(
     "pick",
-    "Choose one variant as an item's image; 0 makes all of them images again.",
+    "Choose one variant as an item's image; --variant 0 makes all of them images again.",
     {
         "doit pick portraits:mallsing --variant 3": "variant 3 is the image",
         "doit pick portraits:mallsing-v3": "the same",

@@ -1,4 +1,4 @@
-"""`doit why`: show what the next `doit` would do, and why. It builds nothing, contacts no server and writes nothing."""
+"""`doit why`: show what the next `doit` would do, and why. It builds nothing and contacts no server."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _COLOURS = {
 
 @command(
     "why",
-    "Show what the next doit would do, and why. It builds nothing, contacts no server and writes nothing.",
+    "Show what the next doit would do, and why. It builds nothing, contacts no server and changes nothing.",
     {
         "doit why": "for all images",
         "doit why portraits portraits:mallsing": "for a job, and for one image in more detail",

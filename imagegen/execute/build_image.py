@@ -99,8 +99,8 @@ def blocked_problem(output: Output, verdict: Verdict) -> Problem:
     what = f"{output.path} is not replaced: {verdict.note}"
     what += f"; also: {reasons}" if verdict.line and reasons else ""
     hint = (
-        f"to keep your file: doit accept {output.task}; to generate a new image: move or delete the file; "
-        "to replace such files always: output: {overwrite: always} in the job (they go into the store first)"
+        f"to keep your file: doit accept {output.task}; for a new image all the same: then doit -a {output.task}, and "
+        "your file stays in the store; to replace such files always: output: {overwrite: always} in the job"
     )
     if output.job == ONE_OFF:
         hint = "to generate it again: move or delete the file, or choose another --name or --out"

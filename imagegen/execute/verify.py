@@ -15,7 +15,7 @@ from imagegen.execute.prune import find_orphans
 from imagegen.images.formats import BadImage
 from imagegen.images.image_file import ImageFile, read_image, verify
 from imagegen.images.provenance import read_provenance
-from imagegen.plan.freshness import CHANGED, IN_CONFLICT, conflict_hint
+from imagegen.plan.freshness import CHANGED, IN_CONFLICT, conflict_hint, keep_hint
 from imagegen.plan.output import DERIVE, Output
 from imagegen.plan.record import OutputLine
 from imagegen.project import JobPlan, Project
@@ -165,7 +165,9 @@ def _check_bytes(project: Project, output: Output, data: bytes, sha256: str, lin
         return found("intact")
     if line is None or line.sha256 != sha256:
         note = CHANGED if line else "imagegen did not write this file"
-        hint = f"to keep it: doit accept {output.task}; to replace it: delete it, and run doit {output.task}"
+        hint = f"to keep it: doit accept {output.task}; to replace it: then doit -a {output.task}"
+        if line:
+            hint = keep_hint(output.task)
         return found("changed", note, hint)
     if line.size != len(data):
         note = f"{lock.name} says that it has {line.size} bytes, but it has {len(data)}"

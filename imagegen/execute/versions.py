@@ -153,7 +153,7 @@ def _find_problems(project: Project, output: Output, version: ImageVersion) -> S
         found = project.found(output)
         if found.sha256 is not None and not found.ours:
             problem = blocked_problem(output, project.verdict(output, forced=True))
-            hint = f"to keep it, so that it can be restored later: doit accept {output.task}; or move the file away"
+            hint = f"doit accept {output.task} keeps it as a version; then doit restore {output.task}"
             return [Problem(problem.where, problem.what, hint)]
         if version.by_hand or (version.fingerprint != output.fingerprint and _seed_of(output, version) is None):
             check_fingerprint_known(output)

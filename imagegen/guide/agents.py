@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import textwrap
 from collections.abc import Iterable
 
@@ -13,6 +14,7 @@ __all__ = ["NAME", "agents_page", "skill_page"]
 NAME = "imagegen"
 """Of the skill: its folder has to be called so too."""
 _WIDTH = 120
+_NO_BREAK = "\N{NO-BREAK SPACE}"
 _DESCRIPTION = (
     "Change, check and build the images of a repository that has a folder jobs/ and is built with imagegen (doit). "
     "Use when asked to add or change a picture, a prompt or a setting in jobs/, to find out why an image is stale or "
@@ -27,7 +29,7 @@ Windows `.venv\\Scripts\\doit`. With `--json`, every command prints lines of JSO
 
 A picture that is only a label is a placeholder, which the default backend draws. It is not a fault.
 """
-_SHORT = ("why", "reroll", "restore", "pick", "verify", "doctor")
+_SHORT = ("reroll", "pick", "verify", "doctor")
 """Commands that AGENTS.md names."""
 _JOB = """\
 ```yaml
@@ -45,12 +47,12 @@ items:
 def agents_page() -> str:
     """Return the text of AGENTS.md."""
     lines = ["# Pictures in this repository", "", _INTRO, "## To change a picture", "", *_steps(), ""]
-    lines += ["## Never", "", *_never(), "", "## Commands", ""]
+    lines += ["## To go back", "", *_back(), "", "## Never", "", *_never(), "", "## More commands", ""]
     named = [COMMANDS[name] for name in _SHORT]
-    rows = [*list(OF_DOIT.items())[:3], *((_usage(one), _lower(one.summary)) for one in named)]
-    lines += [*_list(rows), "", "## When something is wrong", "", *_wrong(), ""]
+    lines += _list((_usage(one), _lower(one.summary)) for one in named)
+    lines += ["", "## When something is wrong", "", *_wrong(), ""]
     lines += _wrap(
-        "More: `doit help`, `doit NAME --help`, and `python -m imagegen skill --out -`, which prints all of it."
+        "More: `doit help`, `doit NAME --help`, and `.venv/bin/python -m imagegen skill --out -`, which prints it all."
     )
     return "\n".join(lines) + "\n"
 
@@ -76,9 +78,9 @@ def skill_page() -> str:
     lines += _wrap(
         "A picture follows from its prompt, its settings and its seed. `doit reroll JOB:IMAGE` takes another seed. "
         "A job with `variants: 3` makes three pictures of each item, and `doit pick JOB:IMAGE --variant 2` makes one "
-        "of them the picture. Nothing is lost: `doit restore JOB:IMAGE --list` shows the earlier versions, and "
-        "`doit restore JOB:IMAGE --to 3` goes back. Leave the choice to a person unless you were asked to make it."
+        "of them the picture, under the item's own name. Leave the choice to a person unless you were asked to make it."
     )
+    lines += ["", "## To go back", "", *_back()]
     lines += ["", "## Never", "", *_never(), "", "## When something is wrong", "", *_wrong(), ""]
     lines += ["## Results", "", "The last line of a command with `--json`:", ""]
     lines += [*table(("field", "what it is"), [(f"`{name}`", does) for name, does in ANSWER.items()]), ""]
@@ -114,17 +116,33 @@ def skill_page() -> str:
 
 def _steps() -> list[str]:
     steps = [
-        "Among the lines of `doit list --all`, each `JOB:IMAGE` is an image, with its file. `doit info JOB:IMAGE` "
-        "shows its final prompt and settings.",
+        "`doit list --all JOB` shows a job's images as `JOB:IMAGE`, each with its file; `doit info --json JOB:IMAGE` "
+        "one with its final prompt and settings. If an item has variants, `JOB:IMAGE` names all of them, and "
+        "`JOB:IMAGE-v2` the second.",
         "Edit `jobs/JOB.yaml`, or the prompt source that the job names.",
         "`doit why --json` checks all jobs, and says what is stale, why, how long it takes and what it costs. It "
         "builds nothing. If `problems` is not empty, fix those first.",
-        "`doit preview JOB:IMAGE` draws it small and with few steps, apart from the images. Look at it.",
-        "`doit --limit 1 JOB` builds the first stale image of the job. Look at the file.",
-        "`doit` builds the rest. Then `doit why --check` ends with 0: everything is up to date.",
+        "`doit preview JOB:IMAGE` draws it small and with few steps, apart from the images. Look at the file that it "
+        "names. To try another size or number of steps, leave this out: a preview has its own.",
+        "`doit JOB:IMAGE` builds this image alone. After a change of the whole job, too, try one first. Look at the "
+        "file.",
+        "`doit JOB` builds the rest of the job, `doit` that of every job. Then `doit why --check JOB` ends with 0. "
+        "With `--summary summary.md`, a build writes a page with the new pictures, to show to a person.",
         "Commit the job, the images and `jobs/*.lock` together: the lock file records what made each image.",
     ]
     return [line for number, step in enumerate(steps, 1) for line in _wrap(step, f"{number}. ")]
+
+
+def _back() -> list[str]:
+    ways = [
+        "The prompt or a setting was changed: change it back, and `doit JOB:IMAGE` takes the earlier picture from "
+        "the store. That generates nothing.",
+        "Only the seed is another: `doit restore JOB:IMAGE` goes back to the picture that was generated before this "
+        "one. `doit restore JOB:IMAGE --list` numbers all there are, and `--to 3` goes to one of them.",
+        "A file was edited by hand: `doit accept JOB:IMAGE` keeps it as the image. If the edit is to go, `doit restore "
+        "JOB:IMAGE` after that goes back, and the edit stays in the list.",
+    ]
+    return [line for way in ways for line in _wrap(way, "- ")]
 
 
 def _never() -> list[str]:
@@ -132,12 +150,14 @@ def _never() -> list[str]:
 
 
 def _wrong() -> list[str]:
-    lines = _wrap(
+    said = _wrap(
         "A message has three parts: where (`jobs/portraits.yaml:12:5`, or `JOB:IMAGE`), what happened, and below it "
         "what to do about it. With `--json` they are the `where`, `what` and `hint` of each of the `problems`. Follow "
-        "the hint; don't work around it. Exit codes:"
+        "the hint, unless it is something that you never do: then ask a person."
     )
-    return [*lines, "", *_list([(str(code), does) for code, does in EXIT_CODES.items()])]
+    kept = "An image that is `kept` was changed by somebody, and nothing replaces it. Leave it so, and say that it is."
+    codes = "; ".join(f"`{code}` {does}" for code, does in EXIT_CODES.items())
+    return [*said, "", *_wrap(kept), "", *_wrap(f"Exit codes: {codes}.")]
 
 
 def _usage(command: Command) -> str:
@@ -162,11 +182,13 @@ def _code(words: str) -> str:
 
 
 def _wrap(text: str, head: str = "") -> list[str]:
-    return textwrap.wrap(
-        text,
+    whole = re.sub(r"`[^`]+`", lambda code: code[0].replace(" ", _NO_BREAK), text)  # no command over two lines
+    lines = textwrap.wrap(
+        whole,
         _WIDTH,
         initial_indent=head,
         subsequent_indent=" " * len(head),
         break_long_words=False,
         break_on_hyphens=False,
     )
+    return [line.replace(_NO_BREAK, " ") for line in lines]

@@ -13,7 +13,8 @@ __all__ = ["ANSWER", "EXIT_CODES", "NEVER", "OF_DOIT", "OF_IMAGEGEN", "grouped",
 EXIT_CODES = {
     DONE: "done",
     FAILED: "something failed, or a check found something: an image, a file, a server",
-    BAD_INPUT: "bad input: a job file, a setting, an option or a name is wrong. Nothing was changed",
+    BAD_INPUT: "bad input: an option, a name or a setting is wrong, and nothing was done; or a job file is, and `doit` "
+    "built only the other jobs",
     NOT_BEGUN: "not begun: a question needs `--yes`, another `doit` is at work here, or something is not installed",
     STOPPED: "stopped by Ctrl-C (143 by SIGTERM)",
 }
@@ -30,15 +31,16 @@ ANSWER = {
 
 NEVER = {
     "Never write, move or delete the files that jobs write": "They are in `assets/` unless a job says otherwise. "
-    "Change the job instead. If a person has touched up a picture and it is to stay, `doit accept JOB:IMAGE` keeps it",
+    "Change the job instead",
     "Never edit or delete `jobs/*.lock` and `jobs/*.review`": "They record what made each image, and what people "
-    "decided. Without them, pictures are generated again that nobody wanted changed",
-    "Never touch `.imagegen/`": "It has the earlier versions of pictures, and what is needed to go on after a crash",
+    "decided. If one is gone or damaged, `git restore` it before you build anything",
+    "Never change anything in `.imagegen/`": "It has the earlier versions of pictures, and what is needed to go on "
+    "after a crash",
     "Never run `doit -a` or `doit reroll` without being asked": "They replace pictures that are as they should be",
-    "Never spend money without being asked": "If `doit why --json` says that there is a `price`, or that images "
-    "are `unpriced`, ask first, also before a preview. Then build with a limit and a budget: "
-    "`doit --limit 1 budget=0.50`",
-    "Never answer a question with `--yes` without being asked": "It is for a person: downloads, removing files",
+    "Never spend money without being asked": "If the `total` of `doit why --json` has a `price` above 0, or images "
+    "that are `unpriced`, ask first, also before a preview. Then build with a budget: `doit budget=0.50 JOB:IMAGE`",
+    "Never decide for a person": "Without being asked, answer no question with `--yes`, and raise no limit: not "
+    "`budget` or `allow_outside` in `pyproject.toml`, nor `overwrite` in a job",
 }
 """What never to do, and why, or what to do instead."""
 
@@ -46,10 +48,10 @@ OF_DOIT = {
     "doit": "build everything that is stale",
     "doit JOB · doit JOB:IMAGE · doit 'JOB:m*'": "build only that, and what it is made from",
     "doit list --all --status": "list all jobs and images; `R` marks the stale ones",
-    "doit info JOB:IMAGE": "show an image's final prompt and settings",
+    "doit info JOB:IMAGE": "show an image's final prompt, its settings and its file",
     "doit clean JOB": "remove the images of a job, except those that somebody changed (`-n` only shows them)",
-    "doit ignore JOB:IMAGE": "leave an image alone from now on",
-    "doit forget JOB:IMAGE": "build it again as any other",
+    "doit ignore JOB:IMAGE": "leave an image out of every build from now on",
+    "doit forget JOB:IMAGE": "take `doit ignore` back",
     "doit help · doit help NAME": "list all commands, or explain one",
 }
 """Command lines of doit's own commands."""

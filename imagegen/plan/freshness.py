@@ -24,6 +24,7 @@ __all__ = [
     "compare",
     "compare_requests",
     "conflict_hint",
+    "keep_hint",
 ]
 
 PLACEHOLDER = "placeholder"
@@ -163,8 +164,7 @@ def compare(
     if line and (line.sha256 == found.sha256 or found.is_recorded):
         return _judge_ours(output, reasons or _forced(forced), line)
     if line and not reasons and not forced:
-        hint = f"to get the generated image back: delete the file, then doit {output.task}"
-        return Verdict("kept", (), CHANGED, line, hint)
+        return Verdict("kept", (), CHANGED, line, keep_hint(output.task))
     if found.ours and line is None and output.request.backend == PLACEHOLDER:
         return Verdict("blocked", reasons, "no line of the lock file says whether another backend made it")
     if found.ours:
@@ -175,6 +175,11 @@ def compare(
     if output.overwrite == "never":
         return Verdict("kept", reasons, f"{note}; output.overwrite is never", line, _NEVER)
     return Verdict("blocked", reasons, note, line)
+
+
+def keep_hint(task: str) -> str:
+    """Return what to do about an image that somebody changed; an accepted file is in the store, so nothing is lost."""
+    return f"to keep it: doit accept {task}; to go back to the generated image: then doit restore {task}"
 
 
 def conflict_hint(path: str) -> str:

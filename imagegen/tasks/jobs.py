@@ -42,7 +42,7 @@ def task_jobs() -> Iterator[dict[str, Any]] | None:
     build = current_build()
     if build.invocation.command == "forget":
         sys.stderr.write(
-            "this has no effect: imagegen goes by the lock files in jobs/. "
+            "this only takes doit ignore back: imagegen goes by the lock files in jobs/. "
             "To generate a fresh image again: doit -a JOB:IMAGE\n"
         )
     return _tasks(build) if build.plans or build.fresh_jobs else None

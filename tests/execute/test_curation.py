@@ -493,7 +493,7 @@ def test_an_edit_that_was_not_accepted_is_not_replaced(folder: ProjectFolder) ->
     made_yrr(folder, "another figure")
     mine = folder.touch_up("yrr")
     lock = folder.lock()
-    with pytest.raises(ImagegenError, match="to keep it, so that it can be restored later: doit accept"):
+    with pytest.raises(ImagegenError, match=r"doit accept .* keeps it as a version; then doit restore"):
         folder.restore(YRR)
     assert (folder.image("yrr").read_bytes(), folder.lock()) == (mine, lock)
 
