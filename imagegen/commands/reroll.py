@@ -14,6 +14,7 @@ from imagegen.errors import InputError, NotBegunError, Problem
 if TYPE_CHECKING:
     from imagegen.execute.budget import Budget
     from imagegen.execute.events import Outcome
+    from imagegen.execute.forecast import Cost
     from imagegen.execute.run import RunResult
     from imagegen.plan.output import Output
     from imagegen.report.results.versions import Rerolled
@@ -39,8 +40,10 @@ def reroll(build: Build, words: list[str], *, count: int, yes: bool) -> Answer:
         raise InputError(Problem("", "name an image", "doit reroll JOB:IMAGE"))
     if count < 1:
         raise InputError(Problem("", f"--count is {count}, and must be at least 1", "doit reroll JOB:IMAGE --count 4"))
+    outputs = _select(build, words)
+    _refuse_over_budget(build, outputs)
     if not yes:
-        _ask_for_many(build, words, _select(build, words), count)
+        _ask_for_many(build, words, outputs, count)
     return _reroll(build, words, count)
 
 
@@ -129,16 +132,36 @@ def _select(build: Build, words: list[str]) -> list[Output]:
     ]
 
 
+def _refuse_over_budget(build: Build, outputs: Sequence[Output]) -> None:
+    """Record no seed that the budget does not pay for: the next doit would go by it. Raises NotBegunError."""
+    if (budget := build.settings.budget) is None:
+        return
+    from imagegen.config.money import dollars
+    from imagegen.report.console import price_text
+
+    cost = _forecast(build, outputs, 1)
+    if cost.unpriced or cost.price > budget:
+        from imagegen.execute.budget import RAISE_BUDGET
+
+        what = f"nothing was rerolled: {price_text(cost.price, cost.unpriced)}, and the budget is {dollars(budget)}"
+        raise NotBegunError(Problem("", what, RAISE_BUDGET))
+
+
+def _forecast(build: Build, outputs: Sequence[Output], count: int) -> Cost:
+    from imagegen.execute.forecast import forecast_pictures
+
+    known = {task: planned.output for task, planned in build.planned.items()}
+    return forecast_pictures(build.project, known, outputs, count)
+
+
 def _ask_for_many(build: Build, words: list[str], outputs: list[Output], count: int) -> None:
     """Ask first if a job or a pattern stands for more than one picture. Raises ImagegenError if nobody agrees."""
-    from imagegen.execute.forecast import forecast_pictures
     from imagegen.report.console import duration, plural, price_text
     from imagegen.report.results.versions import Rerolled, RerollForecast
 
     each = select(build, words).one_by_one.union(*(build.items.get(word, []) for word in words))
     if count * sum(output.task not in each for output in outputs) > 1:
-        known = {task: planned.output for task, planned in build.planned.items()}
-        cost = forecast_pictures(build.project, known, outputs, count)
+        cost = _forecast(build, outputs, count)
         takes = "; ".join(filter(None, [duration(cost.seconds), price_text(cost.price, cost.unpriced)]))
         rounds = f", {count} times" if count > 1 else ""
         print(f"{plural(len(outputs), 'image')} get a new seed and are generated again{rounds} ({takes})", flush=True)

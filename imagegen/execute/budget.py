@@ -24,9 +24,9 @@ from imagegen.config.settings import SETTINGS
 from imagegen.errors import Problem
 from imagegen.plan.request import Request
 
-__all__ = ["FREE", "Budget", "Costs", "Payment", "check_prices", "describe_unlimited"]
+__all__ = ["FREE", "RAISE_BUDGET", "Budget", "Costs", "Payment", "check_prices", "describe_unlimited"]
 
-_RAISE = "raise 'budget' (or budget=… for one run)"
+RAISE_BUDGET = "raise 'budget' (or budget=… for one run)"
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,11 @@ class Budget:
             f"not generated, to stay within the budget of {dollars(limit)}: {dollars(self.costs.spent)} is spent"
             f"{under_way}, and {task} costs {'an unknown price' if price is None else dollars(price)}"
         )
-        hint = _RAISE if price is None or price > limit else f"run doit again, which may spend as much; or {_RAISE}"
+        hint = (
+            RAISE_BUDGET
+            if price is None or price > limit
+            else f"run doit again, which may spend as much; or {RAISE_BUDGET}"
+        )
         return Problem("", what, hint)
 
     def close(self, problem: Problem) -> None:
@@ -181,7 +185,7 @@ def check_prices(backend: Backend, requests: Sequence[Request], limit: Decimal |
             problems.append(_unpriced(request))
         elif price > limit:
             what = f"costs {dollars(price)}, more than the whole budget of {dollars(limit)}"
-            problems.append(Problem(request.name, what, _RAISE))
+            problems.append(Problem(request.name, what, RAISE_BUDGET))
     return problems
 
 

@@ -221,3 +221,12 @@ def test_ctrl_c_twice_says_that_the_image_may_have_been_paid_for(priced: Project
     assert "may have been paid for, though it never arrived" in pressed + out
     closing = out.strip().splitlines()[-1]
     assert closing.startswith("1 not built, cost up to $0.04, 1 image may have been paid for without arriving (")
+
+
+def test_a_reroll_that_the_budget_does_not_cover_changes_nothing(priced: ProjectFolder) -> None:
+    priced.doit()
+    before = priced.lines()
+    run = priced.doit("reroll", "portraits:yrr", "budget=0.03")
+    assert (run.code, priced.lines()) == (3, before)
+    assert run.out.startswith("nothing was rerolled: cost $0.04, and the budget is $0.03\n    raise 'budget'")
+    assert priced.doit("why", "--check").code == 0
