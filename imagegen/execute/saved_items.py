@@ -22,6 +22,7 @@ from imagegen.plan.file_names import find_clashes
 from imagegen.plan.output import Output
 from imagegen.plan.prompt_template import escape_prompt, join_prompt
 from imagegen.project import JobPlan, Project
+from imagegen.project.lost_locks import refuse_lost_locks
 from imagegen.state.atomic import rewrite_file
 from imagegen.state.mutex import hold
 
@@ -90,6 +91,9 @@ class _Target:
             raise InputError(Problem(self.file, f"cannot be read: {error.strerror}")) from None
         # one without items yet has problems that an item fixes; what stays is reported then
         self._plan = self._planned(self.data)
+        [plan] = refuse_lost_locks(self._project, [self._plan])
+        if plan is not self._plan:
+            raise InputError(*plan.problems)
         self.added: list[str] = []
 
     def add(self, one: ImageToSave) -> Output:

@@ -19,6 +19,7 @@ from imagegen.state.hashes import pointer_sha256
 __all__ = [
     "CommittedFiles",
     "IgnoreRule",
+    "committed_file",
     "git_attribute",
     "git_top",
     "has_undecided_files",
@@ -141,6 +142,17 @@ def _is_inside(root: Path, folder: Path) -> bool:
     is_submodule = any((root / part / ".git").exists() for part in (folder, *folder.parents) if part.name)
     real = Path(os.path.realpath(root))
     return not is_submodule and Path(os.path.realpath(root / folder)) == real / folder
+
+
+def committed_file(root: Path, path: str) -> tuple[str, bytes] | None:
+    """Return the command that brings back a file, and its content, if git has it: staged, or else committed."""
+    if git_top(root) is None:
+        return None
+    for name, command in ((f":./{path}", "git restore"), (f"HEAD:./{path}", "git restore --staged --worktree")):
+        data = _run(root, "cat-file", "blob", name)
+        if data is not None:
+            return f"{command} {path}", data
+    return None
 
 
 class CommittedFiles:

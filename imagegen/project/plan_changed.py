@@ -74,10 +74,11 @@ def _plan_job(project: Project, affected: Affected, file: str) -> JobPlan:
 
 
 def _check_lock(project: Project, file: str, snapshot: Snapshot) -> None:
-    """Raise NeedsWholePlan if decisions are in conflict, or others have written since the snapshot was compared."""
+    """Raise NeedsWholePlan if the file is gone, has decisions in conflict, or was written since it was compared."""
     lock = project.lock(Path(file).stem)
     is_same = lock.name in snapshot.changed or lock.seen == snapshot.files.get(lock.name)
-    if lock.conflicts or not is_same:
+    is_gone = lock.seen is None and snapshot.files.get(lock.name) is not None
+    if lock.conflicts or is_gone or not is_same:
         raise NeedsWholePlan
 
 

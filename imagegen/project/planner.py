@@ -41,6 +41,7 @@ from imagegen.project.conflicts import Conflicts, copy_problem
 from imagegen.project.folder_files import HEAD, NO_FILES, FolderFiles, ItemMatcher, check_image_file, list_files
 from imagegen.project.job_parts import JobParts, split_job
 from imagegen.project.job_plan import JobPlan, add_problems
+from imagegen.project.lost_locks import refuse_lost_locks
 from imagegen.project.step_files import StepFiles, list_step_files
 from imagegen.project.step_models import find_step_models
 from imagegen.prompts import SourceItem
@@ -91,7 +92,8 @@ class Planner:
             self._names[path.stem].append(f"jobs/{path.name}")
         others = instead or {}
         plans = [self._plan(path, task, others.get(path.stem, ())) for path, task in names.items()]
-        return self.link(Conflicts(self._project, self.section_files).refuse(plans))
+        plans = Conflicts(self._project, self.section_files).refuse(plans)
+        return self.link(refuse_lost_locks(self._project, plans))
 
     def document(self, file: str, data: bytes) -> Document:
         """Read a job file of this content, with what it extends. Raises ImagegenError."""
