@@ -23,8 +23,9 @@ _HEAD = """\
 Every command with its options, and what it answers a program. `doit help` lists them, and `doit NAME --help` shows the
 same as this page. The [README](../README.md#commands) has the most useful ones in short.
 
-Where a command takes `IMAGE`, `JOB:NAME` and the path of the file both name one; `JOB` stands for all images of a job,
-and a pattern such as `'portraits:m*'` for those that it matches. Settings can be given to every command as
+Where a command takes `IMAGE`, `JOB:NAME` and the path of the file both name one. If an item has variants, `JOB:NAME`
+stands for all of them, and `JOB:NAME-v2` for one. `JOB` stands for all images of a job, and a pattern such as
+`'portraits:m*'` for those that it matches. Settings can be given to every command as
 `name=value`, for example `backend=sd`: see [settings.md](settings.md). From a subfolder, add `-k`: `doit -k why`.
 """
 _BUILD = """\

@@ -179,19 +179,21 @@ class PlannedProject:
             self.plans.append(plan)
 
     def find(self, words: Iterable[str]) -> list[str]:
-        """Return the images that the words of a command line name: a task, a job, a file or a pattern with `*`."""
+        """Return the images that words name: a job, an image, an item with variants, a file or a pattern with `*`."""
         return list(dict.fromkeys(task for found in self.find_each(words) for task in found))
 
     def find_each(self, words: Iterable[str]) -> Iterator[list[str]]:
         """Yield the images that each word names, as `find` does."""
         jobs = {plan.task: [output.task for output in plan.outputs] for plan in self.plans}
         targets = {one.output.path: task for task, one in self.planned.items()}
+        items = self.items
         for word in words:
             if "*" in word:
                 hits = [task for task in [*jobs, *self.planned] if fnmatch.fnmatch(task, word)]
             else:
                 hits = [targets.get(word, word)]
-            yield [task for hit in hits for task in jobs.get(hit, [hit] if hit in self.planned else [])]
+            found = [jobs.get(hit) or ([hit] if hit in self.planned else items.get(hit, [])) for hit in hits]
+            yield [task for tasks in found for task in tasks]
 
     @property
     def items(self) -> dict[str, list[str]]:

@@ -34,10 +34,7 @@ class Selection:
 
 
 def select(project: PlannedProject, words: Sequence[str]) -> Selection:
-    """Return what these words name, everything if there are none. Raises InputError for each that names nothing.
-
-    A word that is the name of an item with variants stands for all of them.
-    """
+    """Return what these words name, everything if there are none. Raises InputError for each that names nothing."""
     jobs = {plan.task: plan for plan in project.plans}
     targets = {one.output.path: task for task, one in project.planned.items()}
     items = project.items
@@ -48,7 +45,7 @@ def select(project: PlannedProject, words: Sequence[str]) -> Selection:
     problems = []
     tasks = [targets.get(posixpath.normpath(word), word) for word in words]
     for word, task, named in zip(words, tasks, project.find_each(tasks), strict=True):
-        found = set(named or items.get(task, []))
+        found = set(named)
         job = task.partition(":")[0]
         of_broken = {name for name in broken if fnmatch.fnmatch(name, job)}
         if not found and not of_broken and task not in jobs:

@@ -41,7 +41,7 @@ __all__ = [
     "check_variables",
     "check_words",
     "doit_config",
-    "pass_options",
+    "pass_words",
     "refuse_equal_names",
     "takes_our_tasks",
 ]
@@ -106,9 +106,9 @@ def _load_checked(loader: NamespaceTaskLoader, cmd: Command, pos_args: list[str]
         wrong = (problem for problem in current_build().problems if problem.where == COMMAND_LINE)
         _refuse([replace(problem, where=f"on the {COMMAND_LINE}") for problem in wrong])
     if pos_args:
-        _refuse(check_words(invocation, tasks, loader.cmd_names))
-        if invocation.command == "run":
-            pass_options(invocation, tasks, pos_args)
+        items = current_build().items if any(":" in word for word in pos_args) else {}
+        _refuse(check_words(invocation, tasks, loader.cmd_names, items))
+        pass_words(invocation, tasks, pos_args, items)
     elif invocation.command in ("run", "clean") and default and not any(task.name in default for task in tasks):
         raise InvalidDodoFile(f"the dodo file does not take task_jobs from imagegen.tasks\n    {_TAKE_ALL}")
     return tasks
@@ -217,13 +217,18 @@ def _asks_for(name: str) -> bool:
     return False
 
 
-def check_words(invocation: Invocation, tasks: Sequence[Task], commands: Collection[str]) -> list[Problem]:
-    """Return what is wrong with the names on the command line, once all tasks are known."""
+def check_words(
+    invocation: Invocation, tasks: Sequence[Task], commands: Collection[str], items: Mapping[str, Sequence[str]]
+) -> list[Problem]:
+    """Return what is wrong with the names on the command line, once all tasks are known.
+
+    items: the images of each item that a word may name.
+    """
     known = {task.name: task for task in tasks}
     targets = {target: task.name for task in tasks for target in task.targets}
     if any(task.loader for task in tasks):  # tasks that are made later may have any name
         return []
-    names = _Names(known, targets, commands)
+    names = _Names(known, targets, commands, items)
     if invocation.command == "run":
         return list(_check_tasks(invocation, names))
     problems = []
@@ -231,9 +236,11 @@ def check_words(invocation: Invocation, tasks: Sequence[Task], commands: Collect
         if word.startswith("-"):
             what = f"{word} comes after a name"
             problems.append(Problem("", what, f"options come first: doit {invocation.command} {word} NAME"))
-        elif word in targets and word not in known:
-            hint = f"doit {invocation.command} {targets[word]}"
-            problems.append(Problem("", f"'{word}' is the file of {targets[word]}", hint))
+        elif word in items and word not in known and invocation.command == "info" and len(items[word]) > 1:
+            hint = f"for example: doit info {items[word][0]}"
+            problems.append(Problem("", f"'{word}' has {len(items[word])} variants, and info is of one", hint))
+        elif word in targets or word in items:
+            continue
         elif "*" in word and invocation.command == "clean":
             problems += [] if names.matching(word) else [names.unmatched(word)]
         elif word not in known and not (invocation.command == "help" and word in (*commands, "task")):
@@ -248,7 +255,7 @@ def _check_tasks(invocation: Invocation, names: _Names) -> Iterator[Problem]:
             last = one
             if one.command.name not in names.tasks:
                 yield names.unknown(one.command.name)
-        elif one in names.tasks or one in names.targets:
+        elif one in names.tasks or one in names.targets or one in names.items:
             last = None
             task = names.tasks.get(one)
             if task and (task.params or task.creator_params or task.pos_arg):
@@ -282,14 +289,27 @@ def _stray_option(word: str) -> Problem:
 class _Names:
     """All that a word may name."""
 
-    def __init__(self, tasks: Mapping[str, Task], targets: Mapping[str, str], commands: Collection[str]) -> None:
+    def __init__(
+        self,
+        tasks: Mapping[str, Task],
+        targets: Mapping[str, str],
+        commands: Collection[str],
+        items: Mapping[str, Sequence[str]],
+    ) -> None:
         self.tasks = tasks
         self.targets = targets
-        self._choices = [*tasks, *targets, *commands]
+        self.items = items
+        self._choices = [*tasks, *targets, *items, *commands]
 
     def matching(self, pattern: str) -> list[str]:
         """Return the tasks that a pattern stands for: any except commands, which must be named."""
         return [name for name in self.tasks if fnmatch.fnmatch(name, pattern) and name not in COMMANDS]
+
+    def find(self, word: str) -> Sequence[str]:
+        """Return the tasks that a word stands for: of an item with variants, all of them; of a file, the one."""
+        if word in self.tasks:
+            return [word]
+        return self.items.get(word) or [self.targets.get(word, word)]
 
     def is_near(self, word: str) -> bool:
         return bool(did_you_mean(word, self._choices))
@@ -316,9 +336,9 @@ class _Names:
                 return Problem("", f"there is no command '{word}'", f"did you mean {choices}?")
             return Problem("", f"there is no command '{word}'{near}", f"the commands are {_and([*also, *members])}")
         if ":" in word and group in self.tasks:
-            variants = [name for name in members if re.fullmatch(rf"{re.escape(word)}-v\d+", name)]
-            if variants:
-                return Problem("", f"'{word}' has variants", f"name one, or all: doit '{word}-v*'")
+            picked, _, number = word.rpartition("-v")
+            if number.isdecimal() and picked in self.tasks and picked in self.items:
+                return Problem("", f"'{word}' is not an image now: another variant is picked", f"name {picked}")
             what = (
                 f"'{word}' is not an image of the job {group}" if group not in COMMANDS else f"'{word}' is not a task"
             )
@@ -331,17 +351,24 @@ class _Names:
         return Problem("", f"{what}{near}", _LIST)
 
 
-def pass_options(invocation: Invocation, tasks: Sequence[Task], words: list[str]) -> None:
+def pass_words(
+    invocation: Invocation, tasks: Sequence[Task], words: list[str], items: Mapping[str, Sequence[str]]
+) -> None:
     """Give our commands their options, and leave doit the names of tasks; a pattern stands for no command.
 
     Args:
         invocation: which has been checked.
         tasks: all that there are.
         words: as doit has them; changed in place.
+        items: the images of each item that a word may name.
 
     """
     known = {task.name: task for task in tasks}
-    names = _Names(known, {}, ())
+    targets = {target: task.name for task in tasks for target in task.targets}
+    names = _Names(known, targets, (), items)
+    if invocation.command != "run":
+        words[:] = dict.fromkeys(name for word in words for name in names.find(word))
+        return
     left: list[str] = []
     for one in invocation.tasks:
         if isinstance(one, Call):
@@ -353,7 +380,7 @@ def pass_options(invocation: Invocation, tasks: Sequence[Task], words: list[str]
                 task.pos_arg_val = one.names
             left.append(task.name)
         else:
-            left += names.matching(one) if "*" in one else [one]
+            left += names.matching(one) if "*" in one else names.find(one)
     words[:] = left
 
 

@@ -19,6 +19,7 @@ from imagegen.commands.command_line import read_invocation, reserved_names
 from imagegen.tasks import loader
 from imagegen.tasks.loader import refuse_equal_names, takes_our_tasks
 
+ITEMS = {"icons:rope": ["icons:rope"], "icons:crown": ["icons:crown-v1", "icons:crown-v2"]}
 DOIT = sorted(command.get_name() for command in DoitMain.DOIT_CMDS)
 
 
@@ -37,7 +38,7 @@ def tasks(*own: dict[str, Any]) -> list[Task]:
 
 def refused(*line: str, own: tuple[dict[str, Any], ...] = ()) -> str:
     read = read_invocation(line)
-    found = [*loader.check_variables(read), *loader.check_words(read, tasks(*own), DOIT)]
+    found = [*loader.check_variables(read), *loader.check_words(read, tasks(*own), DOIT, ITEMS)]
     return "\n".join(map(str, found))
 
 
@@ -49,7 +50,11 @@ def refused(*line: str, own: tuple[dict[str, Any], ...] = ()) -> str:
         ("rope", "'rope' is not a task, job, image or command\n    did you mean icons:rope?"),
         ("jobs/icons.yaml", "did you mean icons?"),
         ("icons:rop", "'icons:rop' is not an image of the job icons; did you mean 'icons:rope'?"),
-        ("icons:crown", "'icons:crown' has variants\n    name one, or all: doit 'icons:crown-v*'"),
+        (
+            "info icons:crown",
+            "'icons:crown' has 2 variants, and info is of one\n    for example: doit info icons:crown-v1",
+        ),
+        ("icons:rope-v2", "'icons:rope-v2' is not an image now: another variant is picked\n    name icons:rope"),
         ("assets/icons/rop.png", "did you mean 'assets/icons/rope.png'?"),
         ("lsit", "did you mean 'list'?"),
         ("galery", "did you mean 'gallery'?"),
@@ -78,7 +83,6 @@ def refused(*line: str, own: tuple[dict[str, Any], ...] = ()) -> str:
         ("list icns", "did you mean 'icons'?"),
         ("list icons --all", "--all comes after a name\n    options come first: doit list --all NAME"),
         ("help icns", "did you mean 'icons'?"),
-        ("clean assets/icons/rope.png", "is the file of icons:rope\n    doit clean icons:rope"),
         ("backnd=placeholder", "there is no setting 'backnd'; did you mean 'backend'?"),
         ("Backend=x", "did you mean 'backend'?"),
         ("steps=30", "steps belongs under generate: in a job"),
@@ -105,6 +109,8 @@ def test_what_nothing_understands_is_refused_with_what_there_is(line: str, messa
         "icons* icons:*",
         "-a icons backend=placeholder",
         "clean icons*",
+        "icons:crown",
+        "list icons:crown assets/icons/rope.png",
         "help run",
         "help task",
         "why anything",
@@ -122,6 +128,14 @@ def test_what_is_understood_is_not(line: str) -> None:
     assert refused(*line.split(), own=(own,)) == ""
 
 
+@pytest.mark.parametrize("command", ["run", "list", "ignore"])
+def test_an_item_stands_for_its_variants_and_a_file_for_its_image(command: str) -> None:
+    read = read_invocation([command, "icons:crown", "assets/icons/rope.png"])
+    words = list(read.seen)
+    loader.pass_words(read, tasks(), words, ITEMS)
+    assert words == ["icons:crown-v1", "icons:crown-v2", "icons:rope"]
+
+
 def test_a_variable_that_a_dodo_file_asks_for_is_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "asking_dodo.py").write_text(f"{'_'.join(('get', 'var'))} = dict\nNAMES = ['quality']\n", "utf-8")
     monkeypatch.syspath_prepend(tmp_path)
@@ -134,7 +148,7 @@ def test_a_pattern_stands_for_no_command_and_doit_gets_no_options_of_ours() -> N
     read = read_invocation(["s*", "icons:*", "image", "--prompt", "a=b", "icons"])
     known = tasks({"name": "sprites", "actions": ["true"]})
     words = list(read.seen)
-    loader.pass_options(read, known, words)
+    loader.pass_words(read, known, words, ITEMS)
     images = ["icons:rope", "icons:sword", "icons:crown-v1", "icons:crown-v2"]
     assert words == ["sprites", *images, "image", "icons"]
     assert next(task for task in known if task.name == "image").options["prompt"] == ["a=b"]
