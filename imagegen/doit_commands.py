@@ -22,7 +22,7 @@ from doit.cmd_base import Command, DodoTaskLoader
 from doit.cmdparse import CmdParseError
 from doit.exceptions import InvalidCommand, InvalidDodoFile, InvalidTask
 
-from imagegen.run_options import OWN_OPTIONS, put_first
+from imagegen.run_options import OWN_OPTIONS, is_json_asked, put_first
 
 if TYPE_CHECKING:
     from doit.task import Task
@@ -34,15 +34,12 @@ if TYPE_CHECKING:
 __all__ = ["Clean", "DumpDB", "Forget", "Help", "Ignore", "Info", "List", "Run", "may_be_ours"]
 
 
-_JSON = "--json"
-
-
 class _Checked(Command):  # type: ignore[misc]  # doit ships no types
     """Refuses an unknown option in plain words, with a suggestion."""
 
     def parse_execute(self, in_args: Sequence[str]) -> Any:
         """Parse the options and execute the command, as doit does; in a project of ours, with its exit codes."""
-        is_json = _JSON in in_args
+        is_json = is_json_asked(in_args)
         if not (may_be_ours(self._read_params(in_args)) or (is_json and not Path("dodo.py").exists())):
             self._refuse_options_of_ours(in_args)
             return self._parse_execute(in_args)
@@ -55,7 +52,7 @@ class _Checked(Command):  # type: ignore[misc]  # doit ships no types
             from imagegen.report.json_output import begin_json
 
             prepare_process()  # it may be stopped before dodo.py is loaded
-            begin_json(self.name)
+            begin_json(self._find_answering)
         try:
             code = self._parse_execute(in_args)
         except (CmdParseError, InvalidDodoFile, InvalidCommand, InvalidTask) as error:
@@ -63,13 +60,30 @@ class _Checked(Command):  # type: ignore[misc]  # doit ships no types
 
             return report(self.name, error)
         except Exception as error:
+            if stop := _find_stop(error):  # doit's database was just being written, say
+                raise stop from None
             from imagegen.doit_faults import report_exception
 
             return report_exception(self.name, error)
         except SystemExit as stop:
-            code = stop.code if isinstance(stop.code, int) else bool(stop.code)
-            raise SystemExit(self._end(code, getattr(stop, "problems", ()))) from None
+            raise SystemExit(self._end_at(stop)) from None
         return self._end(code)
+
+    def _end_at(self, stop: SystemExit) -> int:
+        """Return the exit code after this: a dodo file may end doit, too."""
+        from imagegen.dodo_faults import explain_dodo_fault
+        from imagegen.doit_faults import report
+
+        problem = explain_dodo_fault(stop, Path.cwd()) if stop.code else None
+        if problem and not hasattr(self, "control"):  # no task has begun
+            return report(self.name, _error(InvalidDodoFile, problem))
+        code = bool(stop.code) if problem or not isinstance(stop.code, int) else stop.code
+        return self._end(code, getattr(stop, "problems", ()))
+
+    def _find_answering(self) -> str:
+        from imagegen.doit_faults import find_answering
+
+        return find_answering(self.name)
 
     def _end(self, code: int | None, problems: Sequence[Problem] = ()) -> int:
         """Return the exit code that doit ends with."""
@@ -255,7 +269,7 @@ class Run(_Checked, cmd_run.Run):  # type: ignore[misc]
     def _parse_execute(self, in_args: Sequence[str]) -> Any:
         """Say so if there is nothing to do; else do as doit does: then dodo.py and all commands are loaded."""
         started = time.monotonic()
-        is_plain = set(in_args) <= {_JSON} and getattr(doit_cmd, "_CMDLINE_VARS", None) == {}
+        is_plain = set(in_args) <= {"--json"} and getattr(doit_cmd, "_CMDLINE_VARS", None) == {}
         if is_plain and self._has_defaults() and (count := _count_fresh()):
             from imagegen.process import prepare_process
             from imagegen.report.console import closing_line
@@ -305,6 +319,14 @@ class Help(_Checked, cmd_help.Help):  # type: ignore[misc]
         return code
 
 
+def _find_stop(error: BaseException) -> KeyboardInterrupt | None:
+    """Return the Ctrl-C that this error came of, if any."""
+    found: BaseException | None = error
+    while found and not isinstance(found, KeyboardInterrupt):
+        found = found.__context__
+    return found if isinstance(found, KeyboardInterrupt) else None
+
+
 def _json_output() -> JsonOutput | None:
     """Return where JSON goes; None if it was not asked for."""
     module = sys.modules.get("imagegen.report.json_output")
@@ -352,12 +374,12 @@ def _takes_only_our_tasks() -> bool:
 
 def may_be_ours(params: Mapping[str, Any]) -> bool:
     """Whether the dodo file names imagegen, or imagegen has been there already; the file is not run for that."""
-    file = Path(params.get("dodoFile") or "dodo.py").absolute()
-    if params.get("seek_file"):
-        file = next((path for folder in file.parents if (path := folder / file.name).exists()), file)
     try:
+        file = Path(params.get("dodoFile") or "dodo.py").absolute()
+        if params.get("seek_file"):
+            file = next((path for folder in file.parents if (path := folder / file.name).exists()), file)
         return "imagegen" in file.read_text("utf-8", errors="replace") or (file.parent / ".imagegen").is_dir()
-    except OSError:
+    except OSError:  # also: the working directory was deleted
         return False
 
 

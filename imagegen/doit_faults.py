@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import traceback
 from collections.abc import Sequence
@@ -10,20 +9,23 @@ from pathlib import Path
 
 from doit.exceptions import InvalidCommand
 
+from imagegen.dodo_faults import explain_dodo_fault
 from imagegen.errors import BAD_INPUT, FAILED, Problem
-from imagegen.process import worst_exit_code
+from imagegen.library.reserved_names import OUR_NAMES
+from imagegen.process import note_exit_code, worst_exit_code
 from imagegen.report.json_output import json_output
+from imagegen.run_options import OWN_OPTIONS
 
-__all__ = ["end", "explain_dodo_fault", "report", "report_exception"]
+__all__ = ["end", "find_answering", "report", "report_exception"]
 
 _TASK_ERROR = 2
 """doit's exit code for a task that raised an exception; to us it failed as any other."""
-_PACKAGE = os.path.join(os.path.dirname(__file__), "")  # noqa: PTH118, PTH120 - compared with texts
 
 
 def end(code: int | None, problems: Sequence[Problem] = ()) -> int:
     """Return the exit code in place of doit's own, and write a result if nothing else did."""
-    code = max(worst_exit_code(), FAILED if code == _TASK_ERROR else code or 0)
+    note_exit_code(FAILED if code == _TASK_ERROR else code or 0)
+    code = worst_exit_code()
     if output := json_output():
         output.end(code, problems)
     return code
@@ -42,43 +44,32 @@ def report_exception(command: str, error: Exception) -> int:
     """Say what a dodo file raised while it was loaded. Anything else is a fault of ours, shown with its traceback."""
     if problem := explain_dodo_fault(error, Path.cwd()):
         return _write(command, [problem], BAD_INPUT)
-    sys.stderr.write("".join(traceback.format_exception(type(error), error, error.__traceback__)))
     what = f"{type(error).__name__}: {error}"
-    return _write(command, [Problem("", what, "this is a fault of imagegen: please report it with the lines above")], 1)
-
-
-def explain_dodo_fault(error: BaseException, root: Path) -> Problem | None:
-    """Return what is wrong with the code of a project: at which line of its files it raised this error.
-
-    None if it was not its code, or if it called ours.
-    """
-    if isinstance(error, SyntaxError) and _is_of_project(error.filename or "", root):
-        where = f"{os.path.relpath(error.filename or '', root)}:{error.lineno or 1}:{error.offset or 1}"
-        return Problem(where, f"not valid Python: {error.msg}", "correct that line")
-    where = ""
-    for frame in traceback.extract_tb(error.__traceback__):
-        if frame.filename.startswith(_PACKAGE):
-            where = ""
-        elif _is_of_project(frame.filename, root):
-            where = f"{os.path.relpath(frame.filename, root)}:{frame.lineno}"
-    return Problem(where, f"{type(error).__name__}: {error}", "correct that line") if where else None
-
-
-def _is_of_project(file: str, root: Path) -> bool:
-    path = Path(file)
-    return path.is_absolute() and path.is_relative_to(root) and not path.is_relative_to(sys.prefix)
-
-
-def _write(command: str, problems: Sequence[Problem], code: int) -> int:
-    for problem in dict.fromkeys(problems):
-        sys.stderr.write(f"ERROR: {problem}\n")
-    if output := json_output():
-        output.write_result(_find_answering(command), code, problems)
+    problem = Problem("", what, "this is a fault of imagegen: please report it with the lines below")
+    code = _write(command, [problem], FAILED)
+    sys.stderr.write("".join(traceback.format_exception(type(error), error, error.__traceback__)))
     return code
 
 
-def _find_answering(command: str) -> str:
-    """Return the first of our commands that was named to `doit run`; else the name of doit's own."""
-    tasks = sys.modules.get("imagegen.commands.command_line")
-    calls = tasks.current_invocation().calls if tasks and command == "run" else []
-    return str(calls[0].command.name) if calls else command
+def _write(command: str, problems: Sequence[Problem], code: int) -> int:
+    if output := json_output():  # first: whoever reads it needs no stderr
+        output.write_result(find_answering(command), code, problems)
+    note_exit_code(code)
+    for problem in dict.fromkeys(problems):
+        sys.stderr.write(f"ERROR: {problem}\n")
+    return code
+
+
+def find_answering(command: str = "run") -> str:
+    """Return the first command that was named: of ours, or one of doit's that answers; `command` if there is none.
+
+    By the words alone, as it may be asked before anything is loaded.
+    """
+    words = [word for word in sys.argv[1:] if word in OWN_OPTIONS or word.partition(":")[0] in OUR_NAMES]
+    if not words or command != "run":
+        return command
+    if words[0] in OWN_OPTIONS:
+        return words[0]
+    from imagegen.commands.command import COMMANDS
+
+    return next((word for word in words if word in COMMANDS), command)

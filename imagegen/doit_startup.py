@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import os
 import sys
-import traceback
-from types import TracebackType
-from typing import TYPE_CHECKING
 
+from imagegen.run_options import is_json_asked
+
+TYPE_CHECKING = False  # every doit of the environment loads this: so it loads as little as it can
 if TYPE_CHECKING:
+    from types import TracebackType
+
     from imagegen.errors import Problem
 
 __all__ = ["explain"]
@@ -23,6 +25,8 @@ _NOT_OURS = 3
 
 def explain(error: BaseException) -> Problem | None:
     """Return what a user did that doit ends in this error for; None where it is not one of those."""
+    import traceback
+
     from imagegen.errors import Problem
 
     functions = {frame.name for frame in traceback.extract_tb(error.__traceback__)}
@@ -51,28 +55,29 @@ def _report(kind: type[BaseException], error: BaseException, trace: TracebackTyp
         if isinstance(error, KeyboardInterrupt):  # before dodo.py is read
             from imagegen.process import stopped_exit_code
 
-            sys.stderr.write("stopped\n")
-            _end(stopped_exit_code(error))
+            _end(stopped_exit_code(error), "stopped")
         sys.__excepthook__(kind, error, trace)
         return
-    sys.stderr.write(f"ERROR: {problem}\n")
     from imagegen.doit_commands import may_be_ours
     from imagegen.errors import BAD_INPUT
 
-    _end(BAD_INPUT if may_be_ours({}) else _NOT_OURS, problem)
+    _end(BAD_INPUT if may_be_ours({}) else _NOT_OURS, f"ERROR: {problem}", problem)
 
 
-def _end(code: int, *problems: Problem) -> None:
-    sys.stderr.flush()
-    if "--json" in sys.argv:
+def _end(code: int, said: str, *problems: Problem) -> None:
+    if is_json_asked(sys.argv[1:]):
+        from imagegen.doit_faults import find_answering
         from imagegen.report.json_output import begin_json
 
-        begin_json("run").write_result("run", code, problems)
+        begin_json(find_answering).end(code, problems)
+    if sys.stderr is not None:
+        sys.stderr.write(f"{said}\n")
+        sys.stderr.flush()
     os._exit(code)
 
 
 sys.excepthook = _report  # `process` replaces it once dodo.py is read
-if "--json" in sys.argv:  # a program waits for a result, also if it ends this before
+if is_json_asked(sys.argv[1:]):  # a program waits for a result, also if it ends this before
     from imagegen.process import handle_signals
 
     handle_signals()

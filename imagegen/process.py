@@ -12,7 +12,7 @@ import select
 import signal
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from types import FrameType, TracebackType
 from typing import Any
 
@@ -37,6 +37,8 @@ def prepare_process() -> None:
         return
     if sys.__stdout__ is None:  # a file that is opened next would get its number
         raise SystemExit("the standard output is closed: redirect it to a file or to /dev/null")
+    if sys.__stderr__ is None:
+        _open_stderr()
     codecs.register_error(_Escaping.name, _Escaping.escape)
     _replace_output(sys.__stdout__)
     if sys.__stderr__ is not None:
@@ -47,6 +49,13 @@ def prepare_process() -> None:
         handle_signals()
         if hasattr(signal, "SIGBREAK"):  # Windows: Ctrl-Break, and all that another process can send to a group
             signal.signal(signal.SIGBREAK, signal.default_int_handler)
+
+
+def _open_stderr() -> None:
+    """Have a closed stderr lead nowhere: what is opened next would get its number, and what is printed there."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)  # mostly gets that number itself
+    sys.stderr = os.fdopen(nowhere, "w", encoding="utf-8", errors="backslashreplace", closefd=False)
+    vars(sys)["__stderr__"] = sys.stderr
 
 
 def handle_signals() -> None:
@@ -102,6 +111,8 @@ def _replace_output(stream: Any) -> None:
 
 
 _failures: list[str] = []
+_ended_by: list[int] = []
+"""The signal that ends this process, if one does."""
 
 
 def fail_at_end(said: str, code: int = 1) -> None:
@@ -123,11 +134,14 @@ def worst_exit_code() -> int:
     return max(_exit_codes, default=0)
 
 
-_at_end: list[Callable[[int], None]] = []
+_at_end: list[Callable[[int, Sequence[str]], None]] = []
 
 
-def call_at_end(call: Callable[[int], None]) -> None:
-    """Have this called with the exit code when the process ends by itself, by Ctrl-C or by SIGTERM."""
+def call_at_end(call: Callable[[int, Sequence[str]], None]) -> None:
+    """Have this called when the process ends by itself, by Ctrl-C or by SIGTERM.
+
+    It gets the exit code, and what was given to `fail_at_end`.
+    """
     _at_end.append(call)
 
 
@@ -137,10 +151,13 @@ def stopped_exit_code(stop: KeyboardInterrupt) -> int:
 
 
 def _end() -> None:
-    for call in _at_end:
-        call(worst_exit_code())
     if sys.__stdout__ is not None and not sys.__stdout__.closed:
         sys.__stdout__.flush()
+    for call in _at_end:
+        call(worst_exit_code(), _failures)
+    if _ended_by and sys.platform != "win32":  # else Python ends in another way if this came while it imported
+        signal.signal(_ended_by[0], signal.SIG_DFL)
+        signal.raise_signal(_ended_by[0])
     if _failures:
         if sys.__stderr__ is not None:
             sys.__stderr__.writelines(f"{said}\n" for said in dict.fromkeys(_failures))
@@ -166,10 +183,11 @@ def _end_interrupted(kind: type[BaseException], error: BaseException, trace: Tra
         return
     sys.stderr.write("stopped\n")
     for call in _at_end:
-        call(stopped_exit_code(error))
+        call(stopped_exit_code(error), _failures)
+    number = getattr(error, "number", signal.SIGINT)
+    _ended_by.append(number)
     is_at_work = any(not one.daemon for one in threading.enumerate() if one is not threading.main_thread())
     if isinstance(error, _Interrupted) or is_at_work:  # Python itself would wait for what was to be left
-        number = getattr(error, "number", signal.SIGINT)
         sys.stdout.flush()
         signal.signal(number, signal.SIG_DFL)
         signal.raise_signal(number)

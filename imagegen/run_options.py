@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 
-__all__ = ["AS_JSON", "LIMIT", "OWN_OPTIONS", "RUN_OPTIONS", "SUMMARY", "put_first"]
+__all__ = ["AS_JSON", "LIMIT", "OWN_OPTIONS", "RUN_OPTIONS", "SUMMARY", "is_json_asked", "put_first"]
 
 AS_JSON = {
     "name": "as_json",
@@ -43,6 +43,15 @@ OWN_OPTIONS = {
     **dict.fromkeys(("clean", "forget", "help", "ignore", "info", "list"), (AS_JSON,)),
 }
 """By the name of doit's command; the others take none of ours."""
+
+
+def is_json_asked(words: Sequence[str]) -> bool:
+    """Return whether one of these words is `--json`, or short for it as getopt takes it.
+
+    It cannot be the value of another option: a value that looks like an option is refused.
+    """
+    before = words[: words.index("--")] if "--" in words else words
+    return any(len(word) > 2 and "--json".startswith(word) for word in before)
 
 
 def put_first(command: str, words: Sequence[str], names: Collection[str]) -> list[str]:

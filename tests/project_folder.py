@@ -230,7 +230,10 @@ class ProjectFolder:
         return {**known, **self.environment, **environment}
 
     def doit(self, *arguments: str, **environment: str) -> Run:
-        """Run doit to its end. No command of this project ever shows a traceback."""
+        """Run doit to its end.
+
+        No command of this project ever shows a traceback, and it ends with the highest exit code of its results.
+        """
         process = self.start(*arguments, **environment)
         try:
             out, err = process.communicate(timeout=self.patience_s)
@@ -238,7 +241,11 @@ class ProjectFolder:
             process.kill()
             raise
         assert "Traceback" not in out + err, out + err
-        return Run(process.returncode, out, err)
+        run = Run(process.returncode, out, err)
+        if "--json" in arguments and out.startswith("{"):
+            code = run.code if run.code >= 0 else 128 - run.code
+            assert code == max(line["exit_code"] for line in run.events if line["event"] == "result"), run
+        return run
 
     def is_short(self, *arguments: str, **environment: str) -> bool:
         """Whether `doit` finds that there is nothing to do before it loads any task of ours."""

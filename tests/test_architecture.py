@@ -13,7 +13,7 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "imagegen"
 ORDER = (
     {"errors", "calls", "process", "run_options"},
-    {"installation"},
+    {"dodo_faults", "installation"},
     {"config"},
     {"prompts"},
     {"plan"},

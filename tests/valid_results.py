@@ -17,9 +17,8 @@ __all__ = ["check_events", "check_lines"]
 
 
 def check_lines(run: Run) -> list[dict[str, Any]]:
-    """Return what each command answered. Each line is as the schema says, and the last one is a result."""
+    """Return what each command answered. Each line is as the schema says."""
     check_events(run.events)
-    assert run.answer["exit_code"] == run.code, f"{run.answer}\n{run.err}"
     return [line for line in run.events if line["event"] == "result"]
 
 

@@ -27,9 +27,10 @@ from imagegen.commands.up_to_date import (
     load_snapshot,
     needs_jobs,
 )
-from imagegen.errors import DONE, FAILED, STOPPED, Problem
+from imagegen.errors import DONE, FAILED, STOPPED, ImagegenError, Problem
 from imagegen.library.planned_project import DONE_STATES, PlannedImage, PlannedProject, TaskResult
 from imagegen.library.selection import Selection, select, select_images
+from imagegen.process import note_exit_code
 
 if TYPE_CHECKING:
     from imagegen.execute.budget import Budget
@@ -68,6 +69,7 @@ class Build(PlannedProject):
         self.leaves_out_stale = False
         """Whether doit gets no task for a stale image of a whole job either."""
         self._mutex = threading.Lock()
+        self._refusal: ImagegenError | None = None
         super().__init__(root, invocation.given, reserved_names())
         self.snapshot = None if self.problems else load_snapshot(root, self.settings, invocation, self._key)
         if self.snapshot is None or not self.snapshot.is_up_to_date:
@@ -162,7 +164,7 @@ class Build(PlannedProject):
         """
         with self._mutex:
             result = self.planned[task].result
-            if result.outcome is None and not result.is_left:
+            if result.outcome is None and not result.is_left and not self._refusal:
                 named = self.find(self.invocation.words or default_tasks(self.root))
                 tasks = list(dict.fromkeys([*named, task]))
                 if multiprocessing.parent_process() is not None:
@@ -174,10 +176,20 @@ class Build(PlannedProject):
                     tasks = [task]
                 forced = named if self.invocation.always else ()
                 tasks = self.choose(tasks, forced) if self.settings.limit else tasks
-                self.run(tasks, forced, lambda _: None)
+                self._refusal = self.run(tasks, forced, lambda _: None).refusal
+                sys.stderr.writelines(f"{one}\n" for one in (self._refusal.problems if self._refusal else ()))
                 sys.stderr.writelines(f"{line}\n" for line in self.left_lines())
+            if result.outcome is None and self._refusal:
+                return self._refuse(task, self._refusal)
             assert result.outcome or result.is_left  # noqa: S101 - run reports an outcome for each
             return result.outcome
+
+    def _refuse(self, task: str, refusal: ImagegenError) -> Outcome:
+        """Return why an image was not begun: doit fails with it, but it is not a failure of the image."""
+        from imagegen.execute.events import Outcome
+
+        note_exit_code(refusal.exit_code)
+        return Outcome(self.planned[task].output, "failed", problem=refusal.problems[0])
 
     def _refuse_limit(self, task: str) -> Outcome:
         from imagegen.execute.events import Outcome

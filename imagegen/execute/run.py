@@ -42,7 +42,8 @@ _WAITERS = 8
 class RunResult:
     """How a run ended. stopped: by the user. problems: of what comes after the images; nothing is lost by them.
 
-    costs: what was paid; None if everything was fresh. refusal: why nothing was begun.
+    costs: what was paid; None if everything was fresh. refusal: why nothing was begun; then what is stale has no
+    outcome.
     """
 
     stopped: bool = False
@@ -65,7 +66,7 @@ def run(
     there is nothing to write, the mutex is not taken.
 
     Args:
-        on_event: called in this thread with each event, among them one outcome for each output.
+        on_event: called in this thread with each event, among them one outcome for each output that was begun.
         forced: tasks of outputs to generate even if they are fresh or could be restored.
         budget: one that earlier runs share; by default, one of its own, by the settings.
         stopping: how another thread may end it early; Ctrl-C does the same.
@@ -79,8 +80,6 @@ def run(
         try:
             result, shared = _build(project, stale, forced, on_event, worker, budget)
         except ImagegenError as error:
-            for output in stale:
-                on_event(Outcome(output, "failed", problem=error.problems[0]))
             result = RunResult(refusal=error)
     elif project.has_uploads_due or any(lock.needs_compaction for lock in project.locks.values()):
         # after a kill or a merge, or with something to upload; it can wait if another build is running

@@ -12,12 +12,12 @@ import math
 import os
 import re
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from imagegen.errors import Problem
-from imagegen.process import SafeOutput, call_at_end
+from imagegen.process import SafeOutput, call_at_end, note_exit_code
 
 __all__ = ["VERSION", "JsonOutput", "as_data", "begin_json", "json_output", "problem_data", "result_data"]
 
@@ -30,22 +30,22 @@ _POSITION = r"(?P<file>.+?):(?:(?P<line>\d+)(?::(?P<column>\d+))?| \[tool\..+)"
 class JsonOutput:
     """Takes over stdout of this process, for JSON alone.
 
-    Attributes:
-        has_result: whether a result was written; if not, the end of the process does that.
+    The exit code of the process is the highest of its results': each that is written counts for the process, and if it
+    ends with a higher one, one more is written.
     """
 
-    def __init__(self, command: str) -> None:
+    def __init__(self, find_command: Callable[[], str]) -> None:
         """Have all that is printed from now on go to stderr, also by processes that are started.
 
         Args:
-            command: that answers, if the process ends before any does.
+            find_command: returns which command answers, if the process ends before any does.
         """
         sys.stdout.flush()
-        self.has_result = False
-        self._command = command
+        self._find_command = find_command
+        self._worst = -1  # no result yet
         self._stream = io.BufferedWriter(SafeOutput(os.dup(1), "wb"))
         os.dup2(2, 1)
-        call_at_end(self.end)
+        call_at_end(self._end)
 
     def write(self, fields: Mapping[str, Any]) -> None:
         """Write an object on a line of its own."""
@@ -65,13 +65,21 @@ class JsonOutput:
             problems: that keep it from its work, or were found.
             result: a dataclass, as the command declares it; None if it did not get so far.
         """
-        self.has_result = True
+        self.note_result(exit_code)
         self.write(result_data(command, exit_code, problems, result))
 
+    def note_result(self, exit_code: int) -> None:
+        """Note that a result has this exit code: it is about to be written, or a process of doit's (-n 2) wrote it."""
+        self._worst = max(self._worst, exit_code)
+        note_exit_code(exit_code)
+
     def end(self, exit_code: int, problems: Iterable[Problem] = ()) -> None:
-        """Write a result if there is none yet: what was asked was not begun, or was stopped."""
-        if not self.has_result:
-            self.write_result(self._command, exit_code, problems)
+        """Write a result if none has this exit code: what was asked was not begun, stopped, or failed at its end."""
+        if self._worst < exit_code:
+            self.write_result(self._find_command(), exit_code, problems)
+
+    def _end(self, exit_code: int, said: Sequence[str]) -> None:
+        self.end(exit_code, [Problem("", one) for one in said])
 
 
 _output: JsonOutput | None = None
@@ -82,11 +90,11 @@ def json_output() -> JsonOutput | None:
     return _output
 
 
-def begin_json(command: str) -> JsonOutput:
-    """Have this process print JSON from now on. command: that answers if none does."""
+def begin_json(find_command: Callable[[], str]) -> JsonOutput:
+    """Have this process print JSON from now on. find_command: returns which command answers if none does."""
     global _output
     if _output is None:
-        _output = JsonOutput(command)
+        _output = JsonOutput(find_command)
     return _output
 
 

@@ -18,7 +18,7 @@ from imagegen.commands.command import OURS
 from imagegen.commands.command_line import is_ignored
 from imagegen.errors import BAD_INPUT, ImagegenError, Problem, not_written
 from imagegen.library.needed import list_needed, list_parts
-from imagegen.process import fail_at_end
+from imagegen.process import fail_at_end, note_exit_code
 
 if TYPE_CHECKING:
     from imagegen.commands.command_line import Invocation
@@ -184,6 +184,7 @@ def _wait_for(result: TaskResult) -> TaskFailed | None:
 
 
 def _refuse(problems: Sequence[Problem]) -> TaskFailed:
+    note_exit_code(BAD_INPUT)  # also where another reporter says what failed
     return TaskFailed("\n".join(map(str, problems)), report=False)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import time
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -16,6 +17,7 @@ from imagegen.commands.build import Build, current_build
 from imagegen.commands.command import COMMANDS, OURS
 from imagegen.commands.command_line import is_ignored
 from imagegen.commands.up_to_date import default_tasks
+from imagegen.dodo_faults import explain_dodo_fault, explain_failure
 from imagegen.errors import BAD_INPUT, DONE, FAILED, STOPPED, ImagegenError, InputError, Problem, not_written, printable
 from imagegen.library.needed import list_parts
 from imagegen.process import note_exit_code, stopped_exit_code, worst_exit_code
@@ -109,11 +111,14 @@ class ImagegenReporter(ConsoleReporter):  # type: ignore[misc]  # doit ships no 
 
     def add_failure(self, task: Task, fail: BaseFail) -> None:
         """Report that a task failed; of ours, only a fault in the task itself is news."""
-        note_exit_code(getattr(fail, "exit_code", FAILED))  # a command's own, where it ran in another process
-        if not _is_ours(task):
-            what = str(fail.message).strip().partition("\n")[0]
-            self._failed_tasks.append(Problem(task.name, what, "what it printed is on stderr"))
+        code = getattr(fail, "exit_code", None)  # a command's own, also where it ran in another process
+        note_exit_code(FAILED if code is None else code)
+        if code is not None and (output := json_output()):
+            output.note_result(code)
         if not _is_ours(task) or (fail.report and fail.get_name() != "UnmetDependency"):
+            self._failed_tasks.append(
+                explain_failure(task.name, str(fail.message), fail.traceback, current_build().root)
+            )
             super().add_failure(task, fail)
 
     def skip_uptodate(self, task: Task) -> None:
@@ -136,19 +141,29 @@ class ImagegenReporter(ConsoleReporter):  # type: ignore[misc]  # doit ships no 
         self._refuse(InputError(Problem("the dodo file", msg)))
 
     def complete_run(self) -> None:
-        """Say at the end what failed and why, and what the run did."""
-        build = self._build
-        if build is not None or not self._tells_commands():
+        """Say at the end what failed and why, and what the run did; doit calls it however the run ends."""
+        self._note_stop(sys.exc_info()[1])
+        build, output = self._build, json_output()
+        if build is None and self._tells_commands() and not (self._failed_tasks or self._refusal):
+            if output and not self._stopped_by:
+                output.note_result(DONE)  # written by each command, perhaps in another process (-n 2)
+        else:
             self._write_summary(build or current_build())
-        if build is not None:
-            self._say_ending(build)
-            note_exit_code(self._exit_code(build))
-        if output := json_output():
-            if build is None and self._tells_commands():
-                output.has_result = True  # written by each, perhaps in another process (-n 2)
-            else:
+            if build is not None:
+                self._say_ending(build)
+            note_exit_code(self._exit_code(build or current_build()))
+            if output:
                 self._write_result(output, build or current_build())
         super().complete_run()
+
+    def _note_stop(self, stop: BaseException | None) -> None:
+        """Take notice of what ends the run early, whatever it does then."""
+        if isinstance(stop, KeyboardInterrupt):
+            self._stopped_by = stopped_exit_code(stop)
+        elif isinstance(stop, SystemExit) and (problem := explain_dodo_fault(stop, current_build().root)):
+            self._failed_tasks.append(problem)
+            note_exit_code(FAILED)
+            sys.stderr.write(f"{problem}\n")
 
     def _say_ending(self, build: Build) -> None:
         failed = failures(build.outcomes)
@@ -208,7 +223,8 @@ class ImagegenReporter(ConsoleReporter):  # type: ignore[misc]  # doit ships no 
             self._stopped_by > 0,
             len(build.limited.left) if build.limited else 0,
         )
-        output.write_result("run", self._exit_code(build), self._problems(), summary)
+        was_begun = self._build is not None or self._refusal is None
+        output.write_result("run", self._exit_code(build), self._problems(), summary if was_begun else None)
 
     def _problems(self) -> list[Problem]:
         """Return what is wrong besides single images."""
@@ -245,13 +261,13 @@ class ImagegenReporter(ConsoleReporter):  # type: ignore[misc]  # doit ships no 
         report = self._follow(build, images, forced)
         try:
             ending = build.run(images, forced, report.on_event)
-        except KeyboardInterrupt as stop:
-            self._stopped_by = stopped_exit_code(stop)
-            raise
         finally:
             report.stop()
+        if ending.refusal:
+            self._build = None  # it was not begun, and neither is anything after it
+            self._refuse(ending.refusal)
+            raise SystemExit(ending.refusal.exit_code)
         self._ending_problems = ending.problems
-        self._refusal = ending.refusal
         self._costs = ending.costs
         if ending.stopped:
             self._stopped_by = STOPPED

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 import signal
+import subprocess
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -15,7 +16,7 @@ import pytest
 
 from imagegen.errors import BAD_INPUT, DONE, FAILED, NOT_BEGUN
 from imagegen.state.mutex import hold
-from tests.project_folder import DODO, SMALL_JOB, ProjectFolder
+from tests.project_folder import DODO, SMALL_JOB, ProjectFolder, Run
 from tests.valid_results import check_events, check_lines
 
 BROKEN = "backend: scripted\nitems:\n  - {name: a, prompt: x, colour: red}\n"
@@ -25,6 +26,26 @@ def task_fails():
 
 def task_errs():  # doit ends with 2 for it
     return {{"actions": ["exit 126"]}}
+
+def end():
+    raise SystemExit(5)
+
+def task_ends():
+    return {{"actions": [end]}}
+
+def stop():
+    import os, signal
+    os.kill(os.getpid(), signal.SIGINT)
+
+def task_stops():
+    return {{"actions": [stop]}}
+"""
+STOPPED_WHILE_IT_WRITES = f"""{DODO}
+def task_x():
+    try:
+        raise KeyboardInterrupt
+    finally:
+        y
 """
 
 
@@ -73,6 +94,10 @@ CASES = [
     Case("fails", FAILED, {"dodo.py": OWN}, {"where": "fails"}),
     Case("errs", FAILED, {}, {"where": "errs"}),
     Case("-n 2 errs", FAILED),
+    Case("ends", FAILED, {}, {"file": "dodo.py", "line": 10, "what": "it ends doit: sys.exit(5)"}),
+    Case("fails why", FAILED, {}, {"where": "fails"}),
+    Case("-n 2 fails why", FAILED, {}, {"where": "fails"}),
+    Case("", BAD_INPUT, {"dodo.py": f"{DODO}exit(5)\n"}, {"file": "dodo.py", "line": 2}),
     Case("", BAD_INPUT, {"dodo.py": f"{DODO}x = (\n"}, {"file": "dodo.py", "line": 2, "column": 5}),
     Case("list", BAD_INPUT, {"dodo.py": f"{DODO}import nothing\n"}, {"file": "dodo.py", "line": 2}),
     Case("why", BAD_INPUT, {"dodo.py": f"{DODO}def task_x():\n    return y\n"}, {"file": "dodo.py", "line": 3}),
@@ -103,25 +128,46 @@ def test_every_end_has_its_exit_code(project: ProjectFolder) -> None:
             run = project.doit(*words)
             assert run.code == case.code, f"doit {case.line}: {run}"
             continue
-        answer = _answer(project, words, case)
+        _, answer = _answer(project, words, case)
         first = answer["problems"][0]
         assert all(str(first[key]).startswith(str(value)) for key, value in case.problem.items()), answer
 
 
 def test_another_doit_at_work_keeps_this_one_from_its_work(project: ProjectFolder) -> None:
     with hold(project.root / ".imagegen", 0):
-        for line in ("", "portraits:yrr", "image --prompt x"):
-            answer = _answer(project, shlex.split(line), Case(line, NOT_BEGUN))
-            assert "another doit is running here" in json.dumps(answer)
+        for line in ("", "portraits:yrr", "image --prompt x", "preview"):
+            run, answer = _answer(project, shlex.split(line), Case(line, NOT_BEGUN))
+            assert answer["problems"][0]["what"].startswith("another doit is running here")
+            assert (answer["result"], [line for line in run.events if line["event"] == "outcome"]) == (None, [])
+        assert project.doit("-r", "console").code == NOT_BEGUN
+    assert not (project.root / ".imagegen/cache/failures.json").exists(), "no image has failed"
+    assert project.doit().code == DONE
 
 
-def _answer(project: ProjectFolder, words: list[str], case: Case) -> dict[str, Any]:
-    """Return the last line that it prints with `--json`."""
+def test_what_a_person_would_read_never_gets_among_the_json(project: ProjectFolder) -> None:
+    project.write("dodo.py", f"print('loaded')\n{OWN}")
+    command = shlex.join([sys.executable, "-m", "doit", "--json", "nobody"])
+    environment = project.process_environment()
+    for line, code in ((f"{command} 2>&-", BAD_INPUT), (f"{command} 2>/dev/full", BAD_INPUT)):
+        done = subprocess.run(["sh", "-c", line], cwd=project.root, env=environment, stdout=-1, check=False)
+        assert (done.returncode, json.loads(done.stdout)["exit_code"]) == (code, code), line
+
+
+@pytest.mark.parametrize("dodo", [OWN, STOPPED_WHILE_IT_WRITES])
+def test_ctrl_c_is_in_the_result_whenever_it_comes(project: ProjectFolder, dodo: str) -> None:
+    project.write("dodo.py", dodo)
+    run = project.doit("--json", "stops")
+    *_, answer = check_lines(run)
+    assert (run.code, answer["exit_code"]) == (-signal.SIGINT, 130)
+
+
+def _answer(project: ProjectFolder, words: list[str], case: Case) -> tuple[Run, dict[str, Any]]:
+    """Return what it prints with `--json`, and the last line of that."""
     own = {"list", "clean", "info", "forget", "ignore"}
     run = project.doit(*([words[0], "--json", *words[1:]] if words and words[0] in own else ["--json", *words]))
     *_, answer = check_lines(run)
     assert run.code == case.code, f"doit {case.line} --json: {run}"
-    return answer
+    return run, answer
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="POSIX only")

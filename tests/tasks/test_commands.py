@@ -44,6 +44,7 @@ class Written(json_output.JsonOutput):
 
     def __init__(self) -> None:
         self.lines: list[Mapping[str, Any]] = []
+        self._worst = -1
 
     def write(self, fields: Mapping[str, Any]) -> None:
         self.lines.append(json.loads(json.dumps(json_output.as_data(fields))))
@@ -54,6 +55,7 @@ def written(monkeypatch: pytest.MonkeyPatch) -> Written:
     output = Written()
     monkeypatch.setattr(json_output, "_output", output)
     monkeypatch.setattr(commands, "note_exit_code", lambda _: None)
+    monkeypatch.setattr(json_output, "note_exit_code", lambda _: None)
     return output
 
 
