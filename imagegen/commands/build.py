@@ -154,8 +154,13 @@ class Build(PlannedProject):
         """Return what there is to say of what the limit left."""
         from imagegen.report.console import left_lines
 
-        asked = [*(["-a"] if self.invocation.always else []), *self.invocation.words]
+        asked = [*(["-a"] if self.invocation.always else []), *self.lifting_limit, *self.invocation.words]
         return left_lines(self.limited, asked) if self.limited else []
+
+    @property
+    def lifting_limit(self) -> list[str]:
+        """What a command line needs so that no limit of the project holds."""
+        return ["limit=none"] if self.settings.limit and "limit" not in self.invocation.given else []
 
     def run_for(self, task: str) -> Outcome | None:
         """Return the outcome of an image whose task runs before anybody had it built: a reporter of doit's own.

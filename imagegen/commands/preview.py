@@ -55,7 +55,7 @@ def preview(build: Build, words: list[str], *, limit: int | None, dry_run: bool)
     expected = forecast(build.project, standing, ())
     total = summarise_forecast(expected, (), (), build.settings.budget, left).total
     outputs = [output for output, _ in standing]
-    notes = list(_describe(outputs, left, words))
+    notes = list(_describe(outputs, left, [*([] if limit else build.lifting_limit), "preview", *words]))
     if dry_run or not outputs:
         images = tuple(_planned(output, verdict) for output, verdict in standing)
         lines = [*_describe_plan(build, expected, selection), *notes]
@@ -121,7 +121,7 @@ def _describe(outputs: Sequence[Output], left: int, words: Sequence[str]) -> Ite
     if undecided := [one.task for one in outputs if one.has_random_seed]:
         yield f"{plural(len(undecided), 'image')} will have another seed than the preview: theirs is not chosen yet"
     if left:
-        more = shlex.join(["doit", "preview", *words])
+        more = shlex.join(["doit", *words])
         yield f"{left} more {'has' if left == 1 else 'have'} no preview yet: {more}"
 
 

@@ -68,7 +68,7 @@ def why(build: Build, words: list[str], *, limit: int | None, check: bool) -> An
     if json_output():
         return Answer(result, (), code, problems)
     said = _describe(build, found.forecast, found.plans, selection.one_by_one)
-    lines = [*said, *left_lines(found.limited, words)]
+    lines = [*said, *left_lines(found.limited, [*([] if limit else build.lifting_limit), *words])]
     return Answer(result, lines, code)
 
 

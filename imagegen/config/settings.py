@@ -345,7 +345,8 @@ def _find_given(
 ) -> Iterator[tuple[str, str, object]]:
     """Yield what gives the setting, strongest first: its name, what a problem begins with, and the value."""
     if text := command_line.get(setting.command_line):
-        yield COMMAND_LINE, f"{setting.command_line}=…: ", text  # not the text: it may hold a password
+        shown = text if setting.kind in (SECONDS, BOOLEAN, BUDGET, LIMIT) else "…"  # others may hold a password
+        yield COMMAND_LINE, f"{setting.command_line}={shown}: ", text
     if text := environment.get(setting.environment):
         yield f"environment variable {setting.environment}", "", text
     if setting.name in table and not setting.secret:

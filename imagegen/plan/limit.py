@@ -36,8 +36,8 @@ def limit_outputs(
 ) -> Limited:
     """Choose the first stale images of each job.
 
-    What is derived from an image goes with it, and counts as one with it. What cannot be replaced does not count, so
-    that the next run gets beyond it.
+    What is derived from an image goes with it, and counts as one with it. What cannot be replaced, or is made from
+    that, does not count, so that the next run gets beyond it. Of a sheet that is asked for, the pictures are too.
 
     Args:
         outputs: all that there are, in the order of their jobs.
@@ -47,14 +47,17 @@ def limit_outputs(
         limit: how many of each job.
         close: returns tasks with all that they are made from.
     """
-    groups, sheets = _group(outputs, selected)
+    groups, sheets = _group(outputs, _add_pictures(outputs, selected))
+    blocked = _find_blocked(outputs, states, forced)
     left: dict[str, list[str]] = {}
     chosen: list[str] = []
     counts: Counter[str] = Counter()
     rest = []
     for name, tasks in groups.items():
         job = name.partition(":")[0]
-        if not _is_stale(name, tasks, states, forced):
+        if name in blocked or not any(
+            task in forced or (states.get(task) == "stale" and task not in blocked) for task in tasks
+        ):
             rest += tasks
         elif counts[job] < limit:
             counts[job] += 1
@@ -76,6 +79,25 @@ def limit_outputs(
     return Limited(tuple(one.task for one in outputs if one.task in built), tuple(left), waiting)
 
 
+def _name(output: Output) -> str:
+    """Return the task of the image that it is, or is derived from; of a part of a sheet, that of the sheet."""
+    return f"{output.job}:{output.slug.partition(':')[0]}"
+
+
+def _add_pictures(outputs: Sequence[Output], selected: Collection[str]) -> set[str]:
+    """Return these tasks with, of each sheet among them, its parts, its pictures and their images."""
+    known = {one.task: one for one in outputs}
+    sheets = {one.task for one in outputs if one.is_derived and ":" not in one.slug}
+    found = set(selected)
+    asked = {_name(known[task]) for task in selected if task in known} & sheets
+    while asked:
+        parts = [one for one in outputs if _name(one) in asked]
+        pictures = [known[origin.task] for one in parts for origin in one.origins if origin.task in known]
+        asked = {_name(one) for one in pictures if _name(one) in sheets} - asked
+        found.update(task for one in (*parts, *pictures) for task in (one.task, _name(one)) if task in known)
+    return found
+
+
 def _group(outputs: Sequence[Output], selected: Collection[str]) -> tuple[dict[str, list[str]], list[str]]:
     """Return images by their tasks, each with what is derived from it alone; and the sheets with their parts."""
     known = {one.task: one for one in outputs}
@@ -83,7 +105,7 @@ def _group(outputs: Sequence[Output], selected: Collection[str]) -> tuple[dict[s
     sheets = []
     for one in outputs:
         if one.task in selected:
-            name = f"{one.job}:{one.slug.partition(':')[0]}"
+            name = _name(one)
             if name in known and known[name].is_derived:
                 sheets.append(one.task)
             else:
@@ -91,7 +113,10 @@ def _group(outputs: Sequence[Output], selected: Collection[str]) -> tuple[dict[s
     return groups, sheets
 
 
-def _is_stale(name: str, tasks: Iterable[str], states: Mapping[str, str], forced: Collection[str]) -> bool:
-    if name in states and states[name] == "blocked" and name not in forced:
-        return False
-    return any(task in forced or states[task] == "stale" for task in tasks if task in states)
+def _find_blocked(outputs: Sequence[Output], states: Mapping[str, str], forced: Collection[str]) -> set[str]:
+    """Return what no run builds: what must not be replaced, and what is made from it."""
+    found = {task for task, state in states.items() if state == "blocked" and task not in forced}
+    made_from = [(one.task, {origin.task for origin in one.origins}) for one in outputs] if found else []
+    while more := {task for task, origins in made_from if task not in found and not origins.isdisjoint(found)}:
+        found |= more
+    return found

@@ -156,7 +156,7 @@ def test_an_address_with_a_password_is_refused_with_its_right_place(tmp_path: Pa
 
 
 def test_a_wait_that_is_no_number_is_told(tmp_path: Path) -> None:
-    with pytest.raises(ImagegenError, match="wait=…: expected a number of seconds"):
+    with pytest.raises(ImagegenError, match="wait=soon: expected a number of seconds"):
         read_settings(tmp_path, {"wait": "soon"}, {})
 
 

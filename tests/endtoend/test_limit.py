@@ -39,14 +39,19 @@ def test_each_run_builds_the_next_ones_and_says_how_many_are_left(project: Proje
 
 
 def test_a_reporter_of_doits_own_has_it_too_and_what_is_not_a_number_from_1_is_refused(project: ProjectFolder) -> None:
-    project.job(**JOB)
+    project.job(**JOB, sheet={"cell": 16})
     doit = project.doit
-    for words in (["--limit", "0"], ["--limit=-1"], ["limit=many"], ["limit=1.5", "portraits"], ["--limit="]):
+    for words in (["--limit=0"], ["--limit=-1"], ["limit=many"], ["limit=1.5", "portraits"], ["--limit="]):
         run = doit(*words)
-        assert (run.code, "limit=" in run.err) == (2, True)
+        assert (run.code, f"limit={words[0].rpartition('=')[2]}" in run.err) == (2, True)
     run = doit("why", "--limit", "0")
     assert (run.code, "--limit=0: expected a whole number from 1" in run.out) == (2, True)
     assert not (project.root / "assets").exists()
     run = doit("-r", "json", "--limit", "2")
-    assert (run.code, json.loads(run.out)["err"]) == (0, "3 more are stale: doit builds them\n")
-    assert sorted(project.calls()) == ["a", "b"]
+    assert run.code == 0
+    assert json.loads(run.out)["err"].endswith("\n3 more are stale: doit builds them\n")
+    project.write("pyproject.toml", "[tool.imagegen]\nlimit = 1\n")
+    run = doit("portraits:sheet")
+    assert run.tasks("generated") == ["portraits:c"]
+    assert "2 more are stale: doit limit=none portraits:sheet builds them" in run.out
+    assert sorted(project.calls()) == ["a", "b", "c"]

@@ -97,6 +97,24 @@ def test_an_image_that_cannot_be_replaced_is_reported_and_does_not_count() -> No
     assert (found.tasks, found.left) == (("p:a", "p:b", "p:c", "p:a:t", "p:b:t", "p:c:t"), ())
 
 
+def test_what_is_made_from_an_image_that_cannot_be_replaced_does_not_count_either() -> None:
+    made = [output("p:a"), *(output(f"q:{name}", "p:a") for name in "ab"), output("q:c"), output("q:d")]
+    found = limit(made, 1, blocked={"p:a"})
+    assert (found.tasks, found.left) == (("p:a", "q:a", "q:b", "q:c"), ("q:d",))
+    assert limit(made, 1, blocked={"p:a"}, fresh={"q:c", "q:d"}).left == ()
+
+
+def test_of_a_sheet_that_is_asked_for_the_pictures_count() -> None:
+    everything = [*IMAGES, *THUMBS, *SHEET, output("q:x")]
+    for asked in ("p:sheet", "p:sheet:index"):
+        found = limit(everything, 2, selected={asked})
+        assert found.tasks == ("p:a", "p:b", "p:a:t", "p:b:t")
+        assert (found.left, found.waiting) == (("p:c",), {"p:sheet": 1})
+        found = limit(everything, 2, selected={asked}, fresh=set(found.tasks))
+        assert found.tasks[-2:] == ("p:sheet", "p:sheet:index")
+        assert (found.left, found.waiting) == ((), {})
+
+
 def test_forced_images_count_though_they_are_fresh_and_a_sheet_does_not_wait_for_those() -> None:
     everything = [*IMAGES, output("p:sheet", "p:a", "p:b", "p:c")]
     tasks = {one.task for one in everything}
