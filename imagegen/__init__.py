@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from imagegen.library.plan import Plan
     from imagegen.library.project import Project
     from imagegen.report.forecast_summary import ForecastTotal, ImageForecast, JobForecast
-    from imagegen.report.run_summary import Cost, ImageOutcome, StaleReason
+    from imagegen.report.run_summary import Cost, ImageOutcome, Source, StaleReason
 
 __version__ = "0.1.0"
 DISTRIBUTION = "doit-imagegen"
@@ -35,6 +35,7 @@ __all__ = [
     "Plan",
     "Problem",
     "Project",
+    "Source",
     "StaleReason",
     "Started",
     "Steps",
@@ -48,7 +49,7 @@ _MODULES = {
     "library.plan": ("Plan",),
     "library.project": ("Project",),
     "report.forecast_summary": ("ForecastTotal", "ImageForecast", "JobForecast"),
-    "report.run_summary": ("Cost", "ImageOutcome", "StaleReason"),
+    "report.run_summary": ("Cost", "ImageOutcome", "Source", "StaleReason"),
 }
 
 

@@ -277,11 +277,11 @@ class Run(_Checked, cmd_run.Run):  # type: ignore[misc]
             prepare_process()
             if in_args:
                 from imagegen.report.json_output import json_output
-                from imagegen.report.run_summary import RunSummary
+                from imagegen.report.run_summary import RunSummary, count_all
 
                 if output := json_output():
                     seconds = round(time.monotonic() - started, 3)
-                    output.write_result("run", 0, (), RunSummary({"fresh": count}, seconds))
+                    output.write_result("run", 0, (), RunSummary(count_all({"fresh": count}), seconds))
             else:
                 print(closing_line({"fresh": count}, 0, time.monotonic() - started))
             return 0

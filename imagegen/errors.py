@@ -7,11 +7,12 @@ import os
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Literal
 
 __all__ = [
     *("BAD_INPUT", "DONE", "FAILED", "NOT_BEGUN", "STOPPED"),
-    *("LONGEST", "ImagegenError", "InputError", "NotBegunError", "Problem"),
-    *("did_you_mean", "not_written", "printable"),
+    *("LONGEST", "FailureKind", "ImagegenError", "InputError", "NotBegunError", "Problem"),
+    *("did_you_mean", "failure_kind", "not_written", "printable"),
 ]
 
 DONE, FAILED, BAD_INPUT, NOT_BEGUN = range(4)
@@ -23,17 +24,34 @@ LONGEST = 2000
 """Characters of each part of a problem in a message: what it quotes may be of any length."""
 
 
+FailureKind = Literal[
+    "input",
+    "preflight",
+    "held_back",
+    "budget",
+    "paid",
+    "not_replaced",
+    "origin",
+    "not_begun",
+    "storage",
+    "failed",
+]
+"""What kept an image from being built. `report.run_summary.ImageOutcome` says what each means."""
+
+
 @dataclass(frozen=True)
 class Problem:
     """One thing that is wrong.
 
     `where` is `file:line:column` or a task's name (may be empty), `what` one sentence without a full stop,
-    `hint` what to do about it (may be empty; a command where there is one).
+    `hint` what to do about it (may be empty; a command where there is one). `place` is `file:line:column` of what it is
+    about, where `where` does not say it: of a task's item, for a program.
     """
 
     where: str
     what: str
     hint: str = ""
+    place: str = ""
 
     def __lt__(self, other: Problem) -> bool:
         """Order problems by where they are."""
@@ -85,6 +103,13 @@ class NotBegunError(ImagegenError):
     """
 
     exit_code = NOT_BEGUN
+
+
+def failure_kind(error: ImagegenError) -> FailureKind:
+    """Return the kind of the failure of an image that this error keeps from being built."""
+    if isinstance(error, InputError):
+        return "input"
+    return "not_begun" if isinstance(error, NotBegunError) else "failed"
 
 
 def not_written(error: OSError, where: str = "", path: str = "", doing: str = "write") -> Problem:

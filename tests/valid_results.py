@@ -5,21 +5,35 @@ from __future__ import annotations
 import functools
 import json
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 from jsonschema import Draft202012Validator
 
 import imagegen.commands  # noqa: F401 - declares them
 from imagegen.commands.schema import results_text
+from imagegen.errors import FAILED
 from tests.project_folder import Run
 
-__all__ = ["check_events", "check_lines"]
+__all__ = ["check_events", "check_lines", "occurring"]
 
 
 def check_lines(run: Run) -> list[dict[str, Any]]:
     """Return what each command answered. Each line is as the schema says."""
     check_events(run.events)
-    return [line for line in run.events if line["event"] == "result"]
+    answers = [line for line in run.events if line["event"] == "result"]
+    for one in answers:
+        # of a command that only looks, what it found is its result
+        assert one["problems"] or one["exit_code"] != FAILED or one["command"] not in _BUILDS, one
+    return answers
+
+
+_State = TypeVar("_State", bound=str)
+_BUILDS = ("run", "image", "pick", "preview", "reroll")
+
+
+def occurring(counts: Mapping[_State, int]) -> dict[_State, int]:
+    """Return the counts that are not 0."""
+    return {state: count for state, count in counts.items() if count}
 
 
 def check_events(lines: Iterable[Mapping[str, Any]]) -> None:

@@ -31,12 +31,14 @@ from imagegen.errors import DONE, FAILED, STOPPED, ImagegenError, Problem
 from imagegen.library.planned_project import DONE_STATES, PlannedImage, PlannedProject, TaskResult
 from imagegen.library.selection import Selection, select, select_images
 from imagegen.process import note_exit_code
+from imagegen.report.json_output import json_output
 
 if TYPE_CHECKING:
     from imagegen.execute.budget import Budget
     from imagegen.execute.events import Event, Outcome
     from imagegen.execute.run import RunResult
     from imagegen.plan.output import Output
+    from imagegen.report.run_summary import ImageOutcome
     from imagegen.report.summary_file import SummaryFile
     from imagegen.state.snapshot import FreshJob, Snapshot
 
@@ -50,6 +52,7 @@ __all__ = [
     "exit_code_of",
     "select",
     "select_images",
+    "summarise",
 ]
 
 
@@ -200,7 +203,7 @@ class Build(PlannedProject):
         from imagegen.execute.events import Outcome
 
         problem = Problem(task, "not built, because several processes cannot share the limit", "leave out -n")
-        return Outcome(self.planned[task].output, "failed", problem=problem)
+        return Outcome(self.planned[task].output, "failed", problem=problem, failure="not_begun")
 
     def _refuse_costs(self) -> None:
         """If there is a budget, have nothing generated here that costs anything."""
@@ -265,7 +268,8 @@ def build_now(
     from imagegen.report.progress import follow_run
 
     outcomes: list[Outcome] = []
-    report = follow_run(sys.stdout, os.environ, len(outputs), estimate(build.project, outputs), line_of=line_with_seed)
+    times, find_place = estimate(build.project, outputs), build.find_place if json_output() else None
+    report = follow_run(sys.stdout, os.environ, len(outputs), times, line_of=line_with_seed, find_place=find_place)
 
     def on_event(event: Event) -> None:
         if isinstance(event, Outcome):
@@ -282,6 +286,13 @@ def build_now(
     for line in [*failures(outcomes), *([cost] if cost else [])]:
         print(line, flush=True)
     return outcomes, ending
+
+
+def summarise(build: Build, outcomes: Iterable[Outcome], *, with_fresh: bool = False) -> tuple[ImageOutcome, ...]:
+    """Return what became of images as a command answers it, of those that were fresh only if they are wanted."""
+    from imagegen.report.run_summary import summarise_images
+
+    return summarise_images(outcomes, build.find_place if json_output() else None, with_fresh=with_fresh)
 
 
 def exit_code_of(outcomes: Iterable[Outcome], ending: RunResult) -> int:

@@ -57,12 +57,14 @@ class Answer:
         exit_code: FAILED if it did its work and found or met a failure, STOPPED after Ctrl-C. What was done until
             then is in the result.
         problems: that it met on its way. They are printed after the lines.
+        shown_problems: that were printed while it worked: those of images that failed.
     """
 
     result: object
     lines: Iterable[str] = ()
     exit_code: int = DONE
     problems: Sequence[Problem] = ()
+    shown_problems: Sequence[Problem] = ()
 
 
 class UnfinishedError(Exception):

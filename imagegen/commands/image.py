@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, get_args
 
-from imagegen.commands.build import Build, build_now, exit_code_of
+from imagegen.commands.build import Build, build_now, exit_code_of, summarise
 from imagegen.commands.command import Answer, command, option
 from imagegen.commands.command_line import RANDOM_SEED, initial_folder
 from imagegen.config.schema import COMMON, Format, GenerateFields
@@ -59,7 +59,7 @@ def image(build: Build, prompt: list[str], **options: Any) -> Answer:
     from imagegen.execute.one_off import plan_images
     from imagegen.execute.saved_items import plan_save, save
     from imagegen.report.results.one_off import OneOffImages
-    from imagegen.report.run_summary import summarise_cost, summarise_images
+    from imagegen.report.run_summary import image_problems, summarise_cost
 
     options["like"] = _from_project(build.root, options["like"])
     result = None
@@ -77,7 +77,7 @@ def image(build: Build, prompt: list[str], **options: Any) -> Answer:
                 what = f"{output.path} belongs to {taken[output.path]}"
                 raise InputError(Problem(_WHERE, what, "choose another --out or --name"))
         outcomes, ending = build_now(build, outputs, forced=build.invocation.always)
-        built_images = summarise_images(outcomes, with_fresh=True)
+        built_images = summarise(build, outcomes, with_fresh=True)
         result = OneOffImages(built_images, summarise_cost(ending.costs), None, (), tuple(notes))
         built = {one.output.slug for one in outcomes if one.state in ("generated", "restored", "fresh")}
         if options["save"] and built:
@@ -89,10 +89,11 @@ def image(build: Build, prompt: list[str], **options: Any) -> Answer:
         problems = [replace(one, where=one.where or _WHERE) for one in error.problems]
         if result is None:
             raise error.with_problems(*problems) from None
-        return Answer(result, (), FAILED, problems)
+        return Answer(result, (), FAILED, problems, image_problems(result.images))
     suggested = [] if options["backend"] or options["like"] else build.suggest_sd(outcomes)
     result = replace(result, notes=(*notes, *suggested))
-    return Answer(result, suggested, exit_code_of(outcomes, ending), ending.problems)
+    code = exit_code_of(outcomes, ending)
+    return Answer(result, suggested, code, ending.problems, image_problems(result.images))
 
 
 def _check_seed(seed: int | None) -> None:

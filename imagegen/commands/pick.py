@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
-from imagegen.commands.build import Build, build_now, exit_code_of, select_images
+from imagegen.commands.build import Build, build_now, exit_code_of, select_images, summarise
 from imagegen.commands.command import Answer, answer_even_if_it_fails, command, option
 from imagegen.errors import InputError, Problem, printable
 
@@ -36,7 +36,7 @@ def pick(build: Build, words: list[str], *, variant: int | None) -> Answer:
     """Move the variants' files, record the pick, and build what is derived from the image."""
     from imagegen.execute.pick import pick
     from imagegen.execute.prune import refresh_derived
-    from imagegen.report.run_summary import summarise_cost, summarise_images
+    from imagegen.report.run_summary import image_problems, summarise_cost
 
     _find_variant(build, words, variant)  # a mistake is reported before anybody is waited for
     with build.lock():
@@ -49,8 +49,8 @@ def pick(build: Build, words: list[str], *, variant: int | None) -> Answer:
             derived = refresh_derived(build.project, picked)
     with answer_even_if_it_fails(lambda: result):
         outcomes, ending = build_now(build, derived)
-    result = replace(result, derived=summarise_images(outcomes), cost=summarise_cost(ending.costs))
-    return Answer(result, (), exit_code_of(outcomes, ending), ending.problems)
+    result = replace(result, derived=summarise(build, outcomes), cost=summarise_cost(ending.costs))
+    return Answer(result, (), exit_code_of(outcomes, ending), ending.problems, image_problems(result.derived))
 
 
 def _summarise(picked: PickResult, verdict: Verdict) -> Picked:

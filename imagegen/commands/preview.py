@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from imagegen.commands.build import Build, build_now, exit_code_of, select
+from imagegen.commands.build import Build, build_now, exit_code_of, select, summarise
 from imagegen.commands.command import Answer, command, option
 from imagegen.errors import InputError, Problem
 from imagegen.report.console import plural
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from imagegen.plan.freshness import Verdict
     from imagegen.plan.output import Output
     from imagegen.report.results.one_off import PreviewOutcome, PreviewState
+    from imagegen.report.run_summary import ImageOutcome
 
 __all__ = ["preview"]
 
@@ -41,10 +42,11 @@ __all__ = ["preview"]
 )
 def preview(build: Build, words: list[str], *, limit: int | None, dry_run: bool) -> Answer:
     """Preview the stale images that words name, and each image that has a word of its own."""
+    from imagegen.execute.events import Outcome
     from imagegen.execute.forecast import forecast
     from imagegen.report.forecast_summary import summarise_forecast
     from imagegen.report.results.one_off import PreviewSummary
-    from imagegen.report.run_summary import Cost, summarise_cost
+    from imagegen.report.run_summary import Cost, image_problems, summarise_cost
 
     if limit is not None and limit < 1:
         raise InputError(Problem("doit preview", f"--limit={limit}: expected a whole number from 1"))
@@ -57,15 +59,22 @@ def preview(build: Build, words: list[str], *, limit: int | None, dry_run: bool)
     outputs = [output for output, _ in standing]
     notes = list(_describe(outputs, left, [*([] if limit else build.lifting_limit), "preview", *words]))
     if dry_run or not outputs:
-        images = tuple(_planned(output, verdict) for output, verdict in standing)
+        planned = [Outcome(output, "fresh" if verdict.state == "fresh" else "kept") for output, verdict in standing]
+        images = tuple(
+            _describe_one(one.output, of_one, "fresh" if one.state == "fresh" else "planned")
+            for one, of_one in zip(planned, summarise(build, planned, with_fresh=True), strict=True)
+        )
         lines = [*_describe_plan(build, expected, selection), *notes]
         return Answer(PreviewSummary(images, total, Cost(), left, tuple(notes)), lines)
     outcomes, ending = build_now(build, outputs, forced=build.invocation.always)
     if any(one.problem for one in outcomes):
         once = shlex.join(["doit", "--limit", "1", *words])
         notes.append(f"if a model takes no such size, or not so few steps: {once} builds the first image itself")
-    summary = PreviewSummary(tuple(map(_outcome, outcomes)), total, summarise_cost(ending.costs), left, tuple(notes))
-    return Answer(summary, [*notes, *_name_folders(outcomes)], exit_code_of(outcomes, ending), ending.problems)
+    found = summarise(build, outcomes, with_fresh=True)
+    images = tuple(_describe_one(one.output, of_one) for one, of_one in zip(outcomes, found, strict=True))
+    summary = PreviewSummary(images, total, summarise_cost(ending.costs), left, tuple(notes))
+    lines, code = [*notes, *_name_folders(outcomes)], exit_code_of(outcomes, ending)
+    return Answer(summary, lines, code, ending.problems, image_problems(found))
 
 
 def _choose(build: Build, selection: Selection) -> list[Output]:
@@ -141,27 +150,24 @@ def _name_folders(outcomes: Iterable[Outcome]) -> Iterator[str]:
         yield f"{plural(count, 'preview')} in {folder}"
 
 
-def _planned(output: Output, verdict: Verdict) -> PreviewOutcome:
-    return _row(output, "fresh" if verdict.state == "fresh" else "planned", 0.0, ())
-
-
-def _outcome(one: Outcome) -> PreviewOutcome:
-    return _row(one.output, one.state, round(one.seconds, 3), tuple(filter(None, (one.problem, *one.also))))
-
-
-def _row(output: Output, state: PreviewState, seconds: float, problems: tuple[Problem, ...]) -> PreviewOutcome:
+def _describe_one(output: Output, found: ImageOutcome, state: PreviewState | None = None) -> PreviewOutcome:
+    """Return what became of a preview. state: if nothing was generated."""
     from imagegen.plan.output import PREVIEW
     from imagegen.report.results.one_off import PreviewOutcome
 
     request = output.request
     return PreviewOutcome(
-        task=output.task.removeprefix(f"{PREVIEW}/"),
+        task=output.task,
+        image=output.task.removeprefix(f"{PREVIEW}/"),
+        source=found.source,
         path=output.path,
-        state=state,
+        state=state or found.state,
+        failure=found.failure,
         width=request.width if "width" in output.parameters else None,
         height=request.height if "height" in output.parameters else None,
         steps=request.steps if "steps" in output.parameters else None,
-        seed=request.seed if output.uses_seed else None,
-        seconds=seconds,
-        problems=problems,
+        seed=found.seed,
+        seconds=found.seconds,
+        price=found.price,
+        problems=found.problems,
     )

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from imagegen.commands.build import Build, build_now, exit_code_of, select, select_images
+from imagegen.commands.build import Build, build_now, exit_code_of, select, select_images, summarise
 from imagegen.commands.command import YES, Answer, answer_even_if_it_fails, command, option, require
 from imagegen.errors import InputError, NotBegunError, Problem
 
@@ -51,7 +51,7 @@ def _reroll(build: Build, words: list[str], count: int) -> Answer:
     from imagegen.execute.budget import Budget
     from imagegen.execute.curation import reroll
     from imagegen.report.results.versions import Rerolled
-    from imagegen.report.run_summary import summarise_cost, summarise_images
+    from imagegen.report.run_summary import image_problems, summarise_cost
 
     budget = Budget(build.settings.budget)
     result: Rerolled | None = None
@@ -68,7 +68,7 @@ def _reroll(build: Build, words: list[str], count: int) -> Answer:
             unbuilt = {one.output.task for one in outcomes if one.state in ("failed", "cancelled")}
             waiting = [(old, new) for old, new in zip(before, after, strict=True) if new.task in unbuilt]
             result = Rerolled(
-                (*result.images, *summarise_images(outcomes)),
+                (*result.images, *summarise(build, outcomes)),
                 result.pictures + (not waiting),
                 tuple(new.task for _, new in waiting),
                 summarise_cost(ending.costs),
@@ -78,7 +78,8 @@ def _reroll(build: Build, words: list[str], count: int) -> Answer:
                 result = replace(result, waiting=())
             if unbuilt or ending.stopped or result.pictures == count:
                 lines = list(_lines(build, result, count, after))
-                return Answer(result, lines, exit_code_of(outcomes, ending), problems)
+                code = exit_code_of(outcomes, ending)
+                return Answer(result, lines, code, problems, image_problems(result.images))
 
 
 def _build(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 from imagegen.commands.build import Build, select_images
 from imagegen.commands.command import Answer, command
@@ -49,7 +49,11 @@ def verify(build: Build, words: list[str]) -> Answer:
 
 
 def _summarise(files: Sequence[Finding], store: Sequence[Finding] | None) -> VerifiedFiles:
+    from imagegen.execute.verify import FindingState
     from imagegen.report.results.checks import VerifiedFile, VerifiedFiles
+
+    def count(found: Sequence[Finding]) -> dict[FindingState, int]:
+        return dict.fromkeys(get_args(FindingState), 0) | Counter(one.state for one in found)
 
     return VerifiedFiles(
         tuple(
@@ -57,8 +61,8 @@ def _summarise(files: Sequence[Finding], store: Sequence[Finding] | None) -> Ver
             for one in (*files, *(store or ()))
             if one.state != "intact"
         ),
-        Counter(one.state for one in files),
-        None if store is None else Counter(one.state for one in store),
+        count(files),
+        None if store is None else count(store),
     )
 
 

@@ -44,6 +44,7 @@ def watch(build: Build, words: list[str], *, limit: int | None) -> Answer:
     """Watch until Ctrl-C or SIGTERM."""
     from imagegen.doit_child import handling_signals
     from imagegen.report.results.watching import WatchResult
+    from imagegen.report.run_summary import count_all
 
     select(build, words)
     if limit is not None and limit < 1:
@@ -59,7 +60,7 @@ def watch(build: Build, words: list[str], *, limit: int | None) -> Answer:
         raise NotBegunError(Problem("", what, f"{sys.executable} -m pip install watchfiles")) from None
 
     def result() -> WatchResult:
-        return WatchResult(session.edits, session.builds, dict(session.counts), float(session.spent))
+        return WatchResult(session.edits, session.builds, count_all(session.counts), float(session.spent))
 
     with answer_even_if_it_fails(result):
         with handling_signals(session.interrupt):

@@ -62,7 +62,12 @@ def why(build: Build, words: list[str], *, limit: int | None, check: bool) -> An
     found = forecast_selection(build, selection, limit or build.settings.limit, is_ignored)
     problems = [*build.problems, *(problem for plan in found.plans for problem in plan.problems)]
     result = summarise_forecast(
-        found.forecast, found.plans, selection.one_by_one, build.settings.budget, len(found.limited.left)
+        found.forecast,
+        found.plans,
+        selection.one_by_one,
+        build.settings.budget,
+        len(found.limited.left),
+        build.find_place if json_output() else None,
     )
     code = (BAD_INPUT if problems else FAILED if result.is_stale else DONE) if check else DONE
     if json_output():

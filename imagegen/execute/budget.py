@@ -24,7 +24,16 @@ from imagegen.config.settings import SETTINGS
 from imagegen.errors import Problem
 from imagegen.plan.request import Request
 
-__all__ = ["FREE", "RAISE_BUDGET", "Budget", "Costs", "Payment", "check_prices", "describe_unlimited"]
+__all__ = [
+    "FREE",
+    "RAISE_BUDGET",
+    "Budget",
+    "Costs",
+    "NotPaidForError",
+    "Payment",
+    "check_prices",
+    "describe_unlimited",
+]
 
 RAISE_BUDGET = "raise 'budget' (or budget=… for one run)"
 
@@ -47,6 +56,14 @@ class Costs:
     lost_before: int = 0
 
 
+class NotPaidForError(GenerationError):
+    """An image is not generated, because nothing may be paid for it. paid: it was paid for already."""
+
+    def __init__(self, problem: Problem, failure: Literal["budget", "paid"] = "budget") -> None:
+        super().__init__(problem.what, problem.hint)
+        self.failure = failure
+
+
 class Budget:
     """Serves all executors of a run, from any thread. limit: what they may spend in all; None if there is no limit."""
 
@@ -61,7 +78,7 @@ class Budget:
         """Reserve the price of the image of a task: None if it is not known.
 
         Raises:
-            GenerationError: it would pass the limit, or another one would have; the same for each.
+            NotPaidForError: it would pass the limit, or another one would have; the same for each.
         """
         if price == 0:
             return FREE
@@ -71,7 +88,7 @@ class Budget:
                 if price is None or price > left:
                     self._closed = self._explain(task, price, self.limit)
             if self._closed is not None:
-                raise GenerationError(self._closed.what, self._closed.hint)
+                raise NotPaidForError(self._closed)
             self._reserved += price or 0
         return Payment(price, self)
 
@@ -146,6 +163,11 @@ class Payment:
     def release(self) -> None:
         """Give the price back if the image was never asked for."""
         self._end("released")
+
+    @property
+    def charged(self) -> Decimal | None:
+        """US dollars that were or may have been charged; None if that is not known."""
+        return self.price if self.state in ("paid", "lost") else Decimal(0)
 
     def close_budget(self, problem: Problem) -> None:
         """Have no further image that costs something generated in this run, if this one does, for this reason."""

@@ -12,7 +12,8 @@ from typing import Any
 
 from imagegen.backends.base import Cancelled, GenerationError
 from imagegen.config.job import Encoding
-from imagegen.errors import ImagegenError, Problem, not_written
+from imagegen.errors import FailureKind, ImagegenError, Problem, failure_kind, not_written
+from imagegen.execute.budget import NotPaidForError
 from imagegen.execute.cutouts import Cutouts
 from imagegen.execute.decisions import record_accepted
 from imagegen.execute.derivation import derive
@@ -111,29 +112,32 @@ def failure_outcome(work: StaleOutput, error: BaseException) -> Outcome:
     """Return the outcome of an output that an exception kept from being built: the one place that words them."""
     backend = work.output.request.backend
     if isinstance(error, _Blocked):
-        return work.outcome("failed", problem=blocked_problem(work.output, error.verdict))
+        return work.failed("not_replaced", blocked_problem(work.output, error.verdict))
     also: tuple[Problem, ...] = ()
+    failure: FailureKind = "failed"
     if isinstance(error, (GenerationError, UnusableImageError)):
         problem = error.problem
+        failure = error.failure if isinstance(error, NotPaidForError) else failure
     elif isinstance(error, ImagegenError):
-        problem = error.problems[0]
+        problem, failure = error.problems[0], failure_kind(error)
     elif isinstance(error, NotStoredError):
+        failure = "storage"
         problem = not_written(error.cause)
         what = f"images cannot be stored, so no more are generated: {problem.what}"
         problem = Problem("", what, problem.hint)
         if error.paid is not None:
             also = (kept_problem(work.output, error.paid),)
     elif isinstance(error, OSError):
-        problem = not_written(error)
+        problem, failure = not_written(error), "storage"
     elif isinstance(error, BadImage):
         what = f"verify: what {backend} returned cannot be used: {error}"
         problem = Problem("", what, "try again; if it keeps happening, look at the generator's own log")
     elif missing := explain_import_error(error):
-        problem = missing
+        problem, failure = missing, "not_begun"
     else:
         what = f"a fault in imagegen or the backend {backend}: {type(error).__name__}: {error}"
         problem = Problem("", what, f"report it, with its location: {_location(error)}")
-    return work.outcome("failed", problem=Problem(work.output.task, problem.what, problem.hint), also=also)
+    return work.failed(failure, Problem(work.output.task, problem.what, problem.hint), *also)
 
 
 class _Blocked(Exception):  # noqa: N818 - internal

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any, Literal
 
-from imagegen.errors import Problem
+from imagegen.errors import FailureKind, Problem
 from imagegen.plan.freshness import Reason, Verdict
 from imagegen.plan.output import Output
 
@@ -69,6 +70,10 @@ class Outcome:
     """Seconds spent generating, restoring or deriving it."""
     was_begun: bool = False
     """Whether its image was being generated when the user cancelled it."""
+    failure: FailureKind | None = None
+    """What kept it from being built, if it failed."""
+    price: Decimal | None = Decimal(0)
+    """US dollars that were or may have been charged for it; None if it was charged for, and the price is not known."""
 
 
 Event = Started | Arrived | ProgressEvent | Outcome
@@ -98,6 +103,10 @@ class StaleOutput:
     ) -> Outcome:
         """Return this outcome of it."""
         return Outcome(self.output, state, self.verdict.reasons, note, problem, also, seconds)
+
+    def failed(self, failure: FailureKind, problem: Problem, *also: Problem) -> Outcome:
+        """Return the outcome that it failed. also: what else is wrong."""
+        return Outcome(self.output, "failed", self.verdict.reasons, problem=problem, also=also, failure=failure)
 
     def outcome_if_finished(self) -> Outcome | None:
         """Return the outcome if nothing is to be done: the output is fresh, or is kept as it is."""

@@ -17,7 +17,7 @@ from imagegen.backends.base import Backend, Cancelled, GenerationError, ServerSl
 from imagegen.backends.text import list_first
 from imagegen.calls import StoppedWaiting, call_with_timeout
 from imagegen.errors import Problem
-from imagegen.execute.budget import FREE, Budget, Payment, check_prices, describe_unlimited
+from imagegen.execute.budget import FREE, Budget, NotPaidForError, Payment, check_prices, describe_unlimited
 from imagegen.execute.build_image import NotStoredError, failure_outcome, restore_image
 from imagegen.execute.decisions import choose_seed, record_model
 from imagegen.execute.events import Arrived, Event, Outcome, ProgressEvent, StaleOutput, Started
@@ -220,8 +220,7 @@ class Executor:
         named = [work.output.task for work in job if work.output.request.name in by_name]
         for work in job:
             own = [*by_name[""], *(by_name[name] if (name := work.output.request.name) else ())]
-            first, *also = own or [_held_up(named)]
-            self.on_event(work.outcome("failed", problem=first, also=tuple(also)))
+            self.on_event(work.failed("preflight", *own) if own else work.failed("held_back", _held_up(named)))
         return False
 
     def _preflight(self, requests: list[Request]) -> list[Problem]:
@@ -341,7 +340,7 @@ class Executor:
             if self._not_stored:
                 raise self._not_stored
             if lost := self._lost.get(work.key):
-                return _with_loss(work.outcome("failed", problem=lost))
+                return _with_loss(work.failed("failed", lost))
             payment = self._reserve(work)
             if work.output.request.seed is None:
                 work = replace(work, output=choose_seed(self.project, work.output))
@@ -358,11 +357,11 @@ class Executor:
             else:
                 self.on_event(Arrived(output))
                 outcome = image.finish(made, place.leave)
-            if payment.state != "lost":
-                return outcome
-            if outcome.problem:
-                self._lost[work.key] = outcome.problem
-            return _with_loss(outcome)
+            if payment.state == "lost":
+                if outcome.problem:
+                    self._lost[work.key] = outcome.problem
+                outcome = _with_loss(outcome)
+            return replace(outcome, price=payment.charged)
         except TryAnotherServer:
             raise
         except BaseException as error:  # nothing that one image does may cost the others
@@ -371,17 +370,17 @@ class Executor:
                 self._not_stored = NotStoredError(error.cause)
                 if outcome.problem:
                     self.budget.close(outcome.problem)
-            return outcome
+            return replace(outcome, price=payment.charged)
         finally:
             payment.release()
 
     def _reserve(self, work: StaleOutput) -> Payment:
-        """Reserve the image's price. Raises GenerationError if it must not be paid, or was and is kept as a file."""
+        """Reserve the image's price. Raises NotPaidForError if it must not be paid, or was and is kept as a file."""
         output = work.output
         price = self.backend.price(output.request)
         if price != 0 and not work.forced and (path := find_paid_image(self.project, output)):
             problem = unpaid_problem(output, path)
-            raise GenerationError(problem.what, problem.hint)
+            raise NotPaidForError(problem, "paid")
         return self.budget.reserve(output.task, price)
 
     def _note_lost_before(self, work: StaleOutput, attempt: ImageAttempt, payment: Payment) -> None:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
-from imagegen.errors import ImagegenError, Problem, not_written
+from imagegen.errors import ImagegenError, Problem, failure_kind, not_written
 from imagegen.execute.budget import Budget, Costs
 from imagegen.execute.build_image import blocked_problem, derive_image, failure_outcome, restore_image
 from imagegen.execute.cutouts import Cutouts, check_models
@@ -145,7 +145,7 @@ def _refuse(project: Project, works: Sequence[StaleOutput]) -> Iterator[Outcome]
     wrong = [check_models(project, outputs), check_transparency(project, outputs)]
     for work in works:
         if problems := [problem for found in wrong for problem in found.get(work.output.task, ())]:
-            yield work.outcome("failed", problem=problems[0], also=tuple(problems[1:]))
+            yield work.failed("input", *problems)
 
 
 def _reload(project: Project, outputs: Sequence[Output], on_event: Callable[[Event], None]) -> list[Output]:
@@ -158,7 +158,8 @@ def _reload(project: Project, outputs: Sequence[Output], on_event: Callable[[Eve
         present = project.with_decisions(output) if not output.has_job else planned.get(output.task)
         if present is None:
             what = "no longer belongs to its job, because of what was decided or changed meanwhile"
-            on_event(Outcome(output, "failed", problem=Problem(output.task, what, "run doit again")))
+            problem = Problem(output.task, what, "run doit again")
+            on_event(Outcome(output, "failed", problem=problem, failure="input"))
         else:
             found.append(present)
     return found
@@ -177,7 +178,7 @@ def _check_freshness(
             output, verdict = project.check_freshness(output, unfinished, forced=is_forced)
         except ImagegenError as error:
             problem, *also = (replace(one, where=one.where or output.task) for one in error.problems)
-            on_event(Outcome(output, "failed", problem=problem, also=tuple(also)))
+            on_event(Outcome(output, "failed", problem=problem, also=tuple(also), failure=failure_kind(error)))
             continue
         work = StaleOutput(output, verdict, is_forced)
         if not has_stale_origin and (outcome := work.outcome_if_finished()):
@@ -328,17 +329,17 @@ class BuildScheduler:
             return outcome
         is_blocked = verdict.state == "blocked"
         if is_blocked and (verdict.line or work.forced or verdict.is_missing):
-            return work.outcome("failed", problem=blocked_problem(output, verdict))
+            return work.failed("not_replaced", blocked_problem(output, verdict))
         for origin in output.origins:
             if not origin.sha256:
                 what = f"not built, because {origin.path} is missing, which it is made from"
-                return work.outcome("failed", problem=Problem(output.task, what, origin.remedy))
+                return work.failed("origin", Problem(output.task, what, origin.remedy))
         outcome = None
         if output.fingerprint and not work.forced:
             # a file without a line may be just what would be written (the lock file was lost): restoring finds out
             outcome = restore_image(self._project, self._images, work)
         if outcome is None and is_blocked:
-            outcome = work.outcome("failed", problem=blocked_problem(output, verdict))
+            outcome = work.failed("not_replaced", blocked_problem(output, verdict))
         if outcome is None and output.is_derived:
             outcome = derive_image(self._project, work, self._cutouts)
         return outcome or work
@@ -436,4 +437,4 @@ def _held_up(work: StaleOutput, origin: Outcome, first: Output) -> Outcome:
     # the name of a derived output says which image it is of: so they are one line, though each has its own
     is_named = work.output.task.startswith(f"{origin.output.task}:")
     what = f"not built, because {'its image' if is_named else first.task} failed"
-    return work.outcome("failed", problem=Problem(work.output.task, what))
+    return work.failed("origin", Problem(work.output.task, what))

@@ -9,7 +9,14 @@ from imagegen.errors import BAD_INPUT, DONE, FAILED, STOPPED, ImagegenError, Inp
 from imagegen.execute.run import RunResult
 from imagegen.library.planned_project import PlannedProject
 from imagegen.library.selection import Selection
-from imagegen.report.run_summary import ImageOutcome, RunSummary, summarise_cost, summarise_images
+from imagegen.report.run_summary import (
+    ImageOutcome,
+    RunSummary,
+    count_all,
+    image_problems,
+    summarise_cost,
+    summarise_images,
+)
 
 __all__ = ["BuildResult", "summarise_build"]
 
@@ -66,16 +73,17 @@ def summarise_build(project: PlannedProject, chosen: Selection, ending: RunResul
         ending: of the run.
         seconds: that it took.
     """
+    images = summarise_images(project.outcomes, project.find_place)
     broken = [problem for plan in chosen.plans for problem in plan.problems]
     return BuildResult(
-        counts=dict(Counter(outcome.state for outcome in project.outcomes)),
+        counts=count_all(Counter(outcome.state for outcome in project.outcomes)),
         seconds=seconds,
-        images=summarise_images(project.outcomes),
+        images=images,
         cost=summarise_cost(ending.costs),
         notes=tuple(_collect_notes(project, chosen)),
         stopped=ending.stopped,
         left=len(project.limited.left) if project.limited else 0,
-        problems=tuple(dict.fromkeys([*broken, *ending.problems])),
+        problems=tuple(dict.fromkeys([*broken, *ending.problems, *image_problems(images)])),
         has_broken_jobs=bool(broken),
     )
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from imagegen.execute.events import Arrived as ArrivedOutput
 from imagegen.execute.events import Event as RunEvent
 from imagegen.execute.events import Outcome, ProgressEvent
-from imagegen.report.run_summary import ImageOutcome, summarise_images
+from imagegen.report.run_summary import FindPlace, ImageOutcome, summarise_images
 
 __all__ = ["Arrived", "Begun", "Event", "Note", "Started", "Steps", "as_public_event"]
 
@@ -82,10 +82,13 @@ class Arrived:
 Event = Begun | Started | Steps | Note | Arrived | ImageOutcome
 
 
-def as_public_event(event: RunEvent) -> Event | None:
-    """Return an event of a run for a program; None for those that mean something to us alone."""
+def as_public_event(event: RunEvent, find_place: FindPlace) -> Event | None:
+    """Return an event of a run for a program; None for those that mean something to us alone.
+
+    find_place: finds where its image comes from.
+    """
     if isinstance(event, Outcome):
-        return summarise_images([event], with_fresh=True)[0]
+        return summarise_images([event], find_place, with_fresh=True)[0]
     if not isinstance(event, ProgressEvent):
         kind = Arrived if isinstance(event, ArrivedOutput) else Started
         return kind(event.output.task, event.output.path)

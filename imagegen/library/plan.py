@@ -91,6 +91,6 @@ def make_plan(project: PlannedProject, chosen: Selection) -> Plan:
     found = forecast_selection(project, chosen, project.settings.limit)
     outputs = [one.output for one in found.forecast.images]
     tasks, left = [output.task for output in outputs], len(found.limited.left)
-    summary = summarise_forecast(found.forecast, found.plans, tasks, project.settings.budget, left)
+    summary = summarise_forecast(found.forecast, found.plans, tasks, project.settings.budget, left, project.find_place)
     requests = {output.task: dict(output.fields) for output in outputs}
     return Plan(**{one.name: getattr(summary, one.name) for one in fields(summary)}, requests=requests)

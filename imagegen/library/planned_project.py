@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from imagegen.plan.limit import Limited
     from imagegen.plan.output import Output
     from imagegen.project import JobPlan, Project
+    from imagegen.project.item_places import ItemPlaces
     from imagegen.state.snapshot import Snapshot
 
 __all__ = ["DONE_STATES", "PlannedImage", "PlannedProject", "TaskResult"]
@@ -102,6 +103,7 @@ class PlannedProject:
         self.limited: Limited | None = None
         self._reserved = reserved
         self._budget: Budget | None = None
+        self._places: ItemPlaces | None = None
         self._key = project_key(root, given)
         self.settings, self.problems = _read_settings(root, given)
 
@@ -177,6 +179,14 @@ class PlannedProject:
                 located = tuple(replace(problem, where=problem.where or plan.file) for problem in broken[plan.name])
                 plan = replace(plan, outputs=(), problems=located)
             self.plans.append(plan)
+
+    def find_place(self, output: Output) -> str:
+        """Return `file:line:column` of what asks for an output: see `project.item_places`."""
+        if self._places is None:
+            from imagegen.project.item_places import ItemPlaces
+
+            self._places = ItemPlaces(self.root, self.settings.allow_outside)
+        return self._places.find(output)
 
     def find(self, words: Iterable[str]) -> list[str]:
         """Return the images that words name: a job, an image, an item with variants, a file or a pattern with `*`."""

@@ -142,7 +142,9 @@ class Project:
             tasks = project.choose(chosen.images, forced)
             forced.intersection_update(tasks)
             running.begin(len(project.find_stale(tasks, forced)))
-            ending = project.run(tasks, forced, running.on_event, running.stopping)
+            ending = project.run(
+                tasks, forced, lambda event: running.on_event(event, project.find_place), running.stopping
+            )
         running.check()
         if ending.refusal:
             raise ending.refusal

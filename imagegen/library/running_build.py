@@ -7,6 +7,7 @@ from collections.abc import Callable
 from imagegen.execute.events import Event as RunEvent
 from imagegen.execute.worker import Stopping
 from imagegen.library.events import Begun, Event, as_public_event
+from imagegen.report.run_summary import FindPlace
 
 __all__ = ["RunningBuild"]
 
@@ -32,9 +33,12 @@ class RunningBuild:
         self._pass_on(Begun(total))
         self.check()
 
-    def on_event(self, event: RunEvent) -> None:
-        """Report an event of the run. What the listener raises waits for `check`: the run ends in good order first."""
-        if found := as_public_event(event):
+    def on_event(self, event: RunEvent, find_place: FindPlace) -> None:
+        """Report an event of the run. What the listener raises waits for `check`: the run ends in good order first.
+
+        find_place: finds where its image comes from.
+        """
+        if self._listener and (found := as_public_event(event, find_place)):
             self._pass_on(found)
 
     def check(self) -> None:

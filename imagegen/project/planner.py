@@ -49,7 +49,7 @@ from imagegen.prompts import SourceItem
 if TYPE_CHECKING:
     from imagegen.project.project import Project
 
-__all__ = ["Planner", "item_values"]
+__all__ = ["Planner", "item_values", "prompt_reader"]
 
 
 class _CheckedJob(NamedTuple):
@@ -233,7 +233,7 @@ class Planner:
         if not isinstance(source, str):
             return []
         where = document.where(("source",))
-        read = _reader(source)
+        read = prompt_reader(source)
         if read is None:
             what = (
                 f"source: '{source}' is not a prompt source by its suffix: use Markdown (.md, .markdown) or CSV (.csv)"
@@ -437,7 +437,7 @@ _IS_SYNCED = re.compile(r"-(?:DESKTOP|LAPTOP|WIN|PC)-[A-Z0-9]{4,}|MacBook|iMac|s
 """Parts of names that sync tools give to files that two machines changed, and that could be a job's."""
 
 
-def _reader(source: str) -> Callable[[str, bytes], list[SourceItem]] | None:
+def prompt_reader(source: str) -> Callable[[str, bytes], list[SourceItem]] | None:
     """Return what reads a prompt source of this name; imported only if a job has one."""
     ending = source.lower().rpartition(".")[2]
     if ending in ("md", "markdown"):

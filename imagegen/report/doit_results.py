@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from imagegen.report.run_summary import Source
+
 __all__ = [
     "DOIT_RESULTS",
     "CleanedFile",
@@ -31,6 +33,7 @@ class ListedTask:
         kind: kind of task: a job, an image or another output of a job, a command, or a task of the dodo file's own
             (`other`).
         job: job that it is or belongs to; null for others.
+        source: place of the output's item, or of the rule that derives it; the file of a job; null for others.
         path: path of the output's file, or of the job file; null for others.
         state: state of an output or a job; `broken` if the job cannot be read; null for others.
         why: reasons for its state and further remarks.
@@ -41,6 +44,7 @@ class ListedTask:
     task: str
     kind: TaskKind
     job: str | None
+    source: Source | None
     path: str | None
     state: Literal["fresh", "kept", "stale", "broken"] | None
     why: tuple[str, ...]
@@ -64,15 +68,6 @@ class TaskInfo(ListedTask):
     """What is known of one task.
 
     Attributes:
-        task: name of the task, such as `portraits:mallsing`.
-        kind: kind of task: a job, an image or another output of a job, a command, or a task of the dodo file's own
-            (`other`).
-        job: job that it is or belongs to; null for others.
-        path: path of the output's file, or of the job file; null for others.
-        state: state of an output or a job; `broken` if the job cannot be read; null for others.
-        why: reasons for its state and further remarks.
-        is_ignored: whether `doit ignore` named it.
-        doc: line in `doit list`.
         needs: tasks that come before it; for a job, those of its images that have tasks.
         request: everything that decides the pixels of an image; null for others.
         fingerprint: fingerprint of the request; empty while part of it is not decided; null for others.

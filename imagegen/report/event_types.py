@@ -10,8 +10,7 @@ from dataclasses import MISSING, dataclass, fields
 from typing import Any
 
 from imagegen.errors import Problem
-from imagegen.execute.events import OutcomeState
-from imagegen.report.run_summary import RunSummary
+from imagegen.report.run_summary import ImageOutcome, RunSummary
 
 __all__ = [
     "EVENTS",
@@ -38,11 +37,11 @@ class RunBegun:
 
     Attributes:
         total: number of images that are not fresh.
-        left_s: expected time of the run, in seconds; null if it is not known.
+        seconds_left: expected time of the run, in seconds; null if it is not known.
     """
 
     total: int
-    left_s: float | None
+    seconds_left: float | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,13 +50,13 @@ class ImageStarted:
 
     Attributes:
         task: name of the task, such as `portraits:mallsing`.
-        expected_s: expected time of the image, in seconds; null if it is not known.
-        left_s: time left of the whole run, in seconds, now and then.
+        expected_seconds: expected time of the image, in seconds; null if it is not known.
+        seconds_left: time left of the whole run, in seconds, now and then.
     """
 
     task: str
-    expected_s: float | None
-    left_s: float | None = None
+    expected_seconds: float | None
+    seconds_left: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,14 +68,14 @@ class ImageSteps:
         job: job that is being prepared; empty for an image.
         done: number of steps done.
         total: number of all steps.
-        left_s: time left of the whole run, in seconds, now and then.
+        seconds_left: time left of the whole run, in seconds, now and then.
     """
 
     task: str
     job: str
     done: float
     total: float
-    left_s: float | None = None
+    seconds_left: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,13 +86,13 @@ class ImageText:
         task: name of the task, such as `portraits:mallsing`; empty if the text is about a whole job or run.
         job: job that the text is about; empty otherwise.
         text: the text; empty when the image no longer waits.
-        left_s: time left of the whole run, in seconds, now and then.
+        seconds_left: time left of the whole run, in seconds, now and then.
     """
 
     task: str
     job: str
     text: str
-    left_s: float | None = None
+    seconds_left: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,12 +102,12 @@ class ImageTimeRestarted:
     Attributes:
         task: name of the task, such as `portraits:mallsing`.
         job: always empty.
-        left_s: time left of the whole run, in seconds, now and then.
+        seconds_left: time left of the whole run, in seconds, now and then.
     """
 
     task: str
     job: str
-    left_s: float | None = None
+    seconds_left: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,34 +116,22 @@ class ImageArrived:
 
     Attributes:
         task: name of the task, such as `portraits:mallsing`.
-        left_s: time left of the whole run, in seconds, now and then.
+        seconds_left: time left of the whole run, in seconds, now and then.
     """
 
     task: str
-    left_s: float | None = None
+    seconds_left: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
-class ImageOutcomeEvent:
-    """What became of an image.
+class ImageOutcomeEvent(ImageOutcome):
+    """What became of an image: as the result will say it.
 
     Attributes:
-        task: name of the task, such as `portraits:mallsing`.
-        state: what became of the image.
-        seconds: time the image took, in seconds.
-        note: further remark; empty if there is none.
-        problem: reason why the image failed; null if it did not.
-        also: other problems with the image.
-        left_s: time left of the whole run, in seconds, now and then.
+        seconds_left: time left of the whole run, in seconds, now and then.
     """
 
-    task: str
-    state: OutcomeState
-    seconds: float
-    note: str
-    problem: Problem | None
-    also: tuple[Problem, ...]
-    left_s: float | None = None
+    seconds_left: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

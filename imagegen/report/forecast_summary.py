@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from imagegen.errors import Problem
-from imagegen.report.run_summary import StaleReason, summarise_reasons
+from imagegen.report.run_summary import FindPlace, Source, StaleReason, find_source, summarise_reasons
 
 if TYPE_CHECKING:
     from decimal import Decimal
@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 __all__ = ["ForecastSummary", "ForecastTotal", "ImageForecast", "JobForecast", "summarise_forecast"]
 
 
+Act = Literal["generate", "derive", "follow", "restore", "keep", "fail", "ignore", "fresh"]
+
+
 @dataclass(frozen=True)
 class ImageForecast:
     """What the next run would do with one image, derived file or sheet.
@@ -25,6 +28,7 @@ class ImageForecast:
     Attributes:
         task: name of the task, such as `portraits:mallsing`.
         job: name of its job.
+        source: place of its item, or of the rule that derives it.
         path: path of the file, relative to the project.
         variant: number of the variant; null if the job has no variants.
         act: what the run does with it; `follow`: it may be stale, which is only known once what it is made from is
@@ -38,8 +42,8 @@ class ImageForecast:
         is_encoded_again: whether its picture stays, and only its file is written again.
         ignored_by: name given to `doit ignore` that leaves it out; null unless it is ignored.
         origins: what it is made from: tasks, or paths of files that are not outputs.
-        seconds: expected time to generate it, in seconds; null if nothing is generated, or if the time is not known.
-        price: expected price of generating it, in US dollars; null if it is not known.
+        seconds: expected time to generate it, in seconds; 0 if nothing is generated; null if the time is not known.
+        price: expected price of generating it, in US dollars; 0 if nothing is generated; null if it is not known.
         may_have_been_paid: whether it may have been charged for already, by a run that ended before it arrived.
         backend: backend that generates it; `derive` if it is made from other files.
         model: model that generates it; empty if none is chosen yet, or none is needed.
@@ -49,9 +53,10 @@ class ImageForecast:
 
     task: str
     job: str
+    source: Source | None
     path: str
     variant: int | None
-    act: Literal["generate", "derive", "follow", "restore", "keep", "fail", "ignore", "fresh"]
+    act: Act
     reasons: tuple[StaleReason, ...]
     note: str
     hint: str
@@ -90,7 +95,7 @@ class ForecastTotal:
     """What the next run comes to.
 
     Attributes:
-        counts: number of images by act, for each act that occurs.
+        counts: number of images by act.
         seconds: expected time for generating, in seconds, as far as it is known; null if it is not known of any image.
         unknown: number of images to generate whose time is not known.
         price: expected price in US dollars, as far as it is known.
@@ -103,7 +108,7 @@ class ForecastTotal:
         left: number of images that stay stale because of the limit.
     """
 
-    counts: Mapping[str, int]
+    counts: Mapping[Act, int]
     seconds: float | None
     unknown: int
     price: float
@@ -133,7 +138,12 @@ class ForecastSummary:
 
 
 def summarise_forecast(
-    forecast: Forecast, plans: Iterable[JobPlan], named: Collection[str], budget: Decimal | None, left: int = 0
+    forecast: Forecast,
+    plans: Iterable[JobPlan],
+    named: Collection[str],
+    budget: Decimal | None,
+    left: int = 0,
+    find_place: FindPlace | None = None,
 ) -> ForecastSummary:
     """Return a forecast as data.
 
@@ -143,17 +153,18 @@ def summarise_forecast(
         named: the tasks that were named one by one: they are in it even if they are fresh.
         budget: what the run may cost; None if there is no limit.
         left: images that it leaves stale.
+        find_place: finds where each comes from; None if nobody asks.
     """
     shown = [one for one in forecast.images if one.act != "fresh" or one.output.task in named]
     jobs = tuple(JobForecast(one.name, one.file, tuple(one.problems), tuple(one.notes)) for one in plans)
-    images, is_stale = tuple(map(_summarise_image, shown)), forecast.is_stale or left > 0
+    images, is_stale = tuple(_summarise_image(one, find_place) for one in shown), forecast.is_stale or left > 0
     return ForecastSummary(is_stale, images, jobs, _add_up(forecast, budget, left))
 
 
 def _add_up(forecast: Forecast, budget: Decimal | None, left: int) -> ForecastTotal:
     from imagegen.execute.forecast import ACTS
 
-    counts: dict[str, int] = {act: forecast.counts[act] for act in ACTS}
+    counts: dict[Act, int] = {act: forecast.counts[act] for act in ACTS}
     is_known = counts["generate"] > forecast.unknown or not counts["generate"]
     costly = sum(one.price != 0 for one in forecast.images)
     affordable = None if budget is None else forecast.affordable(budget)
@@ -171,11 +182,12 @@ def _add_up(forecast: Forecast, budget: Decimal | None, left: int) -> ForecastTo
     )
 
 
-def _summarise_image(one: ForecastImage) -> ImageForecast:
+def _summarise_image(one: ForecastImage, find_place: FindPlace | None) -> ImageForecast:
     output, request, verdict = one.output, one.output.request, one.verdict
     return ImageForecast(
         task=output.task,
         job=output.job,
+        source=find_source(find_place(output)) if find_place else None,
         path=output.path,
         variant=output.variant or None,
         act=one.act,
@@ -186,7 +198,7 @@ def _summarise_image(one: ForecastImage) -> ImageForecast:
         is_encoded_again=one.is_encoded_again,
         ignored_by=one.origin if one.act == "ignore" else None,
         origins=tuple(origin.name for origin in output.origins),
-        seconds=one.seconds if one.act == "generate" else None,
+        seconds=one.seconds if one.act == "generate" else 0.0,
         price=None if one.price is None else float(one.price),
         may_have_been_paid=one.may_be_paid,
         backend=request.backend,

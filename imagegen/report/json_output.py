@@ -19,12 +19,22 @@ from typing import Any
 from imagegen.errors import Problem
 from imagegen.process import SafeOutput, call_at_end, note_exit_code
 
-__all__ = ["VERSION", "JsonOutput", "as_data", "begin_json", "json_output", "problem_data", "result_data"]
+__all__ = [
+    "VERSION",
+    "JsonOutput",
+    "as_data",
+    "begin_json",
+    "json_output",
+    "problem_data",
+    "result_data",
+    "split_place",
+]
 
 VERSION = 1
 """Of the schema of results. It changes when something that a program may rely on is removed or means something else."""
 
-_POSITION = r"(?P<file>.+?):(?:(?P<line>\d+)(?::(?P<column>\d+))?| \[tool\..+)"
+_PLACE = r"(?P<file>[^:\n]*\.[A-Za-z]\w*)(?::(?P<line>\d+)(?::(?P<column>\d+))?|: \[tool\..+)?"
+"""Of a file, whose name has an ending: that of a task, `icons:12`, has none."""
 
 
 class JsonOutput:
@@ -114,16 +124,17 @@ def result_data(
 
 def problem_data(problem: Problem) -> dict[str, Any]:
     """Return a problem with its file, line and column apart, where it has them."""
-    found = re.fullmatch(_POSITION, problem.where)
-    place = found.groupdict() if found else {"file": None, "line": None, "column": None}
-    return {
-        "where": problem.where,
-        "file": place["file"],
-        "line": int(place["line"]) if place["line"] else None,
-        "column": int(place["column"]) if place["column"] else None,
-        "what": problem.what,
-        "hint": problem.hint,
-    }
+    file, line, column = split_place(problem.place or problem.where)
+    place = {"where": problem.where, "file": file, "line": line, "column": column}
+    return {**place, "what": problem.what, "hint": problem.hint}
+
+
+def split_place(where: str) -> tuple[str | None, int | None, int | None]:
+    """Return the file, line and column of `file:line:column`, as far as it has them: a task's name has no file."""
+    if not (found := re.fullmatch(_PLACE, where)):
+        return None, None, None
+    file, line, column = found.groups()
+    return file, int(line) if line else None, int(column) if column else None
 
 
 def as_data(value: object) -> Any:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from imagegen.plan.record import Estimate
     from imagegen.report.live import LiveReport
     from imagegen.report.run_events import EventLines
+    from imagegen.report.run_summary import FindPlace
 
 __all__ = [
     "Flight",
@@ -41,6 +42,7 @@ def follow_run(
     *,
     quiet: bool = False,
     line_of: Callable[[Outcome], str] = shown_line,
+    find_place: FindPlace | None = None,
 ) -> LiveReport | PlainReport | EventLines:
     """Return what each event of a run goes to, and what is stopped at its end.
 
@@ -51,12 +53,13 @@ def follow_run(
         expected: the time that generating takes, by task.
         quiet: only failures are printed.
         line_of: the line of an outcome, empty for none.
+        find_place: finds where each image comes from, if a program asks.
 
     """
     if output := json_output():
         from imagegen.report.run_events import EventLines
 
-        return EventLines(output.write, None, total, expected)
+        return EventLines(output.write, None, total, expected, find_place)
     in_ci = is_ci(environment)
     if total and not (quiet or in_ci or ASKS in environment) and stream.isatty():
         from imagegen.report.live import LiveReport

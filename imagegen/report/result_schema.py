@@ -96,6 +96,9 @@ def _schema(kind: Any, definitions: dict[str, Any]) -> dict[str, Any]:
         return {"enum": list(inner)}
     if origin in (Union, types.UnionType):
         return {"anyOf": [_schema(one, definitions) for one in inner]}
+    if origin and issubclass(origin, Mapping) and get_origin(inner[0]) is Literal:
+        value = _schema(inner[1], definitions)
+        return _object({str(key): value for key in get_args(inner[0])})
     if origin and issubclass(origin, Mapping):
         return {"type": "object", "additionalProperties": _schema(inner[1], definitions)}
     if origin and issubclass(origin, (Sequence, set, frozenset)):
@@ -123,7 +126,10 @@ def _describe_class(kind: Any, definitions: dict[str, Any]) -> dict[str, Any]:
 
 
 def _describe_fields(kind: type) -> dict[str, dict[str, str]]:
-    """Return what the docstring says of each field, below `Attributes:`."""
-    _, _, attributes = (kind.__doc__ or "").partition("Attributes:\n")
-    found = re.findall(r"^ {8}(\w+): ((?:.|\n {12})+)", attributes, re.MULTILINE)
-    return {name: {"description": " ".join(text.split()).removesuffix(".")} for name, text in found}
+    """Return what the docstrings of a class and of those above it say of each field, below `Attributes:`."""
+    said: dict[str, dict[str, str]] = {}
+    for one in reversed(kind.__mro__):
+        _, _, attributes = (one.__doc__ or "").partition("Attributes:\n")
+        found = re.findall(r"^ {8}(\w+): ((?:.|\n {12})+)", attributes, re.MULTILINE)
+        said |= {name: {"description": " ".join(text.split()).removesuffix(".")} for name, text in found}
+    return said

@@ -25,6 +25,7 @@ from imagegen.report.event_types import (
 )
 from imagegen.report.json_output import as_data
 from imagegen.report.progress import InFlight, PlainReport
+from imagegen.report.run_summary import FindPlace, summarise_images
 
 __all__ = ["SEPARATOR", "EventLines", "write_among_lines"]
 
@@ -42,6 +43,7 @@ class EventLines:
         report: PlainReport | None,
         total: int,
         expected: Mapping[str, Estimate],
+        find_place: FindPlace | None = None,
     ) -> None:
         """Write that a run begins.
 
@@ -50,17 +52,19 @@ class EventLines:
             report: that writes the lines for a person, if there are to be any.
             total: images that the run has to do with.
             expected: the time that generating takes, by task.
+            find_place: finds where each image comes from, if a program asks.
 
         """
         self._write = write
         self._report = report
+        self._find_place = find_place
         from imagegen.report.live import Remaining  # it loads rich
 
         self._expected = expected
         self._remaining = Remaining(expected)
         self._in_flight = InFlight()
         self._said_s = self._in_flight.now_s()
-        self._write(event_data("run", RunBegun(total=total, left_s=self._remaining.seconds({}))))
+        self._write(event_data("run", RunBegun(total=total, seconds_left=_round(self._remaining.seconds({})))))
 
     def on_event(self, event: Event) -> None:
         """Write the event."""
@@ -89,43 +93,39 @@ class EventLines:
             **{one.name: now_s - one.own_s for one in flights},
             **dict.fromkeys(self._in_flight.arrived, math.inf),
         }
-        return self._remaining.seconds(passed)
+        return _round(self._remaining.seconds(passed))
 
     def _fields(self, event: Event) -> dict[str, Any]:
         """Return what is written of an event; nothing of one that only a backend understands."""
-        left_s = self._left()
+        left = self._left()
         if isinstance(event, ProgressEvent):
-            return _progress_fields(event, left_s)
+            return _progress_fields(event, left)
         task = event.output.task
         if isinstance(event, Started):
             expected = self._expected.get(task)
-            expected_s = expected.seconds if expected else None
-            return event_data("started", ImageStarted(task=task, expected_s=expected_s, left_s=left_s))
+            seconds = _round(expected.seconds) if expected else None
+            return event_data("started", ImageStarted(task=task, expected_seconds=seconds, seconds_left=left))
         if isinstance(event, Arrived):
-            return event_data("arrived", ImageArrived(task=task, left_s=left_s))
-        outcome = ImageOutcomeEvent(
-            task=task,
-            state=event.state,
-            seconds=event.seconds,
-            note=event.note,
-            problem=event.problem,
-            also=event.also,
-            left_s=left_s,
-        )
-        return event_data("outcome", outcome)
+            return event_data("arrived", ImageArrived(task=task, seconds_left=left))
+        (outcome,) = summarise_images([event], self._find_place, with_fresh=True)
+        return event_data("outcome", ImageOutcomeEvent(**vars(outcome), seconds_left=left))
 
 
-def _progress_fields(event: ProgressEvent, left_s: float | None) -> dict[str, Any]:
+def _progress_fields(event: ProgressEvent, left: float | None) -> dict[str, Any]:
     task, facts = event.output.task if event.output else "", event.facts
     if event.name == "steps":
         done, total = facts.get("done", 0), facts.get("total", 0)
-        return event_data("steps", ImageSteps(task=task, job=event.job, done=done, total=total, left_s=left_s))
+        return event_data("steps", ImageSteps(task=task, job=event.job, done=done, total=total, seconds_left=left))
     if event.name in ("waiting", "note"):
         text = str(facts.get("text", ""))
-        return event_data(event.name, ImageText(task=task, job=event.job, text=text, left_s=left_s))
+        return event_data(event.name, ImageText(task=task, job=event.job, text=text, seconds_left=left))
     if event.name == "restarted":
-        return event_data("restarted", ImageTimeRestarted(task=task, job=event.job, left_s=left_s))
+        return event_data("restarted", ImageTimeRestarted(task=task, job=event.job, seconds_left=left))
     return {}
+
+
+def _round(seconds: float | None) -> float | None:
+    return None if seconds is None else round(seconds, 3)
 
 
 def write_among_lines(stream: TextIO) -> Callable[[Mapping[str, Any]], None]:

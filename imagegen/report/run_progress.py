@@ -49,16 +49,16 @@ class RunProgress:
     def take(self, event: Mapping[str, Any]) -> dict[str, Any]:
         """Take notice of an event, and return what it changes: see `data`."""
         name, task = event.get("event"), str(event.get("task") or event.get("job") or "")
-        if "left_s" in event:
-            self._left = (event["left_s"], self._now_s())
+        if "seconds_left" in event:
+            self._left = (event["seconds_left"], self._now_s())
         if name == "run":
             if self._run % self.rounds == 0:
                 self._total += int(event.get("total", 0)) * self.rounds
             self._run += 1
-            self._round_s = event.get("left_s")
+            self._round_s = event.get("seconds_left")
         elif name == "started":
             self._flights.pop(task.partition(":")[0], None)
-            self._flights[task] = _Flight(self._now_s(), event.get("expected_s"))
+            self._flights[task] = _Flight(self._now_s(), event.get("expected_seconds"))
         elif name == "outcome":
             self._end(task, event)
         elif name == "end":
@@ -70,8 +70,8 @@ class RunProgress:
     def _end(self, task: str, event: Mapping[str, Any]) -> None:
         self._flights.pop(task, None)
         self._states[str(event.get("state"))] += 1
-        if problem := event.get("problem"):
-            self._failures[task] = {"what": problem["what"], "hint": problem["hint"]}
+        if event.get("state") == "failed" and (problems := event.get("problems")):
+            self._failures[task] = {name: problems[0][name] for name in ("what", "hint")}
         elif event.get("state") != "cancelled":
             self._failures.pop(task, None)
 

@@ -66,7 +66,7 @@ def run_and_report(build: Build, command: Command, options: Mapping[str, Any]) -
         except (Exception, SystemExit, KeyboardInterrupt) as error:
             answer, stop = _explain(error)
     if output := json_output():
-        output.write_result(command.name, answer.exit_code, answer.problems, answer.result)
+        output.write_result(command.name, answer.exit_code, [*answer.problems, *answer.shown_problems], answer.result)
     else:
         for line in (*answer.lines, *dict.fromkeys(answer.problems)):
             print(line, flush=True)

@@ -22,6 +22,7 @@ from imagegen.report.doit_results import (
     TaskInfo,
     TaskList,
 )
+from imagegen.report.run_summary import find_source
 
 __all__ = ["describe_commands", "describe_task", "find_task_problems", "list_tasks", "preview_clean"]
 
@@ -56,6 +57,7 @@ def _describe(build: Build, task: Task) -> dict[str, Any]:
         "task": task.name,
         "kind": "other",
         "job": None,
+        "source": None,
         "path": None,
         "state": None,
         "why": (),
@@ -69,14 +71,15 @@ def _describe(build: Build, task: Task) -> dict[str, Any]:
     if planned := build.planned.get(task.name):
         verdict = planned.verdict
         why = (*map(str, verdict.reasons), *filter(None, [verdict.note]))
-        path, job = planned.output.path, planned.output.job
-        return shown | {"kind": "image", "job": job, "path": path, "state": verdict.state, "why": why}
+        path, job, source = planned.output.path, planned.output.job, find_source(build.find_place(planned.output))
+        of_image = {"kind": "image", "job": job, "source": source, "path": path, "state": verdict.state, "why": why}
+        return shown | of_image
     return shown | _describe_job(build, task)
 
 
 def _describe_job(build: Build, task: Task) -> dict[str, Any]:
     plan = next(one for one in build.plans if one.task == task.name.partition(":")[0])
-    job = {"kind": "job", "job": plan.name, "path": plan.file}
+    job = {"kind": "job", "job": plan.name, "source": find_source(plan.file), "path": plan.file}
     if plan.problems:  # which images it has is not known: each that is named stands for it
         return job | {"state": "broken", "why": tuple(problem.what for problem in plan.problems)}
     states = [build.planned[output.task].verdict.state for output in plan.outputs]

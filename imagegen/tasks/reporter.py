@@ -196,7 +196,8 @@ class ImagegenReporter(ConsoleReporter):  # type: ignore[misc]  # doit ships no 
         from imagegen.report.run_summary import summarise_images
 
         order = {one.task: at for at, one in enumerate(one for plan in build.plans for one in plan.outputs)}
-        images = summarise_images(sorted(build.outcomes, key=lambda one: order.get(one.output.task, len(order))))
+        outcomes = sorted(build.outcomes, key=lambda one: order.get(one.output.task, len(order)))
+        images = summarise_images(outcomes, None)
         sha256 = build.project.hashes.sha256 if images else lambda _: None
         try:
             file.write(self._closing_line(build), build.left_lines(), images, self._problems(), sha256)
@@ -212,19 +213,27 @@ class ImagegenReporter(ConsoleReporter):  # type: ignore[misc]  # doit ships no 
         return any(name in COMMANDS for name in self._reached)
 
     def _write_result(self, output: JsonOutput, build: Build) -> None:
-        from imagegen.report.run_summary import RunSummary, summarise_cost, summarise_images
+        from imagegen.report.run_summary import (
+            RunSummary,
+            count_all,
+            image_problems,
+            summarise_cost,
+            summarise_images,
+        )
 
+        images = summarise_images(build.outcomes, build.find_place)
         summary = RunSummary(
-            self._count(build),
+            count_all(self._count(build)),
             round(time.monotonic() - build.started, 3),
-            summarise_images(build.outcomes),
+            images,
             summarise_cost(self._costs),
             tuple(self._notes),
             self._stopped_by > 0,
             len(build.limited.left) if build.limited else 0,
         )
         was_begun = self._build is not None or self._refusal is None
-        output.write_result("run", self._exit_code(build), self._problems(), summary if was_begun else None)
+        problems = [*self._problems(), *image_problems(images)]
+        output.write_result("run", self._exit_code(build), problems, summary if was_begun else None)
 
     def _problems(self) -> list[Problem]:
         """Return what is wrong besides single images."""
@@ -289,7 +298,9 @@ class ImagegenReporter(ConsoleReporter):  # type: ignore[misc]  # doit ships no 
 
             times = estimate(build.project, [build.planned[task].output for task in stale])
         total = len(waiting) if stale else 0
-        return follow_run(self.outstream, os.environ, total, times, quiet=build.invocation.quiet)
+        return follow_run(
+            self.outstream, os.environ, total, times, quiet=build.invocation.quiet, find_place=build.find_place
+        )
 
     def _reaches(self, job: str) -> bool:
         return job in self._reached or any(name.startswith(f"{job}:") for name in self._reached)

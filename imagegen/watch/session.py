@@ -263,8 +263,10 @@ class WatchSession:
         return [*words, *dict.fromkeys(names)]
 
     def _sum_up(self, images: Sequence[str], answer: Mapping[str, Any]) -> _Built:
-        problems = [Problem(one["where"], one["what"], one["hint"]) for one in answer["problems"]]
         run = answer["result"]
+        of_images = [problem for one in run["images"] for problem in one["problems"]] if run else []
+        others = [one for one in answer["problems"] if one not in of_images]
+        problems = [Problem(one["where"], one["what"], one["hint"]) for one in others]
         if not run:
             return _Built(Counter(), problems)
         hit: dict[tuple[str, str], list[str]] = {}

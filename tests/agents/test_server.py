@@ -20,6 +20,7 @@ from tests.agents.client import Agent
 from tests.marks import long
 from tests.project_folder import SMALL_JOB, ProjectFolder
 from tests.review.served import wait_until
+from tests.valid_results import occurring
 
 pytestmark = pytest.mark.xdist_group("agents")
 READS = ["list", "info", "why", "pictures", "versions", "verify", "settings", "doctor"]
@@ -71,7 +72,7 @@ def test_an_agent_builds_and_decides(agent: Agent, folder: ProjectFolder) -> Non
 
     steps: list[tuple[float, float | None, str | None]] = []
     built = done(agent.call("build", steps, images=["portraits", "towers"], limit=2))
-    assert built["counts"] == {"generated": 4}
+    assert occurring(built["counts"]) == {"generated": 4}
     assert [step[:2] for step in steps][-1] == (4, 4)
     assert [done for done, *_ in steps] == sorted({done for done, *_ in steps})
 

@@ -49,7 +49,7 @@ def test_all_that_a_plan_follows_from_is_watched_and_nothing_that_a_build_writes
 def test_how_far_a_build_is_fits_on_a_line() -> None:
     progress = RunProgress()
     for event in (
-        {"event": "run", "total": 3, "left_s": 75.0},
+        {"event": "run", "total": 3, "seconds_left": 75.0},
         {"event": "started", "task": "portraits:mallsing"},
         {"event": "steps", "task": "portraits:mallsing", "done": 12, "total": 28},
         {"event": "started", "task": "portraits:yrr"},

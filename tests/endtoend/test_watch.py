@@ -14,6 +14,7 @@ import pytest
 
 from imagegen.state.mutex import hold
 from tests.project_folder import SMALL_JOB, ProjectFolder
+from tests.valid_results import occurring
 
 ITEMS = [{"name": name, "prompt": f"a {name}"} for name in ("one", "two", "slow", "dear")]
 
@@ -100,7 +101,12 @@ def test_each_edit_builds_what_it_makes_stale_and_nothing_else(folder: ProjectFo
         assert watching.next("edit")["build"] == ["portraits:two"]
         assert watching.built() == {"two": "generated"}
         result = watching.end()["result"]
-        assert (result["edits"], result["builds"], result["counts"], result["spent"]) == (4, 3, {"generated": 3}, 0.0)
+        assert (result["edits"], result["builds"], occurring(result["counts"]), result["spent"]) == (
+            4,
+            3,
+            {"generated": 3},
+            0.0,
+        )
     assert "dear" not in folder.calls("started")
 
 

@@ -23,6 +23,7 @@ from imagegen.config.settings import SETTINGS
 from imagegen.library.reserved_names import RESERVED_NAMES
 from imagegen.state.mutex import hold
 from tests.project_folder import SMALL_JOB, ProjectFolder, items
+from tests.valid_results import occurring
 
 TASKS = ["portraits:mallsing", "portraits:yrr"]
 
@@ -75,7 +76,7 @@ def test_a_plan_is_what_doit_why_says_and_a_build_what_doit_does(folder: Project
     ]
     assert plan.requests["portraits:yrr"]["prompt"] == "a small figure"
     result = project.build()
-    assert (result.exit_code, result.counts) == (0, {"generated": 2, "derived": 2})
+    assert (result.exit_code, occurring(result.counts)) == (0, {"generated": 2, "derived": 2})
     assert "4 fresh, nothing to do" in folder.doit().closing
     assert (project.plan().stale, project.plan().is_stale) == ((), False)
     assert len(project.plan().images) == 4
@@ -168,8 +169,8 @@ def test_a_budget_is_kept(folder: ProjectFolder) -> None:
     project = Project(folder.root, budget=0.05)
     assert (project.plan().total.price, project.plan().total.is_budget_enough) == (0.08, False)
     result = project.build()
-    assert (result.counts, result.cost.spent) == ({"generated": 1, "failed": 1}, 0.04)
-    assert project.build(budget="none").counts == {"fresh": 1, "generated": 1}
+    assert (occurring(result.counts), result.cost.spent) == ({"generated": 1, "failed": 1}, 0.04)
+    assert occurring(project.build(budget="none").counts) == {"fresh": 1, "generated": 1}
 
 
 def test_a_limit_leaves_the_others_stale(folder: ProjectFolder) -> None:
@@ -177,7 +178,7 @@ def test_a_limit_leaves_the_others_stale(folder: ProjectFolder) -> None:
     assert [image.task for image in project.plan().stale] == TASKS[:1]
     result = project.build()
     assert (states(result), result.left) == ({TASKS[0]: "generated"}, 1)
-    assert project.build(limit="none").counts == {"fresh": 1, "generated": 1}
+    assert occurring(project.build(limit="none").counts) == {"fresh": 1, "generated": 1}
 
 
 def test_every_setting_of_the_command_line_is_an_argument() -> None:
@@ -197,8 +198,8 @@ def test_a_folder_without_a_project_is_an_error(tmp_path: Path) -> None:
 def test_only_what_is_named_is_generated_again(folder: ProjectFolder) -> None:
     project = Project(folder.root)
     project.build()
-    assert project.build("portraits:yrr", force=True).counts == {"generated": 1}
-    assert project.build().counts == {"fresh": 2}
+    assert occurring(project.build("portraits:yrr", force=True).counts) == {"generated": 1}
+    assert occurring(project.build().counts) == {"fresh": 2}
 
 
 def test_events_come_in_order_and_end_in_the_outcomes_of_the_result(folder: ProjectFolder) -> None:
@@ -228,7 +229,7 @@ def test_the_run_begins_with_how_many_images_there_will_be_an_outcome_of(folder:
 
 def test_an_empty_list_builds_nothing(folder: ProjectFolder) -> None:
     result = Project(folder.root).build([])
-    assert (result.counts, result.exit_code, folder.calls("started")) == ({}, 0, [])
+    assert (occurring(result.counts), result.exit_code, folder.calls("started")) == ({}, 0, [])
 
 
 def test_plans_and_results_can_be_written_as_json(folder: ProjectFolder) -> None:
@@ -261,7 +262,7 @@ def test_a_build_while_another_one_is_at_work_is_not_begun(folder: ProjectFolder
     with hold(folder.root / ".imagegen", 0), pytest.raises(NotBegunError, match="is running here"):
         Project(folder.root).build()
     assert folder.calls("started") == []
-    assert Project(folder.root).build().counts == {"generated": 2}
+    assert occurring(Project(folder.root).build().counts) == {"generated": 2}
 
 
 def test_a_build_that_waits_for_another_one_can_be_cancelled(folder: ProjectFolder) -> None:
@@ -296,7 +297,10 @@ def test_what_on_event_raises_is_raised_once_all_is_in_order(folder: ProjectFold
         Project(folder.root).build(on_event=stop)
     done = folder.calls()
     assert done
-    assert Project(folder.root).build().counts == {"fresh": len(done), **({"generated": 1} if len(done) == 1 else {})}
+    assert occurring(Project(folder.root).build().counts) == {
+        "fresh": len(done),
+        **({"generated": 1} if len(done) == 1 else {}),
+    }
 
 
 def test_a_build_can_be_cancelled_from_another_thread_and_gone_on_with(folder: ProjectFolder) -> None:
@@ -328,7 +332,7 @@ def test_ctrl_c_is_raised_once_what_is_generated_is_stored(folder: ProjectFolder
     with pytest.raises(KeyboardInterrupt):
         Project(folder.root).build("portraits:yrr", on_event=press)
     assert folder.calls() == ["Yrr"]
-    assert Project(folder.root).build("portraits:yrr").counts == {"fresh": 1}
+    assert occurring(Project(folder.root).build("portraits:yrr").counts) == {"fresh": 1}
 
 
 # several at once

@@ -38,14 +38,14 @@ def test_every_event_of_a_run_is_as_the_schema_says() -> None:
         happened("a", "note", text="again"),
         arrived("a"),
         Outcome(image("a"), "generated", seconds=2.0),
-        Outcome(image("b"), "failed", problem=WRONG, also=(WRONG,)),
+        Outcome(image("b"), "failed", problem=WRONG, also=(WRONG,), failure="preflight"),
     )
     check_events(said)
     of_commands = {"progress", "serving", "watching", "edit", "built"}
     assert {one["event"] for one in said} == {*EVENTS} - of_commands
     failed = next(one for one in said if one.get("state") == "failed")
-    assert (failed["problem"]["file"], failed["problem"]["line"]) == ("jobs/j.yaml", 3)
-    assert failed["also"] == [failed["problem"]]
+    assert [(one["file"], one["line"]) for one in failed["problems"]] == [("jobs/j.yaml", 3)] * 2
+    assert failed["failure"] == "preflight"
 
 
 @pytest.mark.parametrize("facts", [{"text": 3, "event": "end", "task": "other"}, {}])

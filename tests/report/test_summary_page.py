@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
-from imagegen.errors import Problem, printable
+from imagegen.errors import FailureKind, Problem, printable
 from imagegen.execute.events import OutcomeState
 from imagegen.report.run_summary import ImageOutcome, StaleReason
 from imagegen.report.summary_page import MARKER, Links, group_images, summary_markdown
@@ -25,7 +25,8 @@ def outcome(
     reason, note, hint = (changes.get(name, "") for name in ("reason", "note", "hint"))
     reasons = (StaleReason(reason, "changed", "steps", 20, 30),) if reason else ()
     problems = (Problem("", f"{task} failed", hint),) if state == "failed" else ()
-    return ImageOutcome(task, "a.png", state, 1.0, 5, reasons, note, problems, prompt)
+    failure: FailureKind | None = "failed" if state == "failed" else None
+    return ImageOutcome(task, "p", None, "a.png", state, failure, 1.0, 0.0, 5, reasons, note, problems, prompt)
 
 
 def page(*images: ImageOutcome, links: Links = NO_LINKS, most_bytes: int = 100_000) -> str:

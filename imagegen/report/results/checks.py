@@ -57,6 +57,9 @@ class Checks:
     blocks: bool
 
 
+FileState = Literal["intact", "accepted", "new", "pointer", "missing", "changed", "corrupt", "wrong", "orphaned"]
+
+
 @dataclass(frozen=True)
 class VerifiedFile:
     """A file that is not simply as it was generated.
@@ -74,7 +77,7 @@ class VerifiedFile:
 
     task: str | None
     path: str
-    state: Literal["accepted", "new", "pointer", "missing", "changed", "corrupt", "wrong", "orphaned"]
+    state: FileState
     is_right: bool
     note: str
     hint: str
@@ -91,5 +94,5 @@ class VerifiedFiles:
     """
 
     files: tuple[VerifiedFile, ...]
-    counts: Mapping[str, int]
-    store_counts: Mapping[str, int] | None
+    counts: Mapping[FileState, int]
+    store_counts: Mapping[FileState, int] | None

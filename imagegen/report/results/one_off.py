@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from imagegen.errors import Problem
+from imagegen.errors import FailureKind, Problem
 from imagegen.report.forecast_summary import ForecastTotal
-from imagegen.report.run_summary import Cost, ImageOutcome
+from imagegen.report.run_summary import Cost, ImageOutcome, Source
 
 __all__ = ["OneOffImages", "PreviewOutcome", "PreviewState", "PreviewSummary"]
 
@@ -38,26 +38,34 @@ class PreviewOutcome:
     """What became of the preview of one image.
 
     Attributes:
-        task: name of the task, such as `portraits:mallsing`.
+        task: name of the preview in events, such as `preview/portraits:mallsing`.
+        image: name of the image that it is a preview of, such as `portraits:mallsing`.
+        source: place of the image's item.
         path: path of the preview, relative to the project.
         state: what became of the preview; `planned`: nothing was generated, because of `--dry-run`; `fresh`: it was
             there already.
+        failure: what kept a failed preview from being generated, as of an image; null unless it failed.
         width: width of the preview in pixels; null if the job does not decide it.
         height: height of the preview in pixels; null if the job does not decide it.
         steps: number of sampling steps; null if the backend does not use any.
         seed: seed that decides the preview, the same as the image's; null if none does, or none is chosen yet.
         seconds: time the preview took, in seconds.
+        price: US dollars that were charged for it, or may have been; null if the price is not known.
         problems: reasons why the preview failed.
     """
 
     task: str
+    image: str
+    source: Source | None
     path: str
     state: PreviewState
+    failure: FailureKind | None
     width: int | None
     height: int | None
     steps: int | None
     seed: int | None
     seconds: float
+    price: float | None
     problems: tuple[Problem, ...]
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from imagegen.report.run_summary import RunState
+
 __all__ = ["WatchResult"]
 
 
@@ -21,5 +23,5 @@ class WatchResult:
 
     edits: int
     builds: int
-    counts: Mapping[str, int]
+    counts: Mapping[RunState, int]
     spent: float

@@ -468,7 +468,7 @@
     const since = passed(action.number);
     for (const [name, other] of Object.entries(action.progress.flights)) if (name !== task) other.passed_s += since;
     seen.set(action.number, performance.now());
-    if (event.event === "outcome" && event.problem) action.progress.failures[task] = event.problem;
+    if (event.event === "outcome" && event.state === "failed") action.progress.failures[task] = event.problems[0];
     showSoon();
   });
   review.on("shown", showSoon);
