@@ -46,6 +46,9 @@ def watch(build: Build, words: list[str], *, limit: int | None) -> Answer:
     from imagegen.report.results.watching import WatchResult
     from imagegen.report.run_summary import count_all
 
+    if build.invocation.always:
+        what = "-a would generate fresh images again with each edit"
+        raise InputError(Problem("doit watch", what, "leave it out: doit watch builds what an edit makes stale"))
     select(build, words)
     if limit is not None and limit < 1:
         raise InputError(Problem("doit watch", f"--limit={limit}: expected a whole number from 1"))

@@ -40,7 +40,7 @@ class Contents:
         self._known = {path: self._known.get(path) or self._begin(path, read) for path, read in paths.items()}
 
     def find_changed(self) -> dict[str, bytes]:
-        """Return what has changed since it was noted, with what it has in it now; empty bytes for what is missing."""
+        """Return what has changed since it was noted, with what it has in it now: no bytes if it is empty or gone."""
         changed = {}
         for path, (key, content) in self._known.items():
             now = self._look(path, (key, content))
@@ -90,6 +90,8 @@ class Contents:
             if full.is_dir():
                 return None, _FOLDER + "\n".join(sorted(_entries(path, full))).encode("utf-8", "surrogateescape")
             size = full.stat().st_size
+            if not size:
+                return key, b""
             if size > _LARGEST:
                 return None, repr(stat_key(full)).encode()
             with full.open("rb") as file:

@@ -39,6 +39,8 @@ _NAMED = 3
 """Images that a hint names one by one."""
 _UNTOUCHED = {"fresh": "fresh", "keep": "kept", "ignore": "ignored"}
 """States of images that a run does nothing for."""
+_NEW = ("generated", "restored", "derived")
+"""States of images whose file was written."""
 
 
 @dataclass(frozen=True)
@@ -97,6 +99,8 @@ class WatchSession:
         self._before: dict[str, Output] = {}
         """What was stale before any edit and is so still."""
         self._said: set[Problem] = set()
+        self._said_by_build: Sequence[Problem] = ()
+        """What the last build found: it holds until another one has ended without it."""
         self._ended_by: int | None = None
         self.edits = self.builds = 0
         self.counts: Counter[str] = Counter()
@@ -134,7 +138,7 @@ class WatchSession:
         self._show.say(f"watching {of}; Ctrl-C ends it")
         if self._before:
             count = plural(len(self._before), "image")
-            self._show.say(f"{count} not up to date: left alone until an edit changes them; doit builds them")
+            self._show.say(f"{count} not up to date: left alone until an edit changes them; to build them: doit")
         if self._watched.budget:
             self._show.say(f"it may spend {dollars(self._watched.budget)} in all")
         self._show.emit({"event": "watching", "jobs": len(outlook.jobs), "stale": sorted(self._before)})
@@ -186,13 +190,17 @@ class WatchSession:
         said = [problem_data(problem) for problem in problems]
         self._show.emit({"event": "edit", "files": list(files), "build": list(choice.images), "problems": said})
         self._read_mail(0)
-        built = self._build(choice.images, outlook) if choice.images and self._ended_by is None else _NOTHING
+        built = _NOTHING
+        if choice.images and self._ended_by is None:
+            built = self._build(choice.images, outlook)
+            self._said_by_build = built.problems
         counts = Counter(_UNTOUCHED[one.act] for one in outlook.images if one.act in _UNTOUCHED) + built.counts
         cost, seconds = price_text(built.spent, built.unpriced), time.monotonic() - started_s
         line = closing_line(counts, len(outlook.broken), seconds, cost) if outlook.is_readable else "nothing was built"
         left_stale = f"; {len(choice.left)} left stale" if choice.left else ""
-        self._show.say(f"{time.strftime('%H:%M:%S')}  {list_first(files)}: {line}{left_stale}")
-        self._say_problems([*problems, *built.problems])
+        look_at = f"  {list_first(built.files)}" if built.files else ""
+        self._show.say(f"{time.strftime('%H:%M:%S')}  {list_first(files)}: {line}{left_stale}{look_at}")
+        self._say_problems([*problems, *self._said_by_build])
 
     def _say_problems(self, problems: Sequence[Problem]) -> None:
         """Say those that were not said after the edit before."""
@@ -279,7 +287,9 @@ class WatchSession:
         self.counts += counts
         spent = Decimal(str(run["cost"]["spent"]))
         self.spent += spent
-        return _Built(counts, problems, spent, run["cost"]["unpriced"])
+        done = [one for one in run["images"] if one["state"] in _NEW]
+        of_images = [one["path"] for one in done if one["task"].count(":") == 1]
+        return _Built(counts, problems, spent, run["cost"]["unpriced"], of_images or [one["path"] for one in done])
 
 
 _Mail = tuple[str, Any]
@@ -291,6 +301,8 @@ class _Built:
     problems: Sequence[Problem]
     spent: Decimal = Decimal(0)
     unpriced: int = 0
+    files: Sequence[str] = ()
+    """To look at: those of images, or else those that are derived from them."""
 
 
 _NOTHING = _Built(Counter(), ())

@@ -132,6 +132,8 @@ def test_a_budget_is_of_the_whole_watch_and_ctrl_c_lets_an_image_finish(folder: 
 
 
 def test_lines_for_a_person_say_each_problem_once(folder: ProjectFolder) -> None:
+    run = folder.doit("-a", "watch")
+    assert (run.code, "-a would generate fresh images again with each edit" in run.err + run.out) == (2, True)
     with folder.start("watch") as process:
         try:
             check_lines(folder, process)
@@ -143,7 +145,7 @@ def check_lines(folder: ProjectFolder, process: subprocess.Popen[str]) -> None:
     assert process.stdout
     lines = iter(process.stdout.readline, "")
     assert next(lines) == "watching 1 job; Ctrl-C ends it\n"
-    assert next(lines) == "4 images not up to date: left alone until an edit changes them; doit builds them\n"
+    assert next(lines) == "4 images not up to date: left alone until an edit changes them; to build them: doit\n"
     for ending in ("derive: {", " "):
         with (folder.root / "jobs/portraits.yaml").open("a") as job:
             job.write(ending)
@@ -156,9 +158,18 @@ def check_lines(folder: ProjectFolder, process: subprocess.Popen[str]) -> None:
     with hold(folder.root / ".imagegen", 60):
         folder.job(items=[{"name": "one", "prompt": "a green one"}])
         assert next(lines).startswith("waiting for another doit: process ")
-    assert "jobs/portraits.yaml: 1 generated (" in next(lines)
+    assert re.search(r"jobs/portraits.yaml: 1 generated \(.+ s\)  assets/portraits/one.png$", next(lines).rstrip())
     folder.job(items=ITEMS[:1])
     assert "jobs/portraits.yaml: 1 generated (" in next(lines), "what was stale before, and changed, is ours now"
+    folder.write("jobs/portraits.yaml.bak", "")
+    folder.job(items=[{"name": "one", "prompt": "a blue one"}])
+    assert "1 generated" in next(lines)
+    assert ("portraits.yaml.bak" in next(lines), next(lines)[:4]) == (True, "    ")
+    folder.write("jobs/portraits.yaml", "derive: {")
+    assert "1 broken job" in next(lines)
+    assert (next(lines)[:21], next(lines)[:4]) == ("jobs/portraits.yaml:1", "    ")
+    folder.job(items=[{"name": "one", "prompt": "a red one"}])
+    assert "1 generated" in next(lines), "and no word of the .bak again"
     folder.write("pyproject.toml", "[tool.imagegen]\nbackend = 'nobody'\n")
     assert next(lines).endswith("pyproject.toml: nothing was built\n")
     assert next(lines).startswith("pyproject.toml: [tool.imagegen]: there is no backend 'nobody'")

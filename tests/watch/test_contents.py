@@ -38,6 +38,14 @@ def test_a_save_counts_once_and_only_if_it_changes_anything(contents: Contents, 
     assert edited(contents) == ["jobs/a.yaml"]
 
 
+def test_a_file_that_is_empty_for_a_moment_is_as_if_it_were_missing(contents: Contents, tmp_path: Path) -> None:
+    job = tmp_path / "jobs/a.yaml"
+    job.write_text("")
+    assert contents.find_changed() == {"jobs/a.yaml": b""}
+    job.write_text("a")
+    assert contents.find_changed() == {}
+
+
 def test_new_and_removed_files_of_a_folder_are_named(contents: Contents, tmp_path: Path) -> None:
     (tmp_path / "jobs/b.yaml").write_text("b")
     (tmp_path / "jobs/a.lock").write_text("written by a build")
