@@ -61,7 +61,7 @@ def _find_invalid(tool: Tool, arguments: Mapping[str, Any]) -> Iterator[Problem]
         if error.validator == "pattern":
             what, hint = f"{error.instance!r} is not the name of an image or a job", _NAMES
         elif error.validator == "maxItems":
-            what = f"they are more than {error.validator_value}"
+            what = f"there are {len(error.instance)} of them, and it takes at most {error.validator_value}"
         elif error.validator == "additionalProperties":
             hint = f"it takes {', '.join(tool.input_schema['properties']) or 'no arguments'}"
         yield Problem(where, printable(what if len(what) <= _SHOWN else f"{what[:_SHOWN]}…"), hint)
@@ -75,12 +75,16 @@ def _find_invalid(tool: Tool, arguments: Mapping[str, Any]) -> Iterator[Problem]
 
 def _find_forbidden(tool: Tool, arguments: Mapping[str, Any], project: Path) -> Iterator[Problem]:
     """Yield what an agent may not do although the command would."""
-    if tool.command == "run":  # which would run any task: a command, or one that somebody added to dodo.py
+    if tool.command in ("run", "reroll"):
         jobs = name_tasks(find_job_files(project), RESERVED_NAMES).values()
         for number, name in enumerate(arguments.get("images", ())):
-            if (job := name.partition(":")[0]) not in jobs:
-                what = f"there is no job {job!r}{did_you_mean(job, jobs)}"
-                yield Problem(f"arguments.images.{number}", what, _NAMES)
+            where, job = f"arguments.images.{number}", name.partition(":")[0]
+            if tool.command == "reroll" and name in jobs:
+                hint = f"name images one by one; or a person types in a terminal: doit reroll {name}"
+                yield Problem(where, f"{name} is a whole job, and rerolling that is for a person", hint)
+            elif tool.command == "run" and job not in jobs:
+                # it would run any task: a command, or one that somebody added to dodo.py
+                yield Problem(where, f"there is no job {job!r}{did_you_mean(job, jobs)}", _NAMES)
     for name in tool.files:
         path = arguments.get(name)
         if path is not None and (why := check_path(project, path, (), writes=False)):
@@ -115,5 +119,7 @@ def _option_words(param: Mapping[str, Any], value: object) -> list[str]:
         return []
     if value is True:
         return [f"--{param['long']}"]
+    if isinstance(value, float) and param["type"] is int:  # 2.0 is an integer, too
+        value = int(value)
     values: Sequence[object] = value if isinstance(value, list) else [value]
     return [f"--{param['long']}={one}" for one in values]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from mcp_types import ContentBlock, ImageContent, TextContent
 
@@ -15,7 +16,7 @@ from imagegen.library.planned_project import PlannedProject
 from imagegen.library.selection import select_images
 from imagegen.report.gallery.folder import shrink
 
-__all__ = ["show_generated", "show_pictures"]
+__all__ = ["show_answered", "show_pictures", "show_versions"]
 
 _THERE = ("generated", "derived", "restored", "fresh", "kept")
 """States of an image whose file is there."""
@@ -44,26 +45,42 @@ def show_pictures(root: Path, names: Sequence[str], size: int) -> list[ContentBl
     return shown or [_say("these names have no images")]
 
 
-def show_generated(root: Path, result: object) -> list[ContentBlock]:
-    """Return the pictures that a command says it generated, as far as they are there. result: what it answered."""
-    images = result.get("images") if isinstance(result, Mapping) else None
-    named = [one for one in images or () if isinstance(one, Mapping) and one.get("path") and one.get("state") in _THERE]
-    return [
-        block
-        for image in named[:MOST_PICTURES]
-        for block in _show(root, str(image.get("task", "")), str(image["path"]), DEFAULT_SIZE)
+def show_answered(root: Path, result: object) -> list[ContentBlock]:
+    """Return the pictures of what a command answered: of its images, as far as they are there, or of versions."""
+    if not isinstance(result, Mapping):
+        return []
+    if listed := [] if result.get("images") else result.get("versions"):
+        return show_versions(root, listed)
+    images = result.get("images") or ()
+    there = [one for one in images if one.get("path") and one.get("state", "generated") in _THERE]
+    there.sort(key=lambda one: one.get("state") == "derived")  # what was generated is what is to be looked at
+    shown = [
+        block for one in there[:MOST_PICTURES] for block in _show(root, one["task"], str(one["path"]), DEFAULT_SIZE)
     ]
+    left = len(there) - MOST_PICTURES
+    return [*shown, _say(f"not shown: {left} more; pictures shows those that you name")] if left > 0 else shown
 
 
-def _show(root: Path, task: str, path: str, size: int) -> Iterator[ContentBlock]:
+def show_versions(root: Path, versions: Sequence[Mapping[str, Any]], task: str = "") -> list[ContentBlock]:
+    """Return the pictures of these versions of an image, each after what restore takes to go back to it."""
+    shown: list[ContentBlock] = []
+    for one in versions[:MOST_PICTURES]:
+        name = f"{task} version {one['number']}".strip()
+        seed = "" if one["seed"] is None else f", seed {one['seed']}"
+        about = "is the image now" if one["is_current"] else f'to go back to it: restore with to: ["{one["number"]}"]'
+        shown += _show(root, f"{name} of {one['time']}{seed}; {about}", str(one["path"]), DEFAULT_SIZE)
+    return shown
+
+
+def _show(root: Path, name: str, path: str, size: int) -> Iterator[ContentBlock]:
     try:
         picture, width, height = shrink((root / path).read_bytes(), (size, size))
     except FileNotFoundError:
-        yield _say(f"{task}: there is no {path} yet")
+        yield _say(f"{name}: there is no {path} yet")
     except (OSError, BadImage) as error:
-        yield _say(f"{task}: {path} cannot be shown: {error}")
+        yield _say(f"{name}: {path} cannot be shown: {error}")
     else:
-        yield _say(f"{task}: {path}, {width} × {height} pixels")
+        yield _say(f"{name}: {path}, {width} × {height} pixels")
         yield ImageContent(type="image", data=base64.b64encode(picture).decode(), mime_type="image/webp")
 
 

@@ -19,24 +19,37 @@ from mcp.server.stdio import stdio_server
 from imagegen import __version__
 from imagegen.agents.arguments import command_line
 from imagegen.agents.children import Call, Children
-from imagegen.agents.pictures import show_generated, show_pictures
+from imagegen.agents.pictures import show_answered, show_pictures, show_versions
 from imagegen.agents.progress import Progress
-from imagegen.agents.tools import DEFAULT_SIZE, TOOLS, Tool
+from imagegen.agents.tools import DEFAULT_SIZE, MOST_LISTED, MOST_PICTURES, TOOLS, Tool
 from imagegen.doit_child import handling_signals
 from imagegen.errors import ImagegenError, InputError, Problem, did_you_mean
+from imagegen.execute.budget import RAISE_BUDGET
 from imagegen.guide.facts import NEVER
 from imagegen.report.json_output import result_data
 from imagegen.report.result_schema import answer_schema
 
 __all__ = ["serve"]
 
-_MOST = 100
-"""Images, problems and the like that a result has."""
-
 _INSTRUCTIONS = """\
 imagegen builds the generated images of this project, as make builds files: jobs/*.yaml say which images there are, and
-a build brings the stale ones up to date. To change an image, edit its prompt in the job file, call why, then build.
-Images are named JOB:IMAGE, jobs by their name. A picture that is only a label is a placeholder; it is not a fault."""
+a build brings the stale ones up to date. Images are named JOB:IMAGE, jobs by their name. If an item has variants,
+JOB:IMAGE names all of them, and JOB:IMAGE-v2 the second. A picture that is only a label is a placeholder; it is not a
+fault."""
+_OF_ACTING = """\
+To change an image, edit its prompt or settings in the job file by your own means. Then call why, which says what is
+stale and what it costs; preview, to see it small; build, with the image's name; and look at the picture that it
+returns. To go back, undo the edit and build: that takes the earlier picture from the store. If only the seed is
+another: versions, then restore.
+Never reroll, and never spend money, without being asked: if the total of why has a price above 0, or images that are
+unpriced, ask first, also before a preview. A hint that names a command, such as `doit accept JOB:IMAGE`, means the tool
+of that name. What has no tool, a higher limit, `-a` and `--yes` are for a person."""
+_OF_LOOKING = """\
+This server only looks: none of its tools builds or changes anything. To build an image, a person types
+`doit JOB:IMAGE` in a terminal, or starts the server with --allow-build. What hints say is for a person, too."""
+_HANDS_OFF = list(NEVER)[:3]
+"""Rules for whatever else an agent can write files with."""
+_ASK = "ask the person what it may cost, then give that as budget"
 
 
 def serve(project: Path, *, allows_build: bool) -> None:
@@ -65,7 +78,9 @@ class ImagegenServer:
         self.server = Server[Any](
             "imagegen",
             version=__version__,
-            instructions="\n".join([_INSTRUCTIONS, *(f"{rule}." for rule in NEVER)]),
+            instructions="\n".join(
+                [_INSTRUCTIONS, _OF_ACTING if allows_build else _OF_LOOKING, *(f"{rule}." for rule in _HANDS_OFF)]
+            ),
             on_list_tools=self._list_tools,
             on_call_tool=self._call_tool,
         )
@@ -108,7 +123,7 @@ class ImagegenServer:
             tool = self._find(params.name)
             words = command_line(tool, arguments, self._project)
             if tool.is_look:
-                size = arguments.get("size", DEFAULT_SIZE)
+                size = int(arguments.get("size", DEFAULT_SIZE))
                 shown = await asyncio.to_thread(show_pictures, self._project, arguments["images"], size)
                 return types.CallToolResult(content=shown)
         except ImagegenError as error:
@@ -118,10 +133,26 @@ class ImagegenServer:
         await self._follow(call, context)
         found = call.answer
         # a check that found something has done its work
-        answered = _result(found, is_error=bool(found["exit_code"]) and (tool.acts or found["result"] is None))
+        is_error = bool(found["exit_code"]) and (tool.acts or found["result"] is None)
+        answered = _result(found, int(arguments.get("offset", 0)), is_error=is_error)
         if tool.with_pictures:
-            answered.content += await asyncio.to_thread(show_generated, self._project, found["result"])
+            answered.content += await self._show(found["result"])
         return answered
+
+    async def _show(self, result: Any) -> list[types.ContentBlock]:
+        """Return the pictures of what a command answered."""
+        if not result or result.get("pictures", 0) < 2:
+            return await asyncio.to_thread(show_answered, self._project, result)
+        shown: list[types.ContentBlock] = []
+        seeds = {one["seed"] for one in result["images"]}  # of a reroll: only the last of each is in its file
+        for task in list(dict.fromkeys(one["task"] for one in result["images"]))[:MOST_PICTURES]:
+            call = self._children.start(["restore", "--json", "--list", task], "restore", acts=False)
+            async for _ in call.follow():
+                pass
+            listed = (call.answer["result"] or {}).get("versions", ())
+            rerolled = [one for one in listed if one["seed"] in seeds]
+            shown += await asyncio.to_thread(show_versions, self._project, rerolled, task)
+        return shown
 
     def _find(self, name: str) -> Tool:
         if name in self._tools:
@@ -165,25 +196,39 @@ def _declare(tool: Tool) -> types.Tool:
     )
 
 
-def _result(found: Mapping[str, Any], *, is_error: bool) -> types.CallToolResult:
+def _result(found: Mapping[str, Any], offset: int = 0, *, is_error: bool) -> types.CallToolResult:
     """Return what a command answered: as data, and as text for clients that show nothing else."""
-    found, said = _shorten(found)
+    found, said = _shorten(_reword(found), offset)
     texts = [*said, json.dumps(found, ensure_ascii=False)]
     content: list[types.ContentBlock] = [types.TextContent(type="text", text=text) for text in texts]
     return types.CallToolResult(content=content, structured_content=found, is_error=is_error)
 
 
-def _shorten(found: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
+def _shorten(found: Mapping[str, Any], offset: int) -> tuple[dict[str, Any], list[str]]:
     """Return a result as a model can read it, and what was left out: a project may have thousands of images."""
     said = []
     result = found["result"]
     if found["command"] == "list" and result:  # which doit's commands and other tasks are among
         result = {**result, "tasks": [task for task in result["tasks"] if task["kind"] in ("job", "image")]}
+    if result:  # what sums up comes first, before lists that may be long
+        result = dict(sorted(result.items(), key=lambda one: isinstance(one[1], list)))
     for key, value in (result or {}).items():
-        if isinstance(value, list) and len(value) > _MOST:
-            said.append(f"{key}: only the first {_MOST} of {len(value)} are here; name images or jobs to see others")
-            result = {**result, key: value[:_MOST]}
+        if isinstance(value, list) and (offset or len(value) > MOST_LISTED):
+            result[key] = part = value[offset : offset + MOST_LISTED]
+            shown = f"{offset + 1} to {offset + len(part)}" if part else "none"
+            said.append(f"{key}: {shown} of {len(value)}; offset says how many to leave out at the beginning")
     problems = found["problems"]
-    if len(problems) > _MOST:
-        said.append(f"problems: only the first {_MOST} of {len(problems)} are here")
-    return {**found, "problems": problems[:_MOST], "result": result}, said
+    if len(problems) > MOST_LISTED:
+        said.append(f"problems: only the first {MOST_LISTED} of {len(problems)} are here")
+    return {**found, "problems": problems[:MOST_LISTED], "result": result}, said
+
+
+def _reword(found: Any) -> Any:
+    """Return what a command answered, with an agent's way to a higher budget in its hints."""
+    if isinstance(found, list):
+        return [*map(_reword, found)]
+    if not isinstance(found, Mapping):
+        return found
+    hint = found.get("hint")
+    reworded = {"hint": hint.replace(RAISE_BUDGET, _ASK)} if isinstance(hint, str) else {}
+    return {key: _reword(value) for key, value in found.items()} | reworded

@@ -12,7 +12,7 @@ from imagegen.report.doit_results import DOIT_RESULTS
 from imagegen.report.run_summary import RunSummary
 from imagegen.run_options import RUN_OPTIONS
 
-__all__ = ["DEFAULT_SIZE", "MOST_PICTURES", "TOOLS", "Tool"]
+__all__ = ["DEFAULT_SIZE", "MOST_LISTED", "MOST_PICTURES", "TOOLS", "Tool"]
 
 _MOST_NAMES = 200
 """Images and jobs that one call may name."""
@@ -46,7 +46,8 @@ class Tool:
         is_repeatable: whether a second call with the same arguments changes nothing more.
         reaches_out: whether it contacts servers although it generates nothing.
         is_look: whether it is not a command of doit, and answers with pictures.
-        with_pictures: whether the pictures that it generated come with what the command answers.
+        with_pictures: whether pictures come with what the command answers: those that it generated, or that it lists.
+        is_long: whether its lists may be so long that only a part of them is returned.
 
     """
 
@@ -66,6 +67,7 @@ class Tool:
     reaches_out: bool = False
     is_look: bool = False
     with_pictures: bool = False
+    is_long: bool = False
 
     @property
     def declared(self) -> list[Mapping[str, Any]]:
@@ -98,6 +100,7 @@ class Tool:
                 **({"images": names} if names else {}),
                 **options,
                 **({"size": _SIZE} if self.is_look else {}),
+                **({"offset": _OFFSET} if self.is_long else {}),
                 **({"budget": _budget_schema()} if self.generates else {}),
             },
             "required": ["images"] if names and names["minItems"] else [],
@@ -114,6 +117,14 @@ _WORDS = {
 """What a tool is given, as the help of a command shows it, where that is not what its command's help says."""
 _RESULTS = {"run": RunSummary, **DOIT_RESULTS}
 """What doit's own commands answer."""
+MOST_LISTED = 100
+"""Images, problems and the like that a result has."""
+_OFFSET = {
+    "type": "integer",
+    "minimum": 0,
+    "default": 0,
+    "description": f"how many to leave out at the beginning: a result lists at most {MOST_LISTED} at once",
+}
 _TYPES = {str: "string", int: "integer", float: "number", bool: "boolean"}
 _SIZE = {
     "type": "integer",
@@ -166,8 +177,9 @@ _LOOKS = (
         "list",
         "list",
         "state is fresh, stale, kept (somebody changed the file, and nothing replaces it) or broken.",
-        "List all jobs; of those that are named, the images too.",
+        "List all jobs; if you name some, these with their images, and the file of each.",
         if_named=["--all"],
+        is_long=True,
     ),
     Tool(
         "info",
@@ -179,9 +191,10 @@ _LOOKS = (
         "why",
         "why",
         "Call it before build: it says which images are stale and for which reasons, and what building them would take "
-        "and cost. With names, in detail.",
+        "and cost. Name images or jobs to hear of these alone.",
         options=["limit"],
         limits={"limit": {"minimum": 1}},
+        is_long=True,
     ),
     Tool(
         "pictures",
@@ -193,11 +206,12 @@ _LOOKS = (
     Tool(
         "versions",
         "restore",
-        "restore goes back to one of them.",
-        "List the versions that there are of one image.",
+        f"Returns the pictures of the newest {MOST_PICTURES}, too. restore goes back to one of them.",
+        "List the versions that there are of one image, the newest first.",
         fixed=["--list"],
+        with_pictures=True,
     ),
-    Tool("verify", "verify", "exit_code 1 means that a file is not as recorded, or missing."),
+    Tool("verify", "verify", "exit_code 1 means that a file is not as recorded, or missing.", is_long=True),
     Tool("settings", "settings", "Secrets are not shown."),
     Tool(
         "doctor",
@@ -222,14 +236,15 @@ _ACTS = (
         "build",
         "run",
         "An image that is replaced stays in the store, and restore brings it back; a file that a person edited is "
-        "kept. Name what is to be built, or nothing for every job. To try a change on a few images first, give a "
-        "limit.",
+        "kept. Name what is to be built; without names, it builds every job. To try a change on one image first, name "
+        f"that. Returns the first {MOST_PICTURES} pictures, too.",
         "Bring images up to date: generate, derive or restore whatever is stale, and nothing else.",
         options=["limit"],
         limits={"limit": {"type": "integer", "minimum": 1}},
         acts=True,
         generates=True,
         replaces=True,
+        with_pictures=True,
     ),
     Tool(
         "image",
@@ -249,7 +264,8 @@ _ACTS = (
     Tool(
         "reroll",
         "reroll",
-        "For a whole job a person has to agree, who types `doit reroll JOB` in a terminal. Returns the pictures, too.",
+        "Name the images one by one. Rerolling a whole job is for a person, who types `doit reroll JOB` in a terminal. "
+        "Returns the pictures, too; with count, the last one is the image, and restore takes the number of another.",
         options=["count"],
         limits={"count": {"minimum": 1, "maximum": _MOST_AT_ONCE}},
         acts=True,
@@ -258,18 +274,36 @@ _ACTS = (
         is_repeatable=False,
         with_pictures=True,
     ),
-    Tool("pick", "pick", options=["variant"], acts=True, generates=True, replaces=True),
+    Tool(
+        "pick",
+        "pick",
+        "Name the item, JOB:IMAGE, and give the variant's number.",
+        "Choose one variant as an item's image; variant 0 makes all of them images again.",
+        options=["variant"],
+        acts=True,
+        generates=True,
+        replaces=True,
+        with_pictures=True,
+    ),
     Tool(
         "restore",
         "restore",
-        "versions lists them.",
+        'versions lists and shows them. to has a number for each image, such as ["2"]; without it, each goes back to '
+        "the one that was generated before. After a change of the prompt, change that back and build instead.",
         "Go back to an earlier version of images.",
         options=["to"],
+        with_pictures=True,
         acts=True,
         replaces=True,
         is_repeatable=False,
     ),
-    Tool("accept", "accept", options=["undo"], acts=True),
+    Tool(
+        "accept",
+        "accept",
+        "It also goes into the store: to undo somebody's edit, accept it, and then call restore.",
+        options=["undo"],
+        acts=True,
+    ),
     Tool("mark", "mark", options=["as", "note"], fixed=["--by=agent"], acts=True),
 )
 TOOLS: Mapping[str, Tool] = {tool.name: tool for tool in (*_LOOKS, *_ACTS)}

@@ -156,11 +156,11 @@ def _forecast(build: Build, outputs: Sequence[Output], count: int) -> Cost:
 
 
 def _ask_for_many(build: Build, words: list[str], outputs: list[Output], count: int) -> None:
-    """Ask first if a job or a pattern stands for more than one picture. Raises ImagegenError if nobody agrees."""
+    """Ask first if a word stands for more than one picture. Raises ImagegenError if nobody agrees."""
     from imagegen.report.console import duration, plural, price_text
     from imagegen.report.results.versions import Rerolled, RerollForecast
 
-    each = select(build, words).one_by_one.union(*(build.items.get(word, []) for word in words))
+    each = select(build, words).one_by_one
     if count * sum(output.task not in each for output in outputs) > 1:
         cost = _forecast(build, outputs, count)
         takes = "; ".join(filter(None, [duration(cost.seconds), price_text(cost.price, cost.unpriced)]))

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import itertools
+import os
 import posixpath
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from imagegen.commands.accept import upload_pending
@@ -68,7 +71,8 @@ def restore(build: Build, words: list[str], **options: Any) -> Answer:
         versions = list(list_versions_of_each(project, outputs))
         listed = versions[0] if len(outputs) == 1 else []
         lines = list(history_lines(listed))
-        result = RestoredImages((), tuple(map(_summarise, listed, itertools.count(1))))
+        summarise = functools.partial(_summarise, build, outputs[0])
+        result = RestoredImages((), tuple(map(summarise, listed, itertools.count(1))))
         if only_list:
             return Answer(result, lines or ["there is no version yet"])
         print("\n".join(lines), end="\n" * bool(lines), flush=True)
@@ -79,7 +83,8 @@ def restore(build: Build, words: list[str], **options: Any) -> Answer:
             print(printable(f"{one.task} is at version {one.number} already"), flush=True)
         with answer_even_if_it_fails(lambda: replace(result, images=tuple(images)) if images else None):
             for (output, version), stays in restore_each(project, wanted):
-                detail = ", ".join(filter(None, [f"the version of {_time(version)}", stays]))
+                of = f"version {numbers[id(version)]} of {_time(version)}"
+                detail = ", ".join(filter(None, [of, _shorten_prompt(version), stays]))
                 print(printable(f"restored   {output.task}  {output.path}  ({detail})"), flush=True)
                 images.append(_restored(build, output, version, numbers[id(version)], "restored", stays))
     result = replace(result, images=tuple(images))
@@ -102,18 +107,22 @@ def _restored(
     return RestoredImage(output.task, output.path, state, number, version.time, seed, sha256, note)
 
 
-def _summarise(version: ImageVersion, number: int) -> Version:
+def _summarise(build: Build, output: Output, version: ImageVersion, number: int) -> Version:
     from imagegen.report.results.versions import Version
     from imagegen.report.run_summary import summarise_reasons
 
     request = version.request
     encoded = [sha256 for sha256, encoding in version.files.items() if encoding is not None]
+    sha256 = next(iter(encoded), version.record.sha256)
+    store = build.project.store
+    file = output.path if version.is_now else Path(os.path.relpath(store.path(sha256), build.root)).as_posix()
     return Version(
         number,
         version.is_now,
         version.by_hand,
         version.time,
-        next(iter(encoded), version.record.sha256),
+        file,
+        sha256,
         tuple(dict.fromkeys([*version.files, version.record.sha256])),
         str(request.get("backend", "")),
         str(request.get("model", "")),
@@ -224,7 +233,6 @@ def history_lines(versions: Sequence[ImageVersion]) -> Sequence[str]:
     rows = [["", "no.", "generated (UTC)", "seed", "backend", "prompt", ""]] if versions else []
     for number, version in enumerate(versions, start=1):
         request = version.request
-        prompt = " ".join(str(request.get("prompt", "")).split())
         rows.append(
             [
                 "→" if version.is_now else "",
@@ -232,11 +240,16 @@ def history_lines(versions: Sequence[ImageVersion]) -> Sequence[str]:
                 _time(version),
                 str(request.get("seed", "")),
                 f"{request.get('backend', '')} {request.get('model', '')}".strip(),
-                prompt if len(prompt) <= _LONGEST else f"{prompt[: _LONGEST - 1]}…",
+                _shorten_prompt(version),
                 _difference(version),
             ]
         )
     return table(rows)
+
+
+def _shorten_prompt(version: ImageVersion) -> str:
+    prompt = " ".join(str(version.request.get("prompt", "")).split())
+    return prompt if len(prompt) <= _LONGEST else f"{prompt[: _LONGEST - 1]}…"
 
 
 def _time(version: ImageVersion) -> str:

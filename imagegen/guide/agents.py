@@ -138,7 +138,8 @@ def _back() -> list[str]:
         "The prompt or a setting was changed: change it back, and `doit JOB:IMAGE` takes the earlier picture from "
         "the store. That generates nothing.",
         "Only the seed is another: `doit restore JOB:IMAGE` goes back to the picture that was generated before this "
-        "one. `doit restore JOB:IMAGE --list` numbers all there are, and `--to 3` goes to one of them.",
+        "one, `--to 3` to another. `doit restore JOB:IMAGE --list --json` numbers all there are, each with the `path` "
+        "of a file to look at: copy it to one that ends in `.png`.",
         "A file was edited by hand: `doit accept JOB:IMAGE` keeps it as the image. If the edit is to go, `doit restore "
         "JOB:IMAGE` after that goes back, and the edit stays in the list.",
     ]

@@ -65,27 +65,27 @@ class Store:
         sha256 = hashlib.sha256(data).hexdigest()
         if self.get(sha256) is None:
             self.has_grown = True
-            replace_file(self._blob(sha256), data, self.temporary)
+            replace_file(self.path(sha256), data, self.temporary)
         return sha256
 
     def get(self, sha256: str) -> bytes | None:
         """Return the bytes of that hash, checked; None if there are none, or they are damaged."""
         data = self.peek(sha256)
         if data is not None:
-            os.utime(self._blob(sha256))  # what was used last is pruned last
+            os.utime(self.path(sha256))  # what was used last is pruned last
         return data
 
     def peek(self, sha256: str) -> bytes | None:
         """Return the bytes of that hash, checked, without marking them as used: nothing is written."""
         try:
-            data = self._blob(sha256).read_bytes()
+            data = self.path(sha256).read_bytes()
         except OSError:
             return None
         return data if hashlib.sha256(data).hexdigest() == sha256 else None
 
     def has(self, sha256: str) -> bool:
         """Whether there is a blob of that hash, unchecked."""
-        return bool(sha256) and self._blob(sha256).exists()
+        return bool(sha256) and self.path(sha256).exists()
 
     def is_ours(self, sha256: str) -> bool:
         """Whether there is a blob of that hash that a build made: not one that somebody made or changed."""
@@ -191,7 +191,8 @@ class Store:
                 for entry in found:
                     yield Path(entry.path), entry.stat()
 
-    def _blob(self, sha256: str) -> Path:
+    def path(self, sha256: str) -> Path:
+        """Return the file that has the bytes of that hash, if there are any."""
         return self.folder / "blobs" / sha256[:2] / sha256
 
     def _index(self, fingerprint: str) -> Journal[StoreEntry]:

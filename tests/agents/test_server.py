@@ -66,6 +66,10 @@ def problems_of(found: CallToolResult) -> list[dict[str, Any]]:
 def test_an_agent_builds_and_decides(agent: Agent, folder: ProjectFolder) -> None:
     assert list(agent.tools()) == [*READS, *ACTS]
     assert [task["task"] for task in done(agent.call("list"))["tasks"]] == ["dear", "portraits", "towers"]
+    listed = agent.call("list", images=["portraits"], offset=2)
+    assert [task["task"] for task in done(listed)["tasks"]] == ["portraits:yrr"]
+    assert isinstance(listed.content[0], TextContent)
+    assert listed.content[0].text.startswith("tasks: 3 to 3 of 3")
     assert done(agent.call("info", images=["portraits:yrr"]))["request"]["prompt"] == "a small figure"
     previewed = agent.call("preview", images=["portraits"], limit=1)
     assert len(pictures_of(previewed)) == len(done(previewed)["images"]) == 1
@@ -77,14 +81,18 @@ def test_an_agent_builds_and_decides(agent: Agent, folder: ProjectFolder) -> Non
     assert [done for done, *_ in steps] == sorted({done for done, *_ in steps})
 
     first = folder.image("yrr").read_bytes()
-    assert not agent.call("reroll", images=["portraits:yrr"]).is_error
-    assert folder.image("yrr").read_bytes() != first
-    versions = answer_of(agent.call("versions", images=["portraits:yrr"]))
-    assert versions["command"] == "restore"
-    agent.call("restore", images=["portraits:yrr"])
+    rerolled = agent.call("reroll", images=["portraits:yrr"], count=2.0)
+    colours = [picture.getpixel((0, 0)) for picture in pictures_of(rerolled)]
+    assert len({*colours}) == 2, "each picture by itself"
+    versions = agent.call("versions", images=["portraits:yrr"])
+    assert done(versions)["versions"][0]["path"] == "assets/portraits/yrr.png"
+    assert [picture.getpixel((0, 0)) for picture in pictures_of(versions)[:2]] == colours
+    said = [one.text for one in versions.content if isinstance(one, TextContent)]
+    assert [text for text in said if 'to go back to it: restore with to: ["3"]' in text]
+    agent.call("restore", images=["portraits:yrr"], to=["3"])
     assert folder.image("yrr").read_bytes() == first
 
-    agent.call("pick", images=["towers:keep"], variant=2)
+    assert len(pictures_of(agent.call("pick", images=["towers:keep"], variant=2))) == 1
     assert sorted(path.name for path in folder.image("", "", job="towers").iterdir()) == ["keep.png"]
     edited = folder.touch_up("mallsing")
     agent.call("accept", images=["portraits:mallsing"])
@@ -131,12 +139,13 @@ def test_what_an_agent_gets_wrong_is_said_all_at_once(agent: Agent) -> None:
     [
         ("build", {"images": ["clean"]}, "arguments.images.0", "there is no job 'clean'"),
         ("build", {"images": ["portraits:nobody"]}, "", "portraits:nobody"),
-        ("build", {"images": ["portraits"] * 201}, "arguments.images", "more than 200"),
+        ("build", {"images": ["portraits"] * 201}, "arguments.images", "at most 200"),
         ("build", {"budget": "all"}, "arguments.budget", "'all' is not of type 'number'"),
         ("image", {"prompt": ["x"], "out": "../x.png"}, "arguments.out", "outside the project"),
         ("image", {"prompt": ["x"], "like": "/etc/passwd"}, "arguments.like", "outside the project"),
         ("image", {"prompt": ["\0"]}, "arguments.prompt", "'\\x00'"),
-        long("reroll", {"images": ["portraits"]}, "", "nothing was rerolled"),
+        ("reroll", {"images": ["portraits"]}, "arguments.images.0", "portraits is a whole job"),
+        long("reroll", {"images": ["portraits*"]}, "arguments.images.0", "not the name of an image"),
         long("pick", {"images": ["reroll"]}, "", "reroll"),
         ("buld", {}, "", "did you mean 'build'?"),
     ],
@@ -154,6 +163,7 @@ def test_harmful_arguments_do_no_harm(
 def test_nothing_is_paid_for_without_a_budget(agent: Agent, folder: ProjectFolder) -> None:
     (problem,) = answer_of(agent.call("build", images=["dear"]))["result"]["images"][0]["problems"]
     assert "budget of $0.00" in problem["what"]
+    assert problem["hint"] == "ask the person what it may cost, then give that as budget"
     folder.write("pyproject.toml", "[tool.imagegen]\nbudget = 2\n")
     (problem,) = problems_of(agent.call("build", images=["dear"], budget=5))
     assert "more than the project's own" in problem["what"]

@@ -14,7 +14,11 @@ PAGE = "docs/agents.md"
 
 def test_the_page_has_every_tool() -> None:
     looks, acts = ([name for name, tool in TOOLS.items() if tool.acts is acts] for acts in (False, True))
-    assert [name.strip("`") for name, _ in table(PAGE, "tool")] == [*looks, *acts]
+    rows = {name.strip("`"): takes for name, _, takes in table(PAGE, "tool")}
+    assert [*rows] == [*looks, *acts]
+    for name, takes in rows.items():
+        if name != "image":
+            assert [*re.findall("`([^`]+)`", takes)] == [*TOOLS[name].input_schema["properties"]], name
 
 
 def test_the_example_starts_the_server() -> None:

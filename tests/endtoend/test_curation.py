@@ -96,7 +96,7 @@ def test_a_reroll_generates_right_away_and_going_back_lists_what_there_is(projec
     assert "a small figure  (differs from now: seed " in listed[1]
     run = project.doit("restore", "portraits:yrr")
     assert run.code == 0
-    assert "restored   portraits:yrr  assets/portraits/yrr.png  (the version of " in run.out
+    assert "restored   portraits:yrr  assets/portraits/yrr.png  (version 2 of " in run.out
     assert project.image("yrr").read_bytes() == before
     assert "3 fresh" in project.doit().closing
     assert "there is no earlier version" in project.doit("restore", "portraits:yrr").out

@@ -55,6 +55,8 @@ class Version:
         is_current: whether it is the image now.
         is_by_hand: whether somebody edited or accepted it.
         time: time at which it was generated, in UTC.
+        path: path of a file that has it, relative to the project, to look at; that of an earlier version is in the
+            store, and its name has no ending.
         sha256: sha256 of its file; `--to` takes the first digits.
         files: sha256 of each file of this version, including what the backend returned.
         backend: backend that generated it; empty if it is not known.
@@ -68,6 +70,7 @@ class Version:
     is_current: bool
     is_by_hand: bool
     time: str
+    path: str
     sha256: str
     files: tuple[str, ...]
     backend: str
