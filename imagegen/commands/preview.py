@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -58,6 +59,8 @@ def preview(build: Build, words: list[str], *, limit: int | None, dry_run: bool)
     total = summarise_forecast(expected, (), (), build.settings.budget, left).total
     outputs = [output for output, _ in standing]
     notes = list(_describe(outputs, left, [*([] if limit else build.lifting_limit), "preview", *words]))
+    if dry_run and any(one.price != 0 for one in expected.images):
+        notes.append(f"a model that does not take a preview's size refuses it: {_build_one(words)}")
     if dry_run or not outputs:
         planned = [Outcome(output, "fresh" if verdict.state == "fresh" else "kept") for output, verdict in standing]
         images = tuple(
@@ -67,14 +70,21 @@ def preview(build: Build, words: list[str], *, limit: int | None, dry_run: bool)
         lines = [*_describe_plan(build, expected, selection), *notes]
         return Answer(PreviewSummary(images, total, Cost(), left, tuple(notes)), lines)
     outcomes, ending = build_now(build, outputs, forced=build.invocation.always)
-    if any(one.problem for one in outcomes):
-        once = shlex.join(["doit", "--limit", "1", *words])
-        notes.append(f"if a model takes no such size, or not so few steps: {once} builds the first image itself")
+    if any(_ABOUT_SIZE.search(one.problem.what) for one in outcomes if one.problem):
+        notes.append(f"if a model takes no such size, or not so few steps: {_build_one(words)}")
     found = summarise(build, outcomes, with_fresh=True)
     images = tuple(_describe_one(one.output, of_one) for one, of_one in zip(outcomes, found, strict=True))
     summary = PreviewSummary(images, total, summarise_cost(ending.costs), left, tuple(notes))
     lines, code = [*notes, *_name_folders(outcomes)], exit_code_of(outcomes, ending)
     return Answer(summary, lines, code, ending.problems, image_problems(found))
+
+
+_ABOUT_SIZE = re.compile(r"\b(?:size|sizes|width|height|steps?)\b|\d[x×]\d")
+"""In a problem that a preview may have, though its image does not."""
+
+
+def _build_one(words: Sequence[str]) -> str:
+    return f"{shlex.join(['doit', '--limit', '1', *words])} builds the first image itself"
 
 
 def _choose(build: Build, selection: Selection) -> list[Output]:
@@ -137,6 +147,8 @@ def _describe(outputs: Sequence[Output], left: int, words: Sequence[str]) -> Ite
 def _describe_plan(build: Build, expected: Forecast, selection: Selection) -> list[str]:
     from imagegen.report.why import as_lines
 
+    if selection.images and all(build.planned[task].output.is_derived for task in selection.images):
+        return ["nothing to preview: a file derived from an image has no preview; its image has one"]
     if not expected.images:
         return ["nothing to preview: no image is stale; one that is named by itself is previewed all the same"]
     lines = as_lines(expected, selection.plans, (), (), build.settings.budget, has_settings=True)

@@ -34,9 +34,9 @@ def test_it_is_small_is_generated_once_and_replaces_nothing(project: ProjectFold
     assert project.calls() == []
     run = doit("preview", "--limit", "2", "--json")
     first, second = sorted(run.result["images"], key=lambda one: one["task"])
-    assert (first["task"], first["width"], first["height"], first["steps"]) == ("portraits:mallsing", 512, 384, 8)
+    assert (first["image"], first["width"], first["height"], first["steps"]) == ("portraits:mallsing", 512, 384, 8)
     assert size(project.root / first["path"]) == (512, 384)
-    assert second["task"] == "portraits:yrr"
+    assert second["image"] == "portraits:yrr"
     assert (run.result["left"], run.result["cost"]["spent"]) == (1, 0.02)
     run = doit("preview", "portraits")
     assert (run.tasks("generated"), run.tasks("fresh")) == (
@@ -61,7 +61,7 @@ def test_it_is_small_is_generated_once_and_replaces_nothing(project: ProjectFold
 
 def test_an_image_that_is_as_small_is_taken_over_by_the_run(project: ProjectFolder) -> None:
     project.job(generate={"width": 64, "height": 64, "steps": 4})
-    project.script(acts={"Yrr": [{"error": "no such size"}]})
+    project.script(acts={"Yrr": [{"error": "no luck"}]})
     doit = project.doit
     for words, message in (
         (["portrait"], "'portrait' is not a job, an image or a derived file; did you mean 'portraits'?"),
@@ -70,6 +70,9 @@ def test_an_image_that_is_as_small_is_taken_over_by_the_run(project: ProjectFold
         run = doit("preview", *words)
         assert (run.code, message in run.out) == (2, True)
     assert project.calls() == []
+    run = doit("preview", "portraits:yrr", "--json")
+    assert (run.code, run.result["notes"]) == (1, [])
+    project.script(acts={"Yrr": [{"error": "no such size"}]})
     run = doit("preview", "portraits:yrr", "--json")
     assert (run.code, run.result["images"][0]["state"]) == (1, "failed")
     assert run.result["images"][0]["problems"][0]["what"] == "no such size"
