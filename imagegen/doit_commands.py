@@ -182,14 +182,13 @@ class Forget(_Checked, cmd_forget.Forget):  # type: ignore[misc]
     cmd_options = (*cmd_forget.Forget.cmd_options, *our_options)
 
     def execute(self, params: Mapping[str, Any], args: Sequence[str]) -> Any:
-        """Do as doit does, and answer with what it says that it did."""
+        """Do as doit does, and answer with the tasks that it forgot."""
+        if params["forget_disable_default"] and not (args or params["forget_all"]) and may_be_ours(params):
+            raise CmdParseError("name what to forget\n    doit forget JOB:IMAGE, or doit forget --all")
         with _captured(self) as said:
             code = super().execute(params, args)
-        if output := _json_output():
-            from imagegen.report.doit_results import NamedTasks
-
-            names = (line.removeprefix("forgetting ") for line in said.getvalue().splitlines())
-            output.write_result(self.name, code or 0, (), NamedTasks(tuple(names)))
+        named = [task.name for task in self.task_list] if params["forget_all"] else _named(said, "forgetting ")
+        _write_tasks(self.name, code, named)
         return code
 
 
@@ -200,16 +199,12 @@ class Ignore(_Checked, cmd_ignore.Ignore):  # type: ignore[misc]
     cmd_options = (*cmd_ignore.Ignore.cmd_options, *our_options)
 
     def execute(self, params: Mapping[str, Any], args: Sequence[str]) -> Any:
-        """Do as doit does, and answer with what it says that it did."""
+        """Do as doit does, and answer with the tasks that it leaves out from now on."""
         if not args and may_be_ours(params):
             raise CmdParseError("name what to ignore\n    doit ignore JOB:IMAGE")
         with _captured(self) as said:
             code = super().execute(params, args)
-        if output := _json_output():
-            from imagegen.report.doit_results import NamedTasks
-
-            names = (line.removeprefix("ignoring ") for line in said.getvalue().splitlines())
-            output.write_result(self.name, code or 0, (), NamedTasks(tuple(names)))
+        _write_tasks(self.name, code, _named(said, "ignoring "))
         return code
 
 
@@ -343,6 +338,19 @@ def _captured(command: Command) -> Iterator[io.StringIO]:
         yield said
     finally:
         command.outstream = before
+
+
+def _named(said: io.StringIO, verb: str) -> list[str]:
+    """Return the tasks that a command of doit's names, each on a line."""
+    return [line.removeprefix(verb) for line in said.getvalue().splitlines() if line.startswith(verb)]
+
+
+def _write_tasks(command: str, code: int | None, names: Sequence[str]) -> None:
+    """Answer with the names of tasks, if JSON was asked for."""
+    if output := _json_output():
+        from imagegen.report.doit_results import NamedTasks
+
+        output.write_result(command, code or 0, (), NamedTasks(tuple(names)))
 
 
 def _count_fresh() -> int | None:

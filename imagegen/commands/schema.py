@@ -40,9 +40,9 @@ def schema(build: Build, *, out: str, base: bool, results: bool) -> Answer:
     out = out or (_RESULTS_OUT if results else _BASE_OUT if base else OUT)
     text = results_text() if results else schema_text(of_base=base)
     if out == "-":
-        return Answer(WrittenSchema(None, json.loads(text)), text.splitlines())
+        return Answer(WrittenSchema(None, None, json.loads(text)), text.splitlines())
     state = write_schema(build.root, out, text)
-    return Answer(WrittenSchema(out, None), [f"{out}: {state}"])
+    return Answer(WrittenSchema(out, state, None), [f"{out}: {state}"])
 
 
 def results_text() -> str:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from imagegen.commands.build import Build
 from imagegen.commands.command import Answer, command
+from imagegen.config.setting_types import FOLDER_TABLE, MODELS, PRICES
 from imagegen.errors import BAD_INPUT, DONE
 
 if TYPE_CHECKING:
@@ -43,7 +44,18 @@ def _as_shown(value: Value) -> SettingValue:
     from imagegen.report.results.configuration import SettingValue
 
     source = "" if value.setting.secret and not value.value else value.set_by
-    return SettingValue(value.setting.name, str(value), source, value.setting.help)
+    return SettingValue(value.setting.name, _typed(value), str(value), source, value.setting.help)
+
+
+def _typed(value: Value) -> Any:
+    """Return a setting's value for a program: what its type shows of a text, which may leave something out."""
+    if value.setting.secret:
+        return bool(value.value)
+    if isinstance(value.value, str):
+        return value.setting.kind.show(value.value) or None
+    if value.setting.kind in (FOLDER_TABLE, PRICES):
+        return dict(value.value)
+    return {one.key: one for one in value.value} if value.setting.kind is MODELS else value.value
 
 
 def _backend_of_job(plan: JobPlan, backend: Value) -> JobBackend:
@@ -66,6 +78,6 @@ def _lines(result: SettingValues) -> list[str]:
 def _rows(result: SettingValues) -> Iterator[tuple[str, str, str, str]]:
     """Yield a row for each setting; below the one of the backend, one for each job that names its own."""
     for one in result.settings:
-        yield one.name, one.value, one.source, one.help
+        yield one.name, one.shown, one.source, one.help
         if one.name == "backend":
             yield from ((f"job {job.job}", job.backend, job.source, job.help) for job in result.jobs)

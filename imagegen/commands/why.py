@@ -71,7 +71,7 @@ def why(build: Build, words: list[str], *, limit: int | None, check: bool) -> An
     )
     code = (BAD_INPUT if problems else FAILED if result.is_stale else DONE) if check else DONE
     if json_output():
-        return Answer(result, (), code, problems)
+        return Answer(result, (), code, [*problems, *_find_strays(build, selection.one_by_one)])
     said = _describe(build, found.forecast, found.plans, selection.one_by_one)
     lines = [*said, *left_lines(found.limited, [*([] if limit else build.lifting_limit), *words])]
     return Answer(result, lines, code)
@@ -82,11 +82,16 @@ def _describe(build: Build, found: Forecast, plans: Sequence[JobPlan], named: Co
     from imagegen.backends.text import is_terminal
     from imagegen.report.why import as_lines
 
-    strays = [] if named else build.stray_files()
+    strays = _find_strays(build, named)
     problems, has_settings = [*build.problems, *strays], not build.problems
     names = _name_files(build)
     lines = as_lines(found, plans, problems, named, build.settings.budget, has_settings=has_settings, names=names)
     return [*_colour(lines)] if is_terminal() else ["".join(text for text, _ in line) for line in lines]
+
+
+def _find_strays(build: Build, named: Collection[str]) -> list[Problem]:
+    """Return what is wrong with files that are not built, unless it is about some images only."""
+    return [] if named else build.stray_files()
 
 
 def _name_files(build: Build) -> dict[str, str]:

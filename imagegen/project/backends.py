@@ -6,7 +6,7 @@ import dataclasses
 import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from imagegen.backends.base import Backend
 from imagegen.config.schema import Sections
@@ -98,7 +98,7 @@ def schema_text(*, of_base: bool = False) -> str:
     return json.dumps(schema, indent=2) + "\n"
 
 
-def write_schema(root: Path, out: str, text: str) -> str:
+def write_schema(root: Path, out: str, text: str) -> Literal["written", "up to date"]:
     """Write the schema file, and return what became of it. Raises ImagegenError if it must not be written."""
     from imagegen.config.job_files import JOB_SUFFIXES
     from imagegen.config.json_schema import WRITTEN_BY

@@ -21,7 +21,7 @@ __all__ = [
     "TaskList",
 ]
 
-TaskKind = Literal["job", "image", "command", "other"]
+TaskKind = Literal["job", "image", "derived", "command", "other"]
 
 
 @dataclass(frozen=True)
@@ -30,8 +30,8 @@ class ListedTask:
 
     Attributes:
         task: name of the task, such as `portraits:mallsing`.
-        kind: kind of task: a job, an image or another output of a job, a command, or a task of the dodo file's own
-            (`other`).
+        kind: kind of task; `derived`: a file derived from images, such as a thumbnail or a sheet; `other`: a task
+            of the dodo file's own.
         job: job that it is or belongs to; null for others.
         source: place of the output's item, or of the rule that derives it; the file of a job; null for others.
         path: path of the output's file, or of the job file; null for others.

@@ -202,10 +202,10 @@ class WatchBuilt:
     """
 
     exit_code: int
-    version: int = 0
-    command: str = ""
-    problems: tuple[Problem, ...] = ()
-    result: RunSummary | None = None
+    version: int
+    command: str
+    problems: tuple[Problem, ...]
+    result: RunSummary | None
 
 
 EVENTS: Mapping[str, type] = {

@@ -45,7 +45,7 @@ class ImageForecast:
         seconds: expected time to generate it, in seconds; 0 if nothing is generated; null if the time is not known.
         price: expected price of generating it, in US dollars; 0 if nothing is generated; null if it is not known.
         may_have_been_paid: whether it may have been charged for already, by a run that ended before it arrived.
-        backend: backend that generates it; `derive` if it is made from other files.
+        backend: backend that generates it; null if it is derived from other files, by none.
         model: model that generates it; empty if none is chosen yet, or none is needed.
         seed: seed that decides it; null if none is chosen yet, or none does.
         recorded_at: time at which the recorded image was generated or derived, in UTC; null if none is recorded.
@@ -67,7 +67,7 @@ class ImageForecast:
     seconds: float | None
     price: float | None
     may_have_been_paid: bool
-    backend: str
+    backend: str | None
     model: str
     seed: int | None
     recorded_at: str | None
@@ -201,7 +201,7 @@ def _summarise_image(one: ForecastImage, find_place: FindPlace | None) -> ImageF
         seconds=one.seconds if one.act == "generate" else 0.0,
         price=None if one.price is None else float(one.price),
         may_have_been_paid=one.may_be_paid,
-        backend=request.backend,
+        backend=None if output.is_derived else request.backend,
         model=request.model,
         seed=request.seed if output.uses_seed else None,
         recorded_at=verdict.line.time if verdict.line else None,

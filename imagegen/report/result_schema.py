@@ -70,13 +70,22 @@ def _answer(command: str, result: dict[str, Any]) -> dict[str, Any]:
 
 
 def _problem_schema() -> dict[str, Any]:
-    numbers = ("line", "column")
-    texts = {"file": ["string", "null"]}
-    fields = problem_data(Problem("", ""))
-    return _object(
-        {name: {"type": ["integer", "null"] if name in numbers else texts.get(name, "string")} for name in fields},
-        "Something that is wrong: what, where, and what to do about it.",
-    )
+    fields = {
+        name: {"type": _PROBLEM_TYPES.get(name, "string"), "description": _PROBLEM_TEXTS[name]}
+        for name in problem_data(Problem("", ""))
+    }
+    return _object(fields, "Something that is wrong: what, where, and what to do about it.")
+
+
+_PROBLEM_TYPES = {"file": ["string", "null"], "line": ["integer", "null"], "column": ["integer", "null"]}
+_PROBLEM_TEXTS = {
+    "where": "what the problem is about: a file with its line and column, a task, a setting or an option; may be empty",
+    "file": "path of the file to look at, relative to the project; null if there is none",
+    "line": "number of the line, from 1; null if it is not known",
+    "column": "number of the column, from 1; null if it is not known",
+    "what": "what is wrong, in one sentence",
+    "hint": "what to do about it; empty if that is obvious",
+}
 
 
 def _object(properties: dict[str, Any], description: str = "") -> dict[str, Any]:

@@ -72,7 +72,8 @@ def _describe(build: Build, task: Task) -> dict[str, Any]:
         verdict = planned.verdict
         why = (*map(str, verdict.reasons), *filter(None, [verdict.note]))
         path, job, source = planned.output.path, planned.output.job, find_source(build.find_place(planned.output))
-        of_image = {"kind": "image", "job": job, "source": source, "path": path, "state": verdict.state, "why": why}
+        kind = "derived" if planned.output.is_derived else "image"
+        of_image = {"kind": kind, "job": job, "source": source, "path": path, "state": verdict.state, "why": why}
         return shown | of_image
     return shown | _describe_job(build, task)
 

@@ -56,6 +56,7 @@ class ImagegenReporter(ConsoleReporter):  # type: ignore[misc]  # doit ships no 
         self._failed_tasks: list[Problem] = []
         self._stopped_by = 0
         self._notes: list[str] = []
+        self._strays: Sequence[Problem] = ()
 
     def initialize(self, tasks: dict[str, Task], selected_tasks: Sequence[str]) -> None:
         """Have the images of the selection built: doit is about to run its first task."""
@@ -89,7 +90,7 @@ class ImagegenReporter(ConsoleReporter):  # type: ignore[misc]  # doit ships no 
             # what is wrong with the settings is wrong with every job: once is enough
             self._say(dict.fromkeys(problem for plan in self._broken for problem in plan.problems))
         if not build.invocation.quiet:
-            self._say(build.stray_files())
+            self._say_strays(build)
             plans = [plan for plan in build.plans if self._reaches(plan.task)]
             self._say(f"{plan.name}: {note}" for plan in plans for note in plan.notes)
         self._run(build, images, forced.intersection(images))
@@ -232,7 +233,7 @@ class ImagegenReporter(ConsoleReporter):  # type: ignore[misc]  # doit ships no 
             len(build.limited.left) if build.limited else 0,
         )
         was_begun = self._build is not None or self._refusal is None
-        problems = [*self._problems(), *image_problems(images)]
+        problems = [*self._problems(), *self._strays, *image_problems(images)]
         output.write_result("run", self._exit_code(build), problems, summary if was_begun else None)
 
     def _problems(self) -> list[Problem]:
@@ -257,7 +258,7 @@ class ImagegenReporter(ConsoleReporter):  # type: ignore[misc]  # doit ships no 
             return
         missing = "no job files in jobs/: nothing to do (imagegen init adds a first one)"
         self._say(["nothing to do: default_tasks is empty" if default_tasks(build.root) else missing])
-        self._say(build.stray_files())
+        self._say_strays(build)
 
     def _refuse(self, error: ImagegenError) -> None:
         self._refusal = error
@@ -301,6 +302,11 @@ class ImagegenReporter(ConsoleReporter):  # type: ignore[misc]  # doit ships no 
         return follow_run(
             self.outstream, os.environ, total, times, quiet=build.invocation.quiet, find_place=build.find_place
         )
+
+    def _say_strays(self, build: Build) -> None:
+        self._strays = build.stray_files()
+        if not json_output():  # which has them among its problems
+            self._say(self._strays)
 
     def _reaches(self, job: str) -> bool:
         return job in self._reached or any(name.startswith(f"{job}:") for name in self._reached)

@@ -28,7 +28,7 @@ def main(folder: Path) -> None:
     result = project.build("portraits", on_event=show, budget=2)
     result.raise_for_failures()
 
-    pictures = [image for image in project.plan("portraits").images if image.backend != "derive"]
+    pictures = [image for image in project.plan("portraits").images if image.backend]
     lines = [f'<img src="{image.path}" alt="{plan.requests[image.task]["prompt"]}">' for image in pictures]
     (folder / "portraits.html").write_text("\n".join(lines), encoding="utf-8")
 

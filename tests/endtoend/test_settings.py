@@ -49,7 +49,9 @@ def test_json_is_the_same_as_data_and_nothing_else(project: ProjectFolder) -> No
     assert (run.code, len(run.events), run.problems) == (0, 1, [])
     values = {row["name"]: (row["value"], row["source"]) for row in run.result["settings"]}
     assert values["backend"] == ("placeholder", "built-in")
-    assert values["hf_token"] == ("set", "environment variable HF_TOKEN")
+    assert values["hf_token"] == (True, "environment variable HF_TOKEN")
+    assert (values["budget"][0], values["wait_s"][0], values["store_writes"][0]) == (None, 0.0, True)
+    assert values["comfyui.server.url"][0] == ["http://127.0.0.1:8188"]
     named = {"job": "portraits", "backend": "scripted", "source": "jobs/portraits.yaml"}
     assert run.result["jobs"] == [{**named, "help": "the backend that the job names"}]
     assert "hush-hush" not in run.out + run.err

@@ -15,13 +15,16 @@ class SettingValue:
 
     Attributes:
         name: name in [tool.imagegen] of pyproject.toml, with a dot for a table in it.
-        value: value as shown, `none` for nothing; for a secret, only `set` or `not set`.
+        value: value; null for nothing; a list or a mapping where the setting takes several; seconds, bytes or US
+            dollars as a number; for a secret, only whether it is set.
+        shown: value in words, as a person would read it; `none` for nothing.
         source: where the value comes from; empty for a secret that is not set.
         help: what the setting is for.
     """
 
     name: str
-    value: str
+    value: str | bool | int | float | tuple[str, ...] | Mapping[str, Any] | None
+    shown: str
     source: str
     help: str
 
@@ -93,9 +96,11 @@ class WrittenSchema:
     """A JSON Schema.
 
     Attributes:
-        path: file that the schema was written to; null if it was to be printed.
+        path: path of the schema's file, relative to the project; null if it was to be printed.
+        state: what became of the file; `up to date`: it had this schema already; null if it was to be printed.
         schema: the schema itself; null if it was to be written to a file.
     """
 
     path: str | None
+    state: Literal["written", "up to date"] | None
     schema: Mapping[str, Any] | None
