@@ -88,7 +88,7 @@ def _find_forbidden(tool: Tool, arguments: Mapping[str, Any], project: Path) -> 
     for name in tool.files:
         path = arguments.get(name)
         if path is not None and (why := check_path(project, path, (), writes=False)):
-            yield Problem(f"arguments.{name}", why, "name a file in the project")
+            yield Problem(f"arguments.{name}", why.partition("; to allow")[0], "name a file in the project")
     if "budget" in arguments:
         yield from _check_budget(arguments["budget"], project)
 

@@ -39,7 +39,7 @@ def show_pictures(root: Path, names: Sequence[str], size: int) -> list[ContentBl
         raise InputError(*project.problems)
     project.plan_all()
     images = [(one.output.task, one.output.path) for one in select_images(project, names)]
-    shown = [block for task, path in images[:MOST_PICTURES] for block in _show(root, task, path, size)]
+    shown = [block for task, path in images[:MOST_PICTURES] for block in _show(root / path, f"{task}: {path}", size)]
     if left := [task for task, _ in images[MOST_PICTURES:]]:
         shown.append(_say(f"not shown: {len(left)} more, {', '.join(left[:MOST_PICTURES])} first"))
     return shown or [_say("these names have no images")]
@@ -55,7 +55,9 @@ def show_answered(root: Path, result: object) -> list[ContentBlock]:
     there = [one for one in images if one.get("path") and one.get("state", "generated") in _THERE]
     there.sort(key=lambda one: one.get("state") == "derived")  # what was generated is what is to be looked at
     shown = [
-        block for one in there[:MOST_PICTURES] for block in _show(root, one["task"], str(one["path"]), DEFAULT_SIZE)
+        block
+        for one in there[:MOST_PICTURES]
+        for block in _show(root / one["path"], f"{one['task']}: {one['path']}", DEFAULT_SIZE)
     ]
     left = len(there) - MOST_PICTURES
     return [*shown, _say(f"not shown: {left} more; pictures shows those that you name")] if left > 0 else shown
@@ -65,22 +67,23 @@ def show_versions(root: Path, versions: Sequence[Mapping[str, Any]], task: str =
     """Return the pictures of these versions of an image, each after what restore takes to go back to it."""
     shown: list[ContentBlock] = []
     for one in versions[:MOST_PICTURES]:
-        name = f"{task} version {one['number']}".strip()
+        name = f"{task} version {one['number']}".strip()  # without its path, which is no file of the project's own
         seed = "" if one["seed"] is None else f", seed {one['seed']}"
         about = "is the image now" if one["is_current"] else f'to go back to it: restore with to: ["{one["number"]}"]'
-        shown += _show(root, f"{name} of {one['time']}{seed}; {about}", str(one["path"]), DEFAULT_SIZE)
+        shown += _show(root / one["path"], f"{name} of {one['time']}{seed}; {about}", DEFAULT_SIZE)
     return shown
 
 
-def _show(root: Path, name: str, path: str, size: int) -> Iterator[ContentBlock]:
+def _show(file: Path, name: str, size: int) -> Iterator[ContentBlock]:
+    """Yield the picture after its name, or why it cannot be shown."""
     try:
-        picture, width, height = shrink((root / path).read_bytes(), (size, size))
+        picture, width, height = shrink(file.read_bytes(), (size, size))
     except FileNotFoundError:
-        yield _say(f"{name}: there is no {path} yet")
+        yield _say(f"{name} is not there")
     except (OSError, BadImage) as error:
-        yield _say(f"{name}: {path} cannot be shown: {error}")
+        yield _say(f"{name} cannot be shown: {error}")
     else:
-        yield _say(f"{name}: {path}, {width} × {height} pixels")
+        yield _say(f"{name}, {width} × {height} pixels")
         yield ImageContent(type="image", data=base64.b64encode(picture).decode(), mime_type="image/webp")
 
 

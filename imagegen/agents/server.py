@@ -22,9 +22,10 @@ from imagegen.agents.children import Call, Children
 from imagegen.agents.pictures import show_answered, show_pictures, show_versions
 from imagegen.agents.progress import Progress
 from imagegen.agents.tools import DEFAULT_SIZE, MOST_LISTED, MOST_PICTURES, TOOLS, Tool
+from imagegen.commands.command import GO_AHEAD
 from imagegen.doit_child import handling_signals
 from imagegen.errors import ImagegenError, InputError, Problem, did_you_mean
-from imagegen.execute.budget import RAISE_BUDGET
+from imagegen.execute.budget import LIFT_BUDGET, RAISE_BUDGET
 from imagegen.guide.facts import NEVER
 from imagegen.report.json_output import result_data
 from imagegen.report.result_schema import answer_schema
@@ -49,7 +50,12 @@ This server only looks: none of its tools builds or changes anything. To build a
 `doit JOB:IMAGE` in a terminal, or starts the server with --allow-build. What hints say is for a person, too."""
 _HANDS_OFF = list(NEVER)[:3]
 """Rules for whatever else an agent can write files with."""
-_ASK = "ask the person what it may cost, then give that as budget"
+_HINTS = {
+    RAISE_BUDGET: "ask the person what it may cost, then give that as budget",
+    LIFT_BUDGET: "a person can lift the budget, in a terminal: doit budget=none",
+    GO_AHEAD: "a person can agree to it, in a terminal: ",
+}
+"""What is for a person to do, as an agent is to understand it."""
 
 
 def serve(project: Path, *, allows_build: bool) -> None:
@@ -224,11 +230,14 @@ def _shorten(found: Mapping[str, Any], offset: int) -> tuple[dict[str, Any], lis
 
 
 def _reword(found: Any) -> Any:
-    """Return what a command answered, with an agent's way to a higher budget in its hints."""
+    """Return what a command answered, with hints that leave to a person what is for a person."""
     if isinstance(found, list):
         return [*map(_reword, found)]
     if not isinstance(found, Mapping):
         return found
-    hint = found.get("hint")
-    reworded = {"hint": hint.replace(RAISE_BUDGET, _ASK)} if isinstance(hint, str) else {}
-    return {key: _reword(value) for key, value in found.items()} | reworded
+    reworded = {key: _reword(value) for key, value in found.items()}
+    if isinstance(hint := found.get("hint"), str):
+        for text, instead in _HINTS.items():
+            hint = hint.replace(text, instead)
+        reworded["hint"] = hint
+    return reworded

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 __all__ = [
     "AS_JSON",
     "COMMANDS",
+    "GO_AHEAD",
     "OURS",
     "YES",
     "Answer",
@@ -33,6 +34,8 @@ __all__ = [
     "require",
     "spell",
 ]
+
+GO_AHEAD = "to go ahead without the question: "
 
 OURS = "imagegen"
 """The key in a task's `meta` that marks it as one of this project's, which reports for itself."""
@@ -216,7 +219,7 @@ def confirm(question: str, otherwise: str, confirmed: str) -> bool:
     from imagegen.report.json_output import json_output
 
     if json_output() or not (sys.stdin and sys.stdin.isatty() and sys.stdout.isatty()):
-        hint = f"to go ahead without the question: {confirmed}"
+        hint = f"{GO_AHEAD}{confirmed}"
         raise NotBegunError(Problem("", f"{otherwise}: there is no terminal to ask on", hint))
     try:
         answer = input(f"{question} [y/N] ")

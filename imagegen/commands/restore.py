@@ -84,7 +84,8 @@ def restore(build: Build, words: list[str], **options: Any) -> Answer:
         with answer_even_if_it_fails(lambda: replace(result, images=tuple(images)) if images else None):
             for (output, version), stays in restore_each(project, wanted):
                 of = f"version {numbers[id(version)]} of {_time(version)}"
-                detail = ", ".join(filter(None, [of, _shorten_prompt(version), stays]))
+                prompt = f"'{_shorten_prompt(version)}'" if version.request.get("prompt") else ""
+                detail = ", ".join(filter(None, [of, prompt, stays]))
                 print(printable(f"restored   {output.task}  {output.path}  ({detail})"), flush=True)
                 images.append(_restored(build, output, version, numbers[id(version)], "restored", stays))
     result = replace(result, images=tuple(images))

@@ -26,6 +26,7 @@ from imagegen.plan.request import Request
 
 __all__ = [
     "FREE",
+    "LIFT_BUDGET",
     "RAISE_BUDGET",
     "Budget",
     "Costs",
@@ -36,6 +37,7 @@ __all__ = [
 ]
 
 RAISE_BUDGET = "raise 'budget' (or budget=… for one run)"
+LIFT_BUDGET = "lift the budget for this run: doit budget=none"
 
 
 @dataclass(frozen=True)
@@ -219,7 +221,7 @@ def describe_unlimited(request: Request) -> str:
 
 
 def _unpriced(request: Request) -> Problem:
-    hint = "lift the budget for this run: doit budget=none"
+    hint = LIFT_BUDGET
     if add := _how_to_add(request):
         hint = f"{add}; or {hint}"
     of = f" of {request.model}" if request.model else ""

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import re
 import textwrap
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 from imagegen.commands.command import COMMANDS, Command, spell
 from imagegen.guide.facts import ANSWER, EXIT_CODES, NEVER, OF_DOIT, grouped, table
+from imagegen.run_options import RUN_OPTIONS
 
 __all__ = ["NAME", "agents_page", "skill_page"]
 
 NAME = "imagegen"
 """Of the skill: its folder has to be called so too."""
 _WIDTH = 120
+_SHORT_HELP = 90
 _NO_BREAK = "\N{NO-BREAK SPACE}"
 _DESCRIPTION = (
     "Change, check and build the images of a repository that has a folder jobs/ and is built with imagegen (doit). "
@@ -106,7 +109,13 @@ def skill_page() -> str:
         "",
         "## Commands",
         "",
+        *_wrap("`doit NAME --help` explains a command with all its options."),
+        "",
         *_list(OF_DOIT.items()),
+        "",
+        *_wrap(
+            f"Options of these: {_options(RUN_OPTIONS)}. `limit=N` and `budget=DOLLARS` are also settings of a run."
+        ),
         "",
     ]
     for title, commands in grouped().items():
@@ -120,7 +129,7 @@ def _steps() -> list[str]:
         "one with its final prompt and settings. If an item has variants, `JOB:IMAGE` names all of them, and "
         "`JOB:IMAGE-v2` the second.",
         "Edit `jobs/JOB.yaml`, or the prompt source that the job names.",
-        "`doit why --json` checks all jobs, and says what is stale, why, how long it takes and what it costs. It "
+        "`doit why --json JOB` checks the job, and says what is stale, why, how long it takes and what it costs. It "
         "builds nothing. If `problems` is not empty, fix those first.",
         "`doit preview JOB:IMAGE` draws it small and with few steps, apart from the images. Look at the file that it "
         "names. To try another size or number of steps, leave this out: a preview has its own.",
@@ -166,8 +175,13 @@ def _usage(command: Command) -> str:
 
 
 def _details(command: Command) -> str:
-    options = [f"`{spell(one)}` ({one['help']})" for one in command.options if one["long"] != "json"]
-    return _lower(command.summary) + (f". Options: {'; '.join(options)}" if options else "")
+    options = _options(one for one in command.options if one["long"] != "json")
+    return _lower(command.summary) + (f". Options: {options}" if options else "")
+
+
+def _options(options: Iterable[Mapping[str, Any]]) -> str:
+    """Return options in a line, each with what it does if that is short."""
+    return "; ".join(f"`{spell(one)}`" + (f" ({one['help']})" * (len(one["help"]) <= _SHORT_HELP)) for one in options)
 
 
 def _lower(sentence: str) -> str:

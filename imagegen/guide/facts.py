@@ -37,7 +37,7 @@ NEVER = {
     "Never change anything in `.imagegen/`": "It has the earlier versions of pictures, and what is needed to go on "
     "after a crash",
     "Never run `doit -a` or `doit reroll` without being asked": "They replace pictures that are as they should be",
-    "Never spend money without being asked": "If the `total` of `doit why --json` has a `price` above 0, or images "
+    "Never spend money without being asked": "If the `total` of `doit why --json JOB` has a `price` above 0, or images "
     "that are `unpriced`, ask first, also before a preview. Then build with a budget: `doit budget=0.50 JOB:IMAGE`",
     "Never decide for a person": "Without being asked, answer no question with `--yes`, and raise no limit: not "
     "`budget` or `allow_outside` in `pyproject.toml`, nor `overwrite` in a job",

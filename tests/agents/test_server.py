@@ -121,7 +121,7 @@ def test_an_agent_sees_the_pictures(agent: Agent) -> None:
     assert found.content[0].text.startswith("portraits:mallsing: assets/portraits/mallsing.png, 32 × 32 pixels")
     (only,) = agent.call("pictures", images=["dear"]).content
     assert isinstance(only, TextContent)
-    assert only.text == "dear:gold: there is no assets/dear/gold.png yet"
+    assert only.text == "dear:gold: assets/dear/gold.png is not there"
     (problem,) = problems_of(agent.call("pictures", images=["nobody"]))
     assert "'nobody' is not a job" in problem["what"]
 
