@@ -156,11 +156,11 @@ class Clean(_Checked, cmd_clean.Clean):  # type: ignore[misc]
             return
         from imagegen.process import worst_exit_code
         from imagegen.report.doit_results import CleanedTasks
-        from imagegen.tasks.doit_answers import find_task_problems, preview_clean
+        from imagegen.tasks.doit_answers import preview_clean
 
         files = tuple(preview_clean(tasks))
         super().clean_tasks(tasks, dryrun, cleanforget)
-        output.write_result("clean", worst_exit_code(), find_task_problems(tasks), CleanedTasks(dryrun, files))
+        output.write_result("clean", worst_exit_code(), _find_problems(tasks), CleanedTasks(dryrun, files))
 
 
 class DumpDB(_Checked, cmd_dumpdb.DumpDB):  # type: ignore[misc]
@@ -215,14 +215,18 @@ class Info(_Checked, cmd_info.Info):  # type: ignore[misc]
     cmd_options = (*cmd_info.Info.cmd_options, *our_options)
 
     def execute(self, params: Mapping[str, Any], args: Sequence[str]) -> Any:
-        """Show what is known of a task."""
+        """Show what is known of a task. That it is stale is no failure in a project of ours."""
         with _captured(self):
             code = super().execute(params, args)
+        if not _has_our_tasks():
+            return code
+        named = [task for task in self.task_list if task.name == args[0]]
+        problems = _find_problems(named)
+        code = _note(problems)
         if output := _json_output():
-            from imagegen.tasks.doit_answers import describe_task, find_task_problems
+            from imagegen.tasks.doit_answers import describe_task
 
-            named = [task for task in self.task_list if task.name == args[0]]
-            output.write_result(self.name, code, find_task_problems(named), describe_task(named[0]))
+            output.write_result(self.name, code, problems, describe_task(named[0]))
         return code
 
 
@@ -236,10 +240,12 @@ class List(_Checked, cmd_list.List):  # type: ignore[misc]
         """List the tasks, as doit does."""
         self._listed: list[Task] = []
         code = super().execute(params, args)
+        problems = _find_problems(self._listed) if _has_our_tasks() else ()
+        code = _note(problems) or code
         if output := _json_output():
-            from imagegen.tasks.doit_answers import find_task_problems, list_tasks
+            from imagegen.tasks.doit_answers import list_tasks
 
-            output.write_result(self.name, code, find_task_problems(self._listed), list_tasks(self._listed))
+            output.write_result(self.name, code, problems, list_tasks(self._listed))
         return code
 
     def _print_task(self, template: str, task: Task, *about: Any) -> None:
@@ -312,6 +318,29 @@ class Help(_Checked, cmd_help.Help):  # type: ignore[misc]
         for one in commands:
             print(f"  doit {one.name:16s}  {one.summary}")
         return code
+
+
+def _has_our_tasks() -> bool:
+    """Whether the dodo file has taken tasks of ours."""
+    return "imagegen.tasks" in sys.modules
+
+
+def _find_problems(tasks: Sequence[Task]) -> Sequence[Problem]:
+    """Return what is wrong with the settings and the jobs of these tasks, in a project of ours."""
+    from imagegen.tasks.jobs import find_task_problems
+
+    return find_task_problems(tasks)
+
+
+def _note(problems: Sequence[Problem]) -> int:
+    """Return the exit code of a command that only looks."""
+    if not problems:
+        return 0
+    from imagegen.errors import BAD_INPUT
+    from imagegen.process import note_exit_code
+
+    note_exit_code(BAD_INPUT)  # doit's own code of this number means something else
+    return BAD_INPUT
 
 
 def _find_stop(error: BaseException) -> KeyboardInterrupt | None:

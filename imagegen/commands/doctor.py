@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal
 
 from imagegen.commands.build import Build
 from imagegen.commands.command import Answer, command, option
-from imagegen.errors import DONE, FAILED, printable
+from imagegen.errors import BAD_INPUT, DONE, FAILED, printable
 from imagegen.report.json_output import json_output
 
 if TYPE_CHECKING:
@@ -45,9 +45,10 @@ def doctor(build: Build, *, find: bool) -> Answer:
         rows += check_servers(case)
     result = Checks(tuple(map(_check, rows)), _is_blocked(rows))
     lines = as_lines(rows, _read_pyproject(build) if find else "")
-    code = FAILED if result.blocks else DONE
+    problems = [*build.problems, *(one for plan in build.plans for one in plan.problems)]
+    code = BAD_INPUT if problems else FAILED if result.blocks else DONE
     if json_output():  # the lines have them among the checks
-        return Answer(result, (), code, [*build.problems, *(one for plan in build.plans for one in plan.problems)])
+        return Answer(result, (), code, problems)
     return Answer(result, lines, code)
 
 

@@ -6,7 +6,7 @@ from functools import partial
 
 from imagegen.commands.build import Build
 from imagegen.commands.command import Answer, command, option
-from imagegen.errors import DONE, ImagegenError, InputError, Problem, not_written
+from imagegen.errors import DONE, ImagegenError, Problem, not_written
 
 __all__ = ["gallery"]
 
@@ -27,7 +27,7 @@ def gallery(build: Build, **options: bool) -> Answer:
     from imagegen.report.results.pages import GalleryPage
 
     if not build.plans:
-        raise InputError(Problem("jobs", "there is no job file, so there is nothing to show"))
+        return Answer(None, ["no job files in jobs/: nothing to show"])
     try:
         with StatusLine() as status:
             written = write_gallery(build.project, build.plans, partial(status.count, "new thumbnails"))

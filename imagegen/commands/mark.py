@@ -165,7 +165,7 @@ def _find_images(build: Build, words: list[str], *, needs_file: bool, seen: str 
     from imagegen.plan.sheets import SHEET
 
     one_by_one = select(build, words).one_by_one
-    outputs, problems = [], []
+    outputs, problems, files = [], [], []
     for planned in select_images(build, words):
         output = planned.output
         is_named = output.task in one_by_one
@@ -176,15 +176,15 @@ def _find_images(build: Build, words: list[str], *, needs_file: bool, seen: str 
             continue
         state = build.project.hashes.state(output.path)
         if state is not None and state.in_conflict:
-            problems.append(Problem(output.path, "two branches changed it, and no side is chosen yet", "choose one"))
+            files.append(Problem(output.path, "two branches changed it, and no side is chosen yet", "choose one"))
         elif needs_file and is_named and state is None:
             hint = f"doit {output.task} generates it; a note can be written before: --note"
-            problems.append(Problem(output.task, f"there is no image {output.path} to mark", hint))
+            files.append(Problem(output.task, f"there is no image {output.path} to mark", hint))
         elif seen and state is not None and not state.sha256.startswith(tuple(seen.split(","))):
-            problems.append(Problem(output.task, "its picture has changed since it was looked at", "look at it again"))
+            files.append(Problem(output.task, "its picture has changed since it was looked at", "look at it again"))
         outputs.append(output)
-    if problems:
-        raise InputError(*problems)
+    if problems or files:
+        raise (InputError if problems else ImagegenError)(*problems, *files)
     return outputs
 
 

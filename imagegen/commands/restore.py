@@ -187,6 +187,7 @@ def _choose(
 
     wanted: list[tuple[Output, ImageVersion]] = []
     problems: list[Problem] = []
+    first: list[Problem] = []
     already: list[tuple[Output, ImageVersion]] = []
     for at, (output, own) in enumerate(zip(outputs, versions, strict=True)):
         is_fresh = build.project.verdict(output).state != "stale"
@@ -198,13 +199,13 @@ def _choose(
         if index is None:
             hint = "--to N goes to a later version" if len(own) > 1 else ""
             hint = hint if own else f"doit {output.task} generates the first one"
-            problems.append(Problem(output.task, "there is no earlier version to go back to", hint))
+            first.append(Problem(output.task, "there is no earlier version to go back to", hint))
         elif own[index].is_now and is_fresh:
             already.append((output, own[index]))
         else:
             wanted.append((output, own[index]))
-    if problems:
-        raise InputError(*problems)
+    if problems or first:
+        raise (InputError if problems else ImagegenError)(*problems, *first)
     return wanted, already
 
 

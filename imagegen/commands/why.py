@@ -44,14 +44,14 @@ _COLOURS = {
     },
     [
         option("limit", int, None, "what doit --limit=N would do, and how many images it would leave"),
-        option("check", bool, False, "exit with 1 if anything is stale, and with 2 if a job or a setting is broken"),
+        option("check", bool, False, "exit with 1 if anything is stale"),
     ],
     words="[IMAGE|JOB...]",
     needs_settings=False,
     result="imagegen.report.forecast_summary:ForecastSummary",
 )
 def why(build: Build, words: list[str], *, limit: int | None, check: bool) -> Answer:
-    """Forecast the next run. Fails only with --check, or if a word names nothing."""
+    """Forecast the next run, as far as jobs and settings are sound."""
     from imagegen.report.forecast_summary import summarise_forecast
 
     if limit is not None and limit < 1:
@@ -69,7 +69,7 @@ def why(build: Build, words: list[str], *, limit: int | None, check: bool) -> An
         len(found.limited.left),
         build.find_place if json_output() else None,
     )
-    code = (BAD_INPUT if problems else FAILED if result.is_stale else DONE) if check else DONE
+    code = BAD_INPUT if problems else FAILED if check and result.is_stale else DONE
     if json_output():
         return Answer(result, (), code, [*problems, *_find_strays(build, selection.one_by_one)])
     said = _describe(build, found.forecast, found.plans, selection.one_by_one)

@@ -101,7 +101,8 @@ class ForecastTotal:
         price: expected price in US dollars, as far as it is known.
         unpriced: number of images to generate whose price is not known.
         budget: US dollars that a run may spend; null if there is no limit.
-        is_budget_enough: whether the budget is enough for everything; true if there is no limit.
+        is_budget_enough: whether the budget is enough for everything; true if there is no limit, null if a job or a
+            setting is broken, because what its images cost is not known.
         affordable: number of images that cost something and fit into the budget; null if there is no limit.
         refused_jobs: jobs that are not built because the price of one of their images is unknown or more than the
             budget.
@@ -114,7 +115,7 @@ class ForecastTotal:
     price: float
     unpriced: int
     budget: float | None
-    is_budget_enough: bool
+    is_budget_enough: bool | None
     affordable: int | None
     refused_jobs: tuple[str, ...]
     left: int
@@ -125,7 +126,8 @@ class ForecastSummary:
     """What the next run would do.
 
     Attributes:
-        is_stale: whether the next run would write any image, fail at one, or leave one because of its limit.
+        is_stale: whether the next run would write any image, fail at one or at a broken job, or leave one because of
+            its limit.
         images: images that are not fresh, or were named one by one.
         jobs: jobs that were asked for.
         total: sum over all images that were asked for, the fresh ones too.
@@ -157,11 +159,13 @@ def summarise_forecast(
     """
     shown = [one for one in forecast.images if one.act != "fresh" or one.output.task in named]
     jobs = tuple(JobForecast(one.name, one.file, tuple(one.problems), tuple(one.notes)) for one in plans)
-    images, is_stale = tuple(_summarise_image(one, find_place) for one in shown), forecast.is_stale or left > 0
-    return ForecastSummary(is_stale, images, jobs, _add_up(forecast, budget, left))
+    is_broken = any(job.problems for job in jobs)
+    images = tuple(_summarise_image(one, find_place) for one in shown)
+    is_stale = forecast.is_stale or left > 0 or is_broken
+    return ForecastSummary(is_stale, images, jobs, _add_up(forecast, budget, left, is_broken=is_broken))
 
 
-def _add_up(forecast: Forecast, budget: Decimal | None, left: int) -> ForecastTotal:
+def _add_up(forecast: Forecast, budget: Decimal | None, left: int, *, is_broken: bool) -> ForecastTotal:
     from imagegen.execute.forecast import ACTS
 
     counts: dict[Act, int] = {act: forecast.counts[act] for act in ACTS}
@@ -175,7 +179,7 @@ def _add_up(forecast: Forecast, budget: Decimal | None, left: int) -> ForecastTo
         price=float(forecast.price),
         unpriced=forecast.unpriced,
         budget=None if budget is None else float(budget),
-        is_budget_enough=affordable in (None, costly),
+        is_budget_enough=None if is_broken else affordable in (None, costly),
         affordable=affordable,
         refused_jobs=() if budget is None else tuple(forecast.refused(budget)),
         left=left,

@@ -12,7 +12,7 @@ from doit.task import Task
 from imagegen.commands.build import Build, current_build
 from imagegen.commands.command import COMMANDS, OURS, Command
 from imagegen.commands.command_line import is_ignored
-from imagegen.errors import Problem, did_you_mean
+from imagegen.errors import did_you_mean
 from imagegen.report.doit_results import (
     CleanedFile,
     CommandHelp,
@@ -24,7 +24,7 @@ from imagegen.report.doit_results import (
 )
 from imagegen.report.run_summary import find_source
 
-__all__ = ["describe_commands", "describe_task", "find_task_problems", "list_tasks", "preview_clean"]
+__all__ = ["describe_commands", "describe_task", "list_tasks", "preview_clean"]
 
 
 def list_tasks(tasks: Iterable[Task]) -> TaskList:
@@ -44,12 +44,6 @@ def describe_task(task: Task) -> TaskInfo:
         fingerprint=meta.get("fingerprint"),
         workflow=tuple(meta.get("workflow", ())),
     )
-
-
-def find_task_problems(tasks: Iterable[Task]) -> list[Problem]:
-    """Return what is wrong with the jobs that these tasks are, or belong to."""
-    jobs = {task.name.partition(":")[0] for task in tasks if task.meta and OURS in task.meta}
-    return [problem for plan in current_build().plans if plan.task in jobs for problem in plan.problems]
 
 
 def _describe(build: Build, task: Task) -> dict[str, Any]:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from imagegen.project import JobPlan
     from imagegen.state.snapshot import FreshJob
 
-__all__ = ["add_failed", "leave_out_stale", "task_jobs"]
+__all__ = ["add_failed", "find_task_problems", "leave_out_stale", "task_jobs"]
 
 _leaves_out_stale = False
 
@@ -88,6 +88,14 @@ def add_failed(build: Build, tasks: dict[str, Task]) -> None:
             tasks[name] = dict_to_task({**fields, "name": name, "task_dep": [], "uptodate": [False]})
             tasks[name].subtask_of = job
             tasks[job].task_dep.append(name)
+
+
+def find_task_problems(tasks: Iterable[Task]) -> list[Problem]:
+    """Return what is wrong with the settings, and with the jobs that these tasks are or belong to."""
+    build = current_build()
+    jobs = {task.name.partition(":")[0] for task in tasks if task.meta and OURS in task.meta}
+    broken = (problem for plan in build.plans if plan.task in jobs for problem in plan.problems)
+    return list(dict.fromkeys([*build.problems, *broken]))
 
 
 def _needed_slugs(job: FreshJob, invocation: Invocation) -> Iterable[str]:

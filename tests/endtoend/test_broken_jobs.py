@@ -26,7 +26,7 @@ def test_every_problem_of_every_job_is_told_at_once_and_the_others_are_built(pro
 def test_list_and_doctor_work_and_show_it(project: ProjectFolder) -> None:
     project.write("jobs/bad.yaml", BROKEN)
     listed = project.doit("list")
-    assert (listed.code, "BROKEN: 2 problems in jobs/bad.yaml" in listed.out) == (0, True)
+    assert (listed.code, "BROKEN: 2 problems in jobs/bad.yaml" in listed.out) == (2, True)
     doctor = project.doit("doctor")
     assert doctor.code != 0
     assert "generate.stepz" in doctor.out
@@ -73,7 +73,7 @@ def test_a_job_whose_name_doit_cannot_take_is_refused(project: ProjectFolder, fi
     project.write(f"jobs/{file}", "{}")
     run = project.doit()
     assert (run.code != 0, "is not a valid job name" in run.out) == (True, True)
-    assert project.doit("list").code == 0
+    assert project.doit("list").code == 2
 
 
 def test_two_files_of_one_name_are_refused(project: ProjectFolder) -> None:
@@ -173,7 +173,7 @@ def test_settings_that_are_wrong_break_every_job_and_are_told_once(project: Proj
     run = project.doit()
     assert run.code != 0
     assert run.out.count("bakend: unknown key; did you mean 'backend'?") == 1
-    assert project.doit("list").code == 0
+    assert project.doit("list").code == 2
 
 
 def test_a_file_in_jobs_that_is_not_built_is_named_when_it_comes(project: ProjectFolder) -> None:

@@ -60,6 +60,7 @@ class Case:
     """How the fields of its first problem begin, with `--json`; None: it is tried without."""
 
 
+LOOKING = ("why", "list", "info {}", "doctor")
 SETTING = {"file": "pyproject.toml", "line": 2, "column": 1, "what": "budget: "}
 CASES = [
     # a job and its images
@@ -71,6 +72,9 @@ CASES = [
     Case("", DONE, {"script.json": "{}"}),
     Case("", BAD_INPUT, {"jobs/broken.yaml": BROKEN}, {"file": "jobs/broken.yaml", "line": 3}),
     Case("portraits", DONE),
+    *(Case(line.format("broken"), BAD_INPUT, {}, {"file": "jobs/broken.yaml", "line": 3}) for line in LOOKING),
+    *(Case(f"{line} portraits", DONE) for line in ("why", "list", "info")),
+    Case("-r console", BAD_INPUT),
     Case("broken:a", BAD_INPUT, {}, {"file": "jobs/broken.yaml", "line": 3}),
     Case("broken verify", BAD_INPUT),
     Case("clean broken", BAD_INPUT),
@@ -89,7 +93,10 @@ CASES = [
     # what is not begun, and what a check finds
     Case("reroll portraits", NOT_BEGUN, {"jobs/broken.yaml": None}, {"what": "nothing was rerolled"}),
     Case("verify", FAILED, {"assets/portraits/yrr.png": "not an image"}),
-    Case("info portraits:yrr", FAILED, {"assets/portraits/yrr.png": None}),
+    Case("info portraits:yrr", DONE, {"assets/portraits/yrr.png": None}),
+    Case("accept portraits:yrr", FAILED, {}, {"what": "there is no file"}),
+    Case("mark portraits:yrr --as keep", FAILED, {}, {"what": "there is no image"}),
+    Case("mark portraits:yrr:index --as keep", BAD_INPUT),
     # a dodo file
     Case("fails", FAILED, {"dodo.py": OWN}, {"where": "fails"}),
     Case("errs", FAILED, {}, {"where": "errs"}),
@@ -104,7 +111,7 @@ CASES = [
     Case("", BAD_INPUT, {"dodo.py": f"{DODO}def task_x():\n    return {{'actions': 5}}\n"}),
     # settings
     Case("", BAD_INPUT, {"dodo.py": DODO, "pyproject.toml": "[tool.imagegen]\nbudget = 'x'\n"}, SETTING),
-    Case("verify", BAD_INPUT),
+    *(Case(line.format("portraits"), BAD_INPUT, {}, SETTING) for line in (*LOOKING, "verify", "settings")),
     Case("", BAD_INPUT, {"pyproject.toml": "[tool.imagegen\n"}, {"file": "pyproject.toml", "line": 1, "column": 15}),
     Case("", BAD_INPUT, {"pyproject.toml": "", "doit.cfg": "verbosity = 1\n"}, {"where": "doit.cfg"}),
     Case("", NOT_BEGUN, {"doit.cfg": None, "dodo.py": None}, {"what": "there is no dodo.py in this folder"}),

@@ -83,8 +83,8 @@ def test_a_job_that_is_broken_is_shown_so_and_settings_that_are_wrong_are_refuse
 
 def test_without_a_job_there_is_nothing_to_show(project: ProjectFolder) -> None:
     run = project.doit("gallery")
-    assert run.code != 0
-    assert "there is no job file" in run.out
+    assert run.code == 0
+    assert "no job files in jobs" in run.out
     assert not (project.root / "assets").exists()
 
 

@@ -142,7 +142,7 @@ def test_a_decision_that_was_edited_into_nonsense_breaks_its_job_only(
     lock = project.root / "jobs/portraits.lock"
     lock.write_text(lock.read_text().replace(old, new, 1))
     assert message in project.doit().out
-    assert project.doit("list").code == 0
+    assert project.doit("list").code == 2
 
 
 def test_an_empty_file_is_a_write_that_was_cut_off_and_restored(project: ProjectFolder) -> None:

@@ -48,7 +48,7 @@ def test_the_data_is_the_same(project: ProjectFolder) -> None:
     project.job(items=[GREEN])
     project.write("jobs/broken.yaml", "items: [{name: a}]")
     run = project.doit("why", "--json")
-    assert (run.code, len(run.events)) == (0, 1)
+    assert (run.code, len(run.events)) == (2, 1)
     found = run.result
     (image,) = found["images"]
     assert (image["task"], image["act"], image["seed"]) == ("portraits:mallsing", "generate", 5)
@@ -124,17 +124,22 @@ def test_a_word_that_names_nothing_is_told_with_the_nearest(project: ProjectFold
     assert "generate" not in run.out
 
 
-def test_what_is_wrong_with_a_job_is_told_and_is_no_error_of_the_question(project: ProjectFolder) -> None:
+def test_what_is_wrong_with_a_job_is_told_beside_the_others(project: ProjectFolder) -> None:
     project.job()
     project.write("jobs/broken.yaml", "items: [{name: a}]")
     run = project.doit("why")
-    assert run.code == 0
+    assert run.code == 2
     assert "jobs/broken.yaml:1:9: items[0].prompt: is missing" in run.out
+    assert "generate  portraits:mallsing" in run.out
     assert run.closing == "3 to generate (time unknown), 1 broken job"
     assert project.doit("why", "broken:a").closing == "1 broken job"
     assert "broken" not in project.doit("why", "portraits").out
     run = project.doit("why", "backend=placehodler")
-    assert (run.code, run.out.count("did you mean 'placeholder'?")) == (0, 1)
+    assert (run.code, run.out.count("did you mean 'placeholder'?")) == (2, 1)
+    (project.root / "jobs/portraits.yaml").unlink()
+    for word in ("wait=1", "backend=placehodler"):  # a job, or a setting: what the run would do is not known
+        told = project.doit("why", word, "--json").result
+        assert (told["is_stale"], told["total"]["is_budget_enough"]) == (True, None)
 
 
 def test_a_check_answers_with_its_exit_code(project: ProjectFolder) -> None:

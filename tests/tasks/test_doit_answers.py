@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from imagegen.errors import BAD_INPUT, DONE, FAILED
+from imagegen.errors import BAD_INPUT, DONE
 from tests.project_folder import DODO, SMALL_JOB, ProjectFolder
 from tests.valid_results import check_lines
 
@@ -20,7 +20,7 @@ def test_doits_own_commands_answer_with_data(tmp_path: Path) -> None:
         return _ask(project, code, *words)
 
     assert project.doit("portraits:yrr").code == 0
-    listed = {one["task"]: one for one in ask(DONE, "list", "--json", "--all")["tasks"]}
+    listed = {one["task"]: one for one in ask(BAD_INPUT, "list", "--json", "--all")["tasks"]}
     states = {name: (one["kind"], one["state"]) for name, one in listed.items()}
     assert (
         states.items()
@@ -37,10 +37,10 @@ def test_doits_own_commands_answer_with_data(tmp_path: Path) -> None:
         "assets/portraits/yrr.png",
         ["new"],
     )
-    info = ask(FAILED, "info", "--json", "portraits:mallsing")
+    info = ask(DONE, "info", "--json", "portraits:mallsing")
     assert (info["job"], info["request"]["prompt"], len(info["fingerprint"])) == ("portraits", "a tall figure", 64)
     assert ask(DONE, "ignore", "--json", "portraits:mallsing") == {"tasks": ["portraits:mallsing"]}
-    assert ask(FAILED, "info", "--json", "portraits:mallsing")["is_ignored"]
+    assert ask(DONE, "info", "--json", "portraits:mallsing")["is_ignored"]
     assert ask(DONE, "forget", "--json", "portraits:mallsing") == {"tasks": ["portraits:mallsing"]}
     would = ask(DONE, "clean", "--json", "-n", "portraits")
     assert [one["path"] for one in would["files"] if one["is_removed"]] == ["assets/portraits/yrr.png"]
