@@ -5,12 +5,13 @@ from __future__ import annotations
 import sys
 import traceback
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from doit.exceptions import InvalidCommand
 
 from imagegen.dodo_faults import explain_dodo_fault
-from imagegen.errors import BAD_INPUT, FAILED, Problem
+from imagegen.errors import BAD_INPUT, FAILED, ImagegenError, Problem
 from imagegen.library.reserved_names import OUR_NAMES
 from imagegen.process import note_exit_code, worst_exit_code
 from imagegen.report.json_output import json_output
@@ -57,7 +58,20 @@ def _write(command: str, problems: Sequence[Problem], code: int) -> int:
     note_exit_code(code)
     for problem in dict.fromkeys(problems):
         sys.stderr.write(f"ERROR: {problem}\n")
+    if command == "run":
+        _write_summary(problems)
     return code
+
+
+def _write_summary(problems: Sequence[Problem]) -> None:
+    """Write them into the file of `--summary`, which would say what an earlier run did."""
+    from imagegen.commands.build import current_build
+
+    with suppress(ImagegenError, OSError):  # these are not what to report now
+        build = current_build()
+        if build.invocation.summary and (file := build.summary_file):
+            file.check()
+            file.write_refusal(problems)
 
 
 def find_answering(command: str = "run") -> str:

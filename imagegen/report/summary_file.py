@@ -98,6 +98,10 @@ class SummaryFile:
         else:
             rewrite_file(self.path, data, self.root / ".imagegen" / "tmp")
 
+    def write_refusal(self, problems: Iterable[Problem]) -> None:
+        """Write why nothing was built, in place of what a run before it did. Raises OSError."""
+        self.write("nothing was built", (), (), problems, lambda _: None)
+
     def _link_beside(self, pictures: Sequence[ImageOutcome], sha256: Callable[[str], str | None]) -> Links:
         """Make thumbnails in a folder beside the file, and link to these."""
         from imagegen.report.gallery.folder import create_thumbnails, find_thumbnails

@@ -99,7 +99,7 @@ def _load_checked(loader: NamespaceTaskLoader, cmd: Command, pos_args: list[str]
     has_our_reporter = getattr(cmd, "params", {}).get("reporter") is ImagegenReporter
     leave_out_stale(has_our_reporter)
     if invocation.summary is not None:
-        _refuse(_check_summary(has_our_reporter=has_our_reporter))
+        _refuse(_check_summary(invocation, has_our_reporter=has_our_reporter))
     tasks = _load_tasks(loader, cmd, pos_args)
     refuse_equal_names(tasks)
     if invocation.variables and not invocation.calls:  # our commands report it themselves
@@ -114,8 +114,12 @@ def _load_checked(loader: NamespaceTaskLoader, cmd: Command, pos_args: list[str]
     return tasks
 
 
-def _check_summary(*, has_our_reporter: bool) -> Sequence[Problem]:
+def _check_summary(invocation: Invocation, *, has_our_reporter: bool) -> Sequence[Problem]:
     """Return what is wrong with `--summary`, before anything is built."""
+    commands = [one.command for one in invocation.calls]
+    if commands and len(commands) == len(invocation.tasks) and not any(one.jobs for one in commands):
+        what = f"doit {commands[0].name} writes none: it sums up a build of jobs or images"
+        return [Problem("doit --summary", what, "leave it out")]
     if not has_our_reporter:
         return [Problem("doit --summary", "another reporter is chosen, which writes none", "leave out -r")]
     if (file := current_build().summary_file) is None:

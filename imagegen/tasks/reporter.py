@@ -201,6 +201,9 @@ class ImagegenReporter(ConsoleReporter):  # type: ignore[misc]  # doit ships no 
         images = summarise_images(outcomes, None)
         sha256 = build.project.hashes.sha256 if images else lambda _: None
         try:
+            if self._refusal:
+                file.write_refusal(self._problems())
+                return
             file.write(self._closing_line(build), build.left_lines(), images, self._problems(), sha256)
         except OSError as error:
             note_exit_code(FAILED)

@@ -47,6 +47,10 @@ def test_it_says_what_the_run_did_with_pictures_beside_it(project: ProjectFolder
     assert doit("--summary=out/summary.md").code == 0
     assert "## imagegen: 6 fresh, nothing to do" in file.read_text("utf-8")
 
+    assert doit("--summary=out/summary.md", "backend=nobody").code == 2
+    text = file.read_text("utf-8")
+    assert "## imagegen: nothing was built\n" in text
+    assert "there is no backend &#39;nobody&#39;" in text
     if sys.platform != "win32":
         os.mkfifo(project.root / "fifo.md")
         run = doit("--summary=fifo.md")
@@ -59,6 +63,7 @@ def test_it_says_what_the_run_did_with_pictures_beside_it(project: ProjectFolder
         (["--summary=-"], "it is always written to a file"),
         (["--summary=jobs/new.yaml"], "jobs/ is not for summaries"),
         (["--summary=dodo.py/s.md"], "nothing can be written in"),
+        (["--summary=s.md", "why"], "doit why writes none"),
         (["--summary=s.md", "-r", "console"], "another reporter is chosen, which writes none"),
     ):
         run = doit(*words)
