@@ -71,7 +71,8 @@ def show_versions(root: Path, versions: Sequence[Mapping[str, Any]], task: str =
         seed = "" if one["seed"] is None else f", seed {one['seed']}"
         about = "is the image now" if one["is_current"] else f'to go back to it: restore with to: ["{one["number"]}"]'
         shown += _show(root / one["path"], f"{name} of {one['time']}{seed}; {about}", DEFAULT_SIZE)
-    return shown
+    left = len(versions) - MOST_PICTURES
+    return [*shown, _say(f"not shown: {left} older ones, which restore takes, too")] if left > 0 else shown
 
 
 def _show(file: Path, name: str, size: int) -> Iterator[ContentBlock]:

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import signal
 import sys
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,15 +15,14 @@ from mcp.server.lowlevel import Server
 from mcp.server.stdio import stdio_server
 
 from imagegen import __version__
+from imagegen.agents.answers import answer_call
 from imagegen.agents.arguments import command_line
 from imagegen.agents.children import Call, Children
 from imagegen.agents.pictures import show_answered, show_pictures, show_versions
 from imagegen.agents.progress import Progress
 from imagegen.agents.tools import DEFAULT_SIZE, MOST_LISTED, MOST_PICTURES, TOOLS, Tool
-from imagegen.commands.command import GO_AHEAD
 from imagegen.doit_child import handling_signals
 from imagegen.errors import ImagegenError, InputError, Problem, did_you_mean
-from imagegen.execute.budget import LIFT_BUDGET, RAISE_BUDGET
 from imagegen.guide.facts import NEVER
 from imagegen.report.json_output import result_data
 from imagegen.report.result_schema import answer_schema
@@ -50,12 +47,6 @@ This server only looks: none of its tools builds or changes anything. To build a
 `doit JOB:IMAGE` in a terminal, or starts the server with --allow-build. What hints say is for a person, too."""
 _HANDS_OFF = list(NEVER)[:3]
 """Rules for whatever else an agent can write files with."""
-_HINTS = {
-    RAISE_BUDGET: "ask the person what it may cost, then give that as budget",
-    LIFT_BUDGET: "a person can lift the budget, in a terminal: doit budget=none",
-    GO_AHEAD: "a person can agree to it, in a terminal: ",
-}
-"""What is for a person to do, as an agent is to understand it."""
 
 
 def serve(project: Path, *, allows_build: bool) -> None:
@@ -134,13 +125,13 @@ class ImagegenServer:
                 return types.CallToolResult(content=shown)
         except ImagegenError as error:
             command = TOOLS[params.name].command if params.name in TOOLS else params.name
-            return _result(result_data(command, error.exit_code, error.problems), is_error=True)
+            return answer_call(result_data(command, error.exit_code, error.problems), is_error=True)
         call = self._children.start(words, tool.command, acts=tool.acts)
         await self._follow(call, context)
         found = call.answer
         # a check that found something has done its work
         is_error = bool(found["exit_code"]) and (tool.acts or found["result"] is None)
-        answered = _result(found, int(arguments.get("offset", 0)), is_error=is_error)
+        answered = answer_call(found, int(arguments.get("offset", 0)), is_error=is_error)
         if tool.with_pictures:
             answered.content += await self._show(found["result"])
         return answered
@@ -150,14 +141,19 @@ class ImagegenServer:
         if not result or result.get("pictures", 0) < 2:
             return await asyncio.to_thread(show_answered, self._project, result)
         shown: list[types.ContentBlock] = []
-        seeds = {one["seed"] for one in result["images"]}  # of a reroll: only the last of each is in its file
-        for task in list(dict.fromkeys(one["task"] for one in result["images"]))[:MOST_PICTURES]:
+        left = result["images"]
+        while left and len(shown) < 2 * MOST_PICTURES:  # of a reroll: a file has only the last one of its image
+            task, seeds = left[0]["task"], {one["seed"] for one in left if one["task"] == left[0]["task"]}
             call = self._children.start(["restore", "--json", "--list", task], "restore", acts=False)
             async for _ in call.follow():
                 pass
             listed = (call.answer["result"] or {}).get("versions", ())
             rerolled = [one for one in listed if one["seed"] in seeds]
             shown += await asyncio.to_thread(show_versions, self._project, rerolled, task)
+            left = [one for one in left if one["task"] != task]
+        if left:
+            names = ", ".join(dict.fromkeys(one["task"] for one in left[:MOST_LISTED]))
+            shown.append(types.TextContent(type="text", text=f"not shown: {names}; versions shows them"))
         return shown
 
     def _find(self, name: str) -> Tool:
@@ -200,44 +196,3 @@ def _declare(tool: Tool) -> types.Tool:
         output_schema=None if tool.is_look else answer_schema(tool.command, tool.result),
         annotations=hints,
     )
-
-
-def _result(found: Mapping[str, Any], offset: int = 0, *, is_error: bool) -> types.CallToolResult:
-    """Return what a command answered: as data, and as text for clients that show nothing else."""
-    found, said = _shorten(_reword(found), offset)
-    texts = [*said, json.dumps(found, ensure_ascii=False)]
-    content: list[types.ContentBlock] = [types.TextContent(type="text", text=text) for text in texts]
-    return types.CallToolResult(content=content, structured_content=found, is_error=is_error)
-
-
-def _shorten(found: Mapping[str, Any], offset: int) -> tuple[dict[str, Any], list[str]]:
-    """Return a result as a model can read it, and what was left out: a project may have thousands of images."""
-    said = []
-    result = found["result"]
-    if found["command"] == "list" and result:  # which doit's commands and other tasks are among
-        result = {**result, "tasks": [task for task in result["tasks"] if task["kind"] in ("job", "image")]}
-    if result:  # what sums up comes first, before lists that may be long
-        result = dict(sorted(result.items(), key=lambda one: isinstance(one[1], list)))
-    for key, value in (result or {}).items():
-        if isinstance(value, list) and (offset or len(value) > MOST_LISTED):
-            result[key] = part = value[offset : offset + MOST_LISTED]
-            shown = f"{offset + 1} to {offset + len(part)}" if part else "none"
-            said.append(f"{key}: {shown} of {len(value)}; offset says how many to leave out at the beginning")
-    problems = found["problems"]
-    if len(problems) > MOST_LISTED:
-        said.append(f"problems: only the first {MOST_LISTED} of {len(problems)} are here")
-    return {**found, "problems": problems[:MOST_LISTED], "result": result}, said
-
-
-def _reword(found: Any) -> Any:
-    """Return what a command answered, with hints that leave to a person what is for a person."""
-    if isinstance(found, list):
-        return [*map(_reword, found)]
-    if not isinstance(found, Mapping):
-        return found
-    reworded = {key: _reword(value) for key, value in found.items()}
-    if isinstance(hint := found.get("hint"), str):
-        for text, instead in _HINTS.items():
-            hint = hint.replace(text, instead)
-        reworded["hint"] = hint
-    return reworded

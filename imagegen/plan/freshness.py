@@ -232,7 +232,8 @@ def _name_origins(reasons: list[Reason], output: Output) -> list[Reason]:
     for reason in reasons:
         if origin := origins.get(reason.field):
             follows = Reason("follows", origin.name)
-            new = reason.new and origin.sha256
+            # as long as what the lock file has of the old one, so that the two can be compared
+            new = reason.new and origin.sha256[: len(reason.old or origin.sha256)]
             named.append(Reason("origin", origin.name, reason.old, new) if origin.sha256 else follows)
         elif output.is_derived and reason.field.startswith("images."):
             named.append(Reason("origin", f"{output.job}:{reason.field.removeprefix('images.')}", reason.old))
