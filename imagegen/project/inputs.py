@@ -52,7 +52,10 @@ class Inputs:
             other = self._find_normalised_path(name)
             if other not in ("", name) and not self.why_unreadable(other):
                 return self.read(other)
-            raise InputError(Problem(name, "there is no such file")) from None
+            import shlex
+
+            hint = f"put it there, or name another file; if git has it: git restore {shlex.quote(name)}"
+            raise InputError(Problem(name, "there is no such file", hint)) from None
         except OSError as error:
             raise InputError(Problem(name, f"cannot be read: {error.strerror}")) from None
 
@@ -83,7 +86,7 @@ class Inputs:
             folder = self.root / "jobs"
             known = [path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.suffix in JOB_SUFFIXES]
             what = f"extends: {file}: {error.problems[0].what}{_suggest_file(name, known)}"
-            raise InputError(Problem(where, what)) from None
+            raise InputError(Problem(where, what, error.problems[0].hint)) from None
         return read_document(file, data)
 
     def read_source(self, source: str, where: str) -> bytes:

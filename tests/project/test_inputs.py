@@ -125,7 +125,7 @@ def test_a_source_that_is_not_there_is_told_the_near_one_in_its_folder(tmp_path:
 
 def test_a_file_that_only_has_the_same_suffix_is_not_suggested(tmp_path: Path) -> None:
     (tmp_path / "icons.yaml").write_text("")
-    with pytest.raises(ImagegenError, match=r"there is no such file$"):
+    with pytest.raises(ImagegenError, match=r"there is no such file\n    put it there, .*: git restore foo.yaml$"):
         Inputs(tmp_path, ()).read_source("foo.yaml", "jobs/a.yaml:1:1")
 
 
