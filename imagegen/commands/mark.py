@@ -228,25 +228,30 @@ def _find_marked(build: Build, file: ReviewFile, outputs: Sequence[Output]) -> I
             continue
         state = build.project.hashes.state(output.path)
         sha256 = state.sha256 if state else None
-        newest = max(filter(None, [mark, note]), key=lambda one: one.time)
         yield MarkedImage(
             output.task,
             output.path,
             mark.value if mark else None,
             note.value if note else None,
-            newest.time,
-            newest.by,
+            mark.time if mark else "",
+            mark.by if mark else "",
+            note.time if note else "",
+            note.by if note else "",
             tuple(one.kind for one in (mark, note) if one and not one.is_about(sha256)),
         )
 
 
 def _row(image: MarkedImage) -> Sequence[str]:
     others = image.about_another_version
+    said = [("mark", image.mark_time, image.mark_by), ("note", image.note_time, image.note_by)]
+    said = [one for one in said if one[1]]
+    if len({by for _, _, by in said}) == 1:
+        said = [("", *max(one[1:] for one in said))]
     return (
         "-" if image.mark is None else f"({image.mark})" if "mark" in others else image.mark,
         image.task,
         _brief(image.note),
-        " ".join(filter(None, [image.time[:16].replace("T", " "), image.by])),
+        ", ".join(" ".join(filter(None, [kind, time[:16].replace("T", " "), by])) for kind, time, by in said),
         f"({' and '.join(others)} for another version)" if others else "",
     )
 

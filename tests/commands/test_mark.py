@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -54,7 +55,7 @@ class Marked(ProjectFolder):
 
     def listed(self, *words: str) -> list[list[str]]:
         """What it lists: mark, image and note; without the times."""
-        return [line.partition("  20")[0].split(None, 2) for line in self.run(*words)[0].splitlines()]
+        return [re.split("  (?:mark )?20", line)[0].split(None, 2) for line in self.run(*words)[0].splitlines()]
 
     def refused(self, *words: str) -> str:
         """What it says; nothing is written."""
@@ -198,6 +199,9 @@ def test_a_mark_of_an_earlier_picture_names_it(tmp_path: Path) -> None:
     assert f'"mark":"keep","sha256":"{earlier}"' in text.replace(": ", ":").replace(", ", ",")
     assert text.count("Ada") == 2
     assert [line[0] for line in marked.listed()] == ["keep", "(keep)"]
+    marked.mark("portraits:mallsing", "--note", "taller", "--by=agent")
+    [line] = [one for one in marked.run()[0].splitlines() if "taller" in one]
+    assert re.search(r"  mark 20\S+ \S+ Ada, note 20\S+ \S+ agent", line)
     assert "there are 2 images and 1 --of" in marked.refused(
         "portraits:yrr", "portraits:mallsing", "--of", earlier, "--note=x"
     )

@@ -89,8 +89,10 @@ class MarkedImage:
         path: path of the file, relative to the project.
         mark: mark of the image: `keep`, `reject` or `later`; null if it has none.
         note: text of its note; null if it has none.
-        time: time of its mark or note, whichever is newer, in UTC.
-        by: author of that mark or note; empty if it is not known.
+        mark_time: time of its mark, in UTC; empty if it has none.
+        mark_by: author of its mark; empty if that is not known.
+        note_time: time of its note, in UTC; empty if it has none.
+        note_by: author of its note; empty if that is not known.
         about_another_version: which of its mark and note are about another version than the current one.
     """
 
@@ -98,8 +100,10 @@ class MarkedImage:
     path: str
     mark: str | None
     note: str | None
-    time: str
-    by: str
+    mark_time: str
+    mark_by: str
+    note_time: str
+    note_by: str
     about_another_version: tuple[Literal["mark", "note"], ...]
 
 
