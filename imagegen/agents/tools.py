@@ -193,7 +193,7 @@ _LOOKS = (
         "Call it before build: it says which images are stale and for which reasons, and what building them would take "
         "and cost. Name images or jobs to hear of these alone.",
         options=["limit"],
-        limits={"limit": {"minimum": 1}},
+        limits={"limit": {"type": "integer", "minimum": 1}},
         is_long=True,
     ),
     Tool(
@@ -227,7 +227,7 @@ _ACTS = (
         "preview",
         f"Returns the first {MOST_PICTURES} of them, too. dry-run only says what they would take and cost.",
         options=["limit", "dry-run"],
-        limits={"limit": {"minimum": 1}},
+        limits={"limit": {"type": "integer", "minimum": 1}},
         acts=True,
         generates=True,
         with_pictures=True,

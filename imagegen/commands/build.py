@@ -27,7 +27,7 @@ from imagegen.commands.up_to_date import (
     load_snapshot,
     needs_jobs,
 )
-from imagegen.errors import DONE, FAILED, STOPPED, ImagegenError, Problem
+from imagegen.errors import DONE, FAILED, STOPPED, ImagegenError, InputError, Problem
 from imagegen.library.planned_project import DONE_STATES, PlannedImage, PlannedProject, TaskResult
 from imagegen.library.selection import Selection, select, select_images
 from imagegen.process import note_exit_code
@@ -50,6 +50,7 @@ __all__ = [
     "build_now",
     "current_build",
     "exit_code_of",
+    "read_limit",
     "select",
     "select_images",
     "summarise",
@@ -239,6 +240,20 @@ def current_build() -> Build:
         if _build is None:
             _build = Build(Path.cwd(), current_invocation())
         return _build
+
+
+def read_limit(build: Build, text: str) -> int | None:
+    """Return the limit that an option gives, or else the settings; None if there is none.
+
+    Raises:
+        InputError: it is not a valid limit.
+    """
+    from imagegen.config.setting_types import LIMIT
+
+    try:
+        return LIMIT.read(text) if text else build.settings.limit
+    except ValueError as error:
+        raise InputError(Problem("", f"--limit: {error}")) from None
 
 
 def build_now(

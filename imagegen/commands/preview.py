@@ -8,9 +8,9 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from imagegen.commands.build import Build, build_now, exit_code_of, select, summarise
+from imagegen.commands.build import Build, build_now, exit_code_of, read_limit, select, summarise
 from imagegen.commands.command import Answer, command, option
-from imagegen.errors import InputError, Problem
+from imagegen.errors import InputError
 from imagegen.report.console import plural
 
 if TYPE_CHECKING:
@@ -35,13 +35,13 @@ __all__ = ["preview"]
         "doit preview portraits -n": "only say how many, how long they take and what they cost",
     },
     [
-        option("limit", int, None, "only the first N of each job that have no preview yet"),
+        option("limit", str, "", "only the first N of each job that have no preview yet", value="N"),
         option("dry-run", bool, False, "only say what would be previewed", "n"),
     ],
     words="[IMAGE|JOB...]",
     result="imagegen.report.results.one_off:PreviewSummary",
 )
-def preview(build: Build, words: list[str], *, limit: int | None, dry_run: bool) -> Answer:
+def preview(build: Build, words: list[str], *, limit: str, dry_run: bool) -> Answer:
     """Preview the stale images that words name, and each image that has a word of its own."""
     from imagegen.execute.events import Outcome
     from imagegen.execute.forecast import forecast
@@ -49,12 +49,11 @@ def preview(build: Build, words: list[str], *, limit: int | None, dry_run: bool)
     from imagegen.report.results.one_off import PreviewSummary
     from imagegen.report.run_summary import Cost, image_problems, summarise_cost
 
-    if limit is not None and limit < 1:
-        raise InputError(Problem("doit preview", f"--limit={limit}: expected a whole number from 1"))
+    most = read_limit(build, limit)
     selection = select(build, words)
     if problems := [problem for plan in selection.plans for problem in plan.problems]:
         raise InputError(*dict.fromkeys(problems))
-    standing, left = _plan(build, _choose(build, selection), limit or build.settings.limit)
+    standing, left = _plan(build, _choose(build, selection), most)
     expected = forecast(build.project, standing, ())
     total = summarise_forecast(expected, (), (), build.settings.budget, left).total
     outputs = [output for output, _ in standing]

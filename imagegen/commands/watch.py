@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from imagegen.commands.build import Build, select
+from imagegen.commands.build import Build, read_limit, select
 from imagegen.commands.command import Answer, answer_even_if_it_fails, command, option
 from imagegen.commands.command_line import initial_folder, is_ignored, reserved_names
 from imagegen.commands.review import leading_words
@@ -36,11 +36,11 @@ __all__ = ["find_inputs", "progress_text", "watch"]
         "doit watch portraits backend=placeholder": "for one job, with placeholders",
         "doit watch budget=1.00": "may spend a dollar in all; without, what costs something is not built",
     },
-    [option("limit", int, None, "build only the first N stale images of each job after an edit")],
+    [option("limit", str, "", "build only the first N stale images of each job after an edit", value="N")],
     words="[IMAGE|JOB...]",
     result="imagegen.report.results.watching:WatchResult",
 )
-def watch(build: Build, words: list[str], *, limit: int | None) -> Answer:
+def watch(build: Build, words: list[str], *, limit: str) -> Answer:
     """Watch until Ctrl-C or SIGTERM."""
     from imagegen.doit_child import handling_signals
     from imagegen.report.results.watching import WatchResult
@@ -50,8 +50,7 @@ def watch(build: Build, words: list[str], *, limit: int | None) -> Answer:
         what = "-a would generate fresh images again with each edit"
         raise InputError(Problem("doit watch", what, "leave it out: doit watch builds what an edit makes stale"))
     select(build, words)
-    if limit is not None and limit < 1:
-        raise InputError(Problem("doit watch", f"--limit={limit}: expected a whole number from 1"))
+    read_limit(build, limit)  # a mistake is reported before anything is watched
     try:
         from imagegen.watch.session import WatchSession
 
@@ -73,7 +72,7 @@ def watch(build: Build, words: list[str], *, limit: int | None) -> Answer:
     return Answer(result())
 
 
-def _describe(build: Build, words: Sequence[str], limit: int | None) -> Watched:
+def _describe(build: Build, words: Sequence[str], limit: str) -> Watched:
     from decimal import Decimal
 
     from imagegen.watch.session import Watched

@@ -6,10 +6,10 @@ import sys
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from imagegen.commands.build import Build, select
+from imagegen.commands.build import Build, read_limit, select
 from imagegen.commands.command import Answer, command, option
 from imagegen.commands.command_line import is_ignored
-from imagegen.errors import BAD_INPUT, DONE, FAILED, InputError, Problem
+from imagegen.errors import BAD_INPUT, DONE, FAILED, Problem
 from imagegen.report.console import left_lines
 from imagegen.report.json_output import json_output
 
@@ -43,23 +43,20 @@ _COLOURS = {
         "doit why --check": "for CI: exit code 0 if everything is fresh",
     },
     [
-        option("limit", int, None, "what doit --limit=N would do, and how many images it would leave"),
+        option("limit", str, "", "what doit --limit=N would do, and how many images it would leave", value="N"),
         option("check", bool, False, "exit with 1 if anything is stale"),
     ],
     words="[IMAGE|JOB...]",
     needs_settings=False,
     result="imagegen.report.forecast_summary:ForecastSummary",
 )
-def why(build: Build, words: list[str], *, limit: int | None, check: bool) -> Answer:
+def why(build: Build, words: list[str], *, limit: str, check: bool) -> Answer:
     """Forecast the next run, as far as jobs and settings are sound."""
+    from imagegen.library.plan import forecast_selection
     from imagegen.report.forecast_summary import summarise_forecast
 
-    if limit is not None and limit < 1:
-        raise InputError(Problem("doit why", f"--limit={limit}: expected a whole number from 1"))
-    from imagegen.library.plan import forecast_selection
-
     selection = select(build, words)
-    found = forecast_selection(build, selection, limit or build.settings.limit, is_ignored)
+    found = forecast_selection(build, selection, read_limit(build, limit), is_ignored)
     problems = [*build.problems, *(problem for plan in found.plans for problem in plan.problems)]
     result = summarise_forecast(
         found.forecast,

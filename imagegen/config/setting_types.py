@@ -304,7 +304,7 @@ def _parse_limit(value: object) -> int | None:
         return None
     text = str(value) if isinstance(value, (str, int)) and not isinstance(value, bool) else ""
     if not re.fullmatch(r"0*[1-9]\d{0,8}", text, re.ASCII):
-        raise ValueError(f"expected a whole number from 1, or none; found {value!r}")
+        raise ValueError(f"expected none or a whole number from 1, found {value!r}")
     return int(text)
 
 

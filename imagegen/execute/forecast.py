@@ -15,7 +15,7 @@ from decimal import Decimal
 from typing import Literal, get_args
 
 from imagegen.backends.text import list_first
-from imagegen.errors import ImagegenError
+from imagegen.errors import FailureKind, ImagegenError, failure_kind
 from imagegen.execute.build_image import RECORDED_NOT_AVAILABLE, encode_output
 from imagegen.execute.paid_images import find_paid_image, unpaid_problem
 from imagegen.execute.shared_store import ACCEPTED_NOT_AVAILABLE
@@ -55,6 +55,7 @@ class ForecastImage:
     is to be generated, or the shared store, which is not asked for this; of one that is ignored, the task that
     `doit ignore` named. seconds: that generating it takes; None if that is not known. price: of generating it, in US
     dollars; None if that is not known. may_be_paid: whether an earlier run ended before the image arrived.
+    failure: what will keep it from being built, if it fails.
     """
 
     output: Output
@@ -64,6 +65,7 @@ class ForecastImage:
     seconds: float | None = None
     price: Decimal | None = Decimal(0)
     may_be_paid: bool = False
+    failure: FailureKind | None = None
 
     @property
     def is_encoded_again(self) -> bool:
@@ -235,7 +237,7 @@ def _foresee(project: Project, standing: Sequence[tuple[Output, Verdict]]) -> li
         except ImagegenError as error:
             problem = error.problems[0]
             verdict = replace(verdict, state="blocked", note=problem.what, hint=problem.hint)
-            return ForecastImage(output, verdict, "fail")
+            return ForecastImage(output, verdict, "fail", failure=failure_kind(error))
         if origin is not None:
             return ForecastImage(output, verdict, "restore", origin)
         act = _choose_act(project, output, verdict)
@@ -248,9 +250,10 @@ def _foresee(project: Project, standing: Sequence[tuple[Output, Verdict]]) -> li
         if cost != 0 and (path := find_paid_image(project, output)):
             problem = unpaid_problem(output, path)
             verdict = replace(verdict, state="blocked", note=problem.what, hint=problem.hint)
-            return ForecastImage(output, verdict, "fail")
+            return ForecastImage(output, verdict, "fail", failure="paid")
         may_be_paid = cost != 0 and _may_be_paid(project, output)
-        return ForecastImage(output, verdict, act, price=cost, may_be_paid=may_be_paid)
+        failure: FailureKind | None = "not_replaced" if act == "fail" else None
+        return ForecastImage(output, verdict, act, price=cost, may_be_paid=may_be_paid, failure=failure)
 
     with ThreadPoolExecutor(os.cpu_count() or 1) as pool, _redirect_output():
         return list(pool.map(foresee, standing))
@@ -340,7 +343,7 @@ def _fail_followers(images: Iterable[ForecastImage]) -> list[ForecastImage]:
         origin = next((origin.task for origin in one.output.origins if origin.task in failing), None)
         if origin and one.act not in ("fail", "ignore"):
             verdict = replace(one.verdict, note=f"not built, because {origin} fails", hint="")
-            one = replace(one, verdict=verdict, act="fail", origin="", price=Decimal(0))
+            one = replace(one, verdict=verdict, act="fail", origin="", price=Decimal(0), failure="origin")
         if one.act == "fail":
             failing.add(one.output.task)
         found.append(one)

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from imagegen.errors import Problem
+from imagegen.errors import FailureKind, Problem
 from imagegen.report.run_summary import FindPlace, Source, StaleReason, find_source, summarise_reasons
 
 if TYPE_CHECKING:
@@ -34,6 +34,7 @@ class ImageForecast:
         act: what the run does with it; `follow`: it may be stale, which is only known once what it is made from is
             there; `keep`: its file stays as it is, though it is not what the job asks for; `fail`: its file must not be
             replaced, or it cannot be built; `ignore`: `doit ignore` named it.
+        failure: what will keep an image that fails from being built, as in the result of the run; null otherwise.
         reasons: reasons why it is stale.
         note: reason why it is kept or fails, or another remark; empty if there is none.
         hint: what to do about the note; empty if that is obvious.
@@ -57,6 +58,7 @@ class ImageForecast:
     path: str
     variant: int | None
     act: Act
+    failure: FailureKind | None
     reasons: tuple[StaleReason, ...]
     note: str
     hint: str
@@ -195,6 +197,7 @@ def _summarise_image(one: ForecastImage, find_place: FindPlace | None) -> ImageF
         path=output.path,
         variant=output.variant or None,
         act=one.act,
+        failure=one.failure,
         reasons=summarise_reasons(verdict.reasons),
         note=verdict.note,
         hint=verdict.hint,

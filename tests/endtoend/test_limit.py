@@ -45,7 +45,7 @@ def test_a_reporter_of_doits_own_has_it_too_and_what_is_not_a_number_from_1_is_r
         run = doit(*words)
         assert (run.code, f"limit={words[0].rpartition('=')[2]}" in run.err) == (2, True)
     run = doit("why", "--limit", "0")
-    assert (run.code, "--limit=0: expected a whole number from 1" in run.out) == (2, True)
+    assert (run.code, "--limit: expected none or a whole number from 1, found '0'" in run.out) == (2, True)
     assert not (project.root / "assets").exists()
     run = doit("-r", "json", "--limit", "2")
     assert run.code == 0

@@ -65,7 +65,7 @@ def test_an_image_that_is_as_small_is_taken_over_by_the_run(project: ProjectFold
     doit = project.doit
     for words, message in (
         (["portrait"], "'portrait' is not a job, an image or a derived file; did you mean 'portraits'?"),
-        (["--limit=0"], "--limit=0: expected a whole number from 1"),
+        (["--limit=0"], "--limit: expected none or a whole number from 1, found '0'"),
     ):
         run = doit("preview", *words)
         assert (run.code, message in run.out) == (2, True)
