@@ -17,7 +17,20 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from doit import cmd_clean, cmd_dumpdb, cmd_forget, cmd_help, cmd_ignore, cmd_info, cmd_list, cmd_run, doit_cmd
+from doit import (
+    cmd_clean,
+    cmd_completion,
+    cmd_dumpdb,
+    cmd_forget,
+    cmd_help,
+    cmd_ignore,
+    cmd_info,
+    cmd_list,
+    cmd_resetdep,
+    cmd_run,
+    cmd_strace,
+    doit_cmd,
+)
 from doit.cmd_base import Command, DodoTaskLoader
 from doit.cmdparse import CmdParseError
 from doit.exceptions import InvalidCommand, InvalidDodoFile, InvalidTask
@@ -31,7 +44,10 @@ if TYPE_CHECKING:
     from imagegen.errors import Problem
     from imagegen.report.json_output import JsonOutput
 
-__all__ = ["Clean", "DumpDB", "Forget", "Help", "Ignore", "Info", "List", "Run", "may_be_ours"]
+__all__ = [
+    *("Clean", "DumpDB", "Forget", "Help", "Ignore", "Info", "List", "ResetDep", "Run", "Strace", "TabCompletion"),
+    "may_be_ours",
+]
 
 
 class _Checked(Command):  # type: ignore[misc]  # doit ships no types
@@ -39,7 +55,7 @@ class _Checked(Command):  # type: ignore[misc]  # doit ships no types
 
     def parse_execute(self, in_args: Sequence[str]) -> Any:
         """Parse the options and execute the command, as doit does; in a project of ours, with its exit codes."""
-        is_json = is_json_asked(in_args)
+        is_json = bool(self.our_options) and is_json_asked(in_args)
         if not (may_be_ours(self._read_params(in_args)) or (is_json and not Path("dodo.py").exists())):
             self._refuse_options_of_ours(in_args)
             return self._parse_execute(in_args)
@@ -120,15 +136,23 @@ class _Checked(Command):  # type: ignore[misc]  # doit ships no types
                 if error.opt in ("h", "help"):
                     print(f"{self.help()}\n\n`doit help` lists the commands.")
                     return 0
-                raise _error(CmdParseError, _refusal(self, error, _our_commands(self.loader, params))) from None
+                from imagegen.doit_faults import explain_option
+
+                ours = _our_commands(getattr(self, "loader", None), params)
+                raise _error(CmdParseError, explain_option(self, error, ours)) from None
         try:
             return super().parse_execute(in_args)
         except CmdParseError as error:
-            if "parameter 'backend'" not in str(error):
+            if "Error parsing parameter" not in str(error) or not may_be_ours(self._read_params(in_args)):
                 raise
-            raise CmdParseError(
-                f"{error}\n    that option is of doit's database; for images: doit backend=NAME"
-            ) from None
+            from imagegen.doit_faults import explain_value
+
+            raise _error(CmdParseError, explain_value(self.name, str(error), self.cmdparser.options)) from None
+        except InvalidCommand as error:
+            if "Specified 'dir'" not in str(error) or not may_be_ours({}):
+                raise
+            folder = str(error).partition("Got '")[2].partition("'(")[0]
+            raise CmdParseError(f"--dir={folder}: there is no such folder") from None
         except InvalidDodoFile as error:
             if "Could not find dodo file" not in str(error) or "dodo.py'" not in str(error):
                 raise
@@ -216,6 +240,8 @@ class Info(_Checked, cmd_info.Info):  # type: ignore[misc]
 
     def execute(self, params: Mapping[str, Any], args: Sequence[str]) -> Any:
         """Show what is known of a task. That it is stale is no failure in a project of ours."""
+        if len(args) != 1 and may_be_ours(params):
+            raise CmdParseError("name one job, image or task\n    doit info JOB:IMAGE")
         with _captured(self):
             code = super().execute(params, args)
         if not _has_our_tasks():
@@ -252,6 +278,18 @@ class List(_Checked, cmd_list.List):  # type: ignore[misc]
         self._listed.append(task)
         if not _json_output():
             super()._print_task(template, task, *about)
+
+
+class ResetDep(_Checked, cmd_resetdep.ResetDep):  # type: ignore[misc]
+    """`doit reset-dep`."""
+
+
+class Strace(_Checked, cmd_strace.Strace):  # type: ignore[misc]
+    """`doit strace`."""
+
+
+class TabCompletion(_Checked, cmd_completion.TabCompletion):  # type: ignore[misc]
+    """`doit tabcompletion`."""
 
 
 class Run(_Checked, cmd_run.Run):  # type: ignore[misc]
@@ -422,6 +460,8 @@ def may_be_ours(params: Mapping[str, Any]) -> bool:
 
 def _our_commands(loader: Any, params: Mapping[str, Any]) -> list[OurCommand]:
     """Return the commands that the dodo file takes; none where it cannot be loaded, which the next command reports."""
+    if loader is None:  # of a command that loads none
+        return []
     with suppress(Exception):
         loader.setup(params)
     if "imagegen.tasks" not in sys.modules:
@@ -445,20 +485,3 @@ def _error(kind: type[Exception], problem: Problem) -> Any:
     error: Any = kind(str(problem))
     error.problems = [problem]
     return error
-
-
-def _refusal(command: Command, error: getopt.GetoptError, ours: Sequence[OurCommand]) -> Problem:
-    from imagegen.errors import Problem, did_you_mean
-
-    where = "doit" if command.name == "run" else f"doit {command.name}"
-    if "not recognized" not in str(error):
-        return Problem(where, str(error), f"doit help {command.name} shows its options")
-    long = len(error.opt) > 1
-    theirs = {name.rstrip("="): f"--{name.rstrip('=')}" for name in command.cmdparser.get_long()}
-    for one in ours:
-        theirs = {option["long"]: f"doit {one.name} --{option['long']}" for option in one.options} | theirs
-    near = did_you_mean(error.opt, theirs) if long else ""
-    if near:
-        near = f"; did you mean {theirs[near.split(chr(39))[1]]}?"
-    what = f"unknown option {'--' if long else '-'}{error.opt}{near}"
-    return Problem(where, what, f"doit help {command.name} shows its options; those of a command follow its name")

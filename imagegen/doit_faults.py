@@ -2,22 +2,32 @@
 
 from __future__ import annotations
 
+import re
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from doit.exceptions import InvalidCommand
 
 from imagegen.dodo_faults import explain_dodo_fault
-from imagegen.errors import BAD_INPUT, FAILED, ImagegenError, Problem
+from imagegen.errors import BAD_INPUT, FAILED, ImagegenError, Problem, did_you_mean
 from imagegen.library.reserved_names import OUR_NAMES
 from imagegen.process import note_exit_code, worst_exit_code
 from imagegen.report.json_output import json_output
 from imagegen.run_options import OWN_OPTIONS
 
-__all__ = ["end", "find_answering", "report", "report_exception"]
+if TYPE_CHECKING:
+    import getopt
+
+    from doit.cmd_base import Command
+    from doit.cmdparse import CmdOption
+
+    from imagegen.commands.command import Command as OurCommand
+
+__all__ = ["end", "explain_option", "explain_value", "find_answering", "report", "report_exception"]
 
 _TASK_ERROR = 2
 """doit's exit code for a task that raised an exception; to us it failed as any other."""
@@ -50,6 +60,36 @@ def report_exception(command: str, error: Exception) -> int:
     code = _write(command, [problem], FAILED)
     sys.stderr.write("".join(traceback.format_exception(type(error), error, error.__traceback__)))
     return code
+
+
+def explain_option(command: Command, error: getopt.GetoptError, ours: Sequence[OurCommand]) -> Problem:
+    """Return what getopt refused of a command of doit's. ours: commands whose options may have been meant."""
+    where = "doit" if command.name == "run" else f"doit {command.name}"
+    if "not recognized" not in str(error):
+        return Problem(where, str(error), f"doit help {command.name} shows its options")
+    long = len(error.opt) > 1
+    theirs = {name.rstrip("="): f"--{name.rstrip('=')}" for name in command.cmdparser.get_long()}
+    for one in ours:
+        others = [option["long"] for option in one.options if option["long"] != "json"]
+        theirs = {name: f"doit {one.name} --{name}" for name in others} | theirs
+    near = did_you_mean(error.opt, theirs) if long else ""
+    if near:
+        near = f"; did you mean {theirs[near.split(chr(39))[1]]}?"
+    what = f"unknown option {'--' if long else '-'}{error.opt}{near}"
+    return Problem(where, what, f"doit help {command.name} shows its options; those of a command follow its name")
+
+
+def explain_value(command: str, said: str, options: Iterable[CmdOption]) -> Problem:
+    """Return what doit says of an option's value, in words for a user."""
+    where = "doit" if command == "run" else f"doit {command}"
+    option = next((one for one in options if f"parameter '{one.name}'" in said), None)
+    if option is None:
+        return Problem(where, said.strip(), f"doit help {command} shows its options")
+    wrong = re.search(r"(?:Provided|base 10:) '(.*?)'(?: but|$)", said.strip())
+    given = f"--{option.long or option.name}={wrong[1] if wrong else ''}"
+    expected = f"one of {', '.join(option.choices)}" if option.choices else "a whole number"
+    hint = "that option is of doit's database; for images: doit backend=NAME" if option.name == "backend" else ""
+    return Problem(where, f"{given}: expected {expected}", hint or f"doit help {command} shows its options")
 
 
 def _write(command: str, problems: Sequence[Problem], code: int) -> int:

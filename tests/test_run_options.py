@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from imagegen.run_options import put_first
+from imagegen.run_options import is_json_asked, put_first
 
 NAMES = frozenset({"pick", "server"})
 
@@ -24,6 +24,14 @@ NAMES = frozenset({"pick", "server"})
 )
 def test_they_come_first_but_for_those_of_a_command_of_ours(words: str, expected: str) -> None:
     assert put_first("run", words.split(), NAMES) == expected.split()
+
+
+@pytest.mark.parametrize(
+    ("words", "is_asked"),
+    [("--json", True), ("why portraits --jso", True), ("-- --json", False), ("-j --jason --", False)],
+)
+def test_json_is_asked_for_as_getopt_reads_it(words: str, is_asked: bool) -> None:
+    assert is_json_asked(words.split()) is is_asked
 
 
 def test_each_command_of_doit_has_its_own() -> None:

@@ -12,7 +12,7 @@ import getopt
 import itertools
 import re
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any
@@ -149,14 +149,15 @@ def read_invocation(arguments: Sequence[str]) -> Invocation:
     kind = next(one for one in DoitMain.DOIT_CMDS if one.get_name() == command)
     ours = OWN_OPTIONS.get(command, ())
     words = put_first(command, words, OUR_NAMES)
-    options = CmdParse(_options(DoitCmdBase.base_options, DodoTaskLoader.cmd_options, kind.cmd_options, ours))
+    params = [*DoitCmdBase.base_options, *DodoTaskLoader.cmd_options, *kind.cmd_options, *ours]
+    options = CmdParse(_options(params))
     given: dict[str, object] = {}
     problems: list[Problem] = []
     try:
         while True:
             found, rest = options.parse_only(words)
             given |= found
-            problems += _swallowed(words[: len(words) - len(rest)])
+            problems += _swallowed(words[: len(words) - len(rest)], params)
             words = rest
             if not words or not _is_variable(words[0]):
                 break
@@ -273,7 +274,7 @@ def _value_problem(param: Mapping[str, Any], value: str, words: Sequence[str]) -
     kind = param["type"]
     if kind is bool:
         return None
-    if re.match("--?[A-Za-z]", value) and value in words:  # a word of its own: an option, most likely
+    if _is_like_option(value) and value in words:  # a word of its own: an option, most likely
         what = f"--{param['long']} has no value: '{value}' follows it"
         return what, f"if that is the value, write {spell(param, value)}"
     if not value.strip() and not (param["long"] in ("negative", "note") and not value):
@@ -318,13 +319,20 @@ def _nearest(name: str, known: Mapping[str, Any]) -> str:
     return near.replace("'", "--", 1).replace("'", "") if near else ""
 
 
-def _swallowed(taken: Sequence[str]) -> list[Problem]:
-    """Return a problem if an option's value is a word with `=`: doit takes that word for a variable."""
+def _swallowed(taken: Sequence[str], params: Sequence[Mapping[str, Any]]) -> Iterator[Problem]:
+    """Yield a problem if an option's value is a word with `=`, which is a variable to doit, or another option."""
     for option, word in itertools.pairwise(taken):
         if option.startswith("-") and _is_variable(word):
             written = f"{option}={word}" if option.startswith("--") else f"{option}{word}"
-            return [Problem("", f"{option} {word}: doit takes '{word}' for a variable", f"write {written}")]
-    return []
+            yield Problem("", f"{option} {word}: doit takes '{word}' for a variable", f"write {written}")
+            return
+    for option, value in getopt.getopt(list(taken), _short_options(params), long_options(params))[0]:
+        if value in taken and _is_like_option(value):
+            yield Problem("", f"{option} has no value: '{value}' follows it", "give it one, or leave it out")
+
+
+def _is_like_option(word: str) -> bool:
+    return bool(re.match("--?[A-Za-z]", word))
 
 
 def _is_variable(word: str) -> bool:

@@ -30,7 +30,8 @@ from imagegen.commands.command import COMMANDS, spell
 from imagegen.commands.command_line import Call, Invocation, current_invocation, long_options, unexpected_word
 from imagegen.commands.up_to_date import default_tasks
 from imagegen.config.settings import COMMAND_LINE, SETTINGS
-from imagegen.errors import ImagegenError, Problem, did_you_mean, not_written
+from imagegen.errors import Problem, did_you_mean
+from imagegen.report.json_output import json_output
 from imagegen.run_options import RUN_OPTIONS
 from imagegen.tasks.jobs import leave_out_stale
 from imagegen.tasks.reporter import ImagegenReporter
@@ -98,8 +99,11 @@ def _load_checked(loader: NamespaceTaskLoader, cmd: Command, pos_args: list[str]
     _refuse(invocation.problems)
     has_our_reporter = getattr(cmd, "params", {}).get("reporter") is ImagegenReporter
     leave_out_stale(has_our_reporter)
-    if invocation.summary is not None:
-        _refuse(_check_summary(invocation, has_our_reporter=has_our_reporter))
+    if invocation.summary is not None or json_output():
+        from imagegen.tasks.option_checks import check_json, check_summary
+
+        _refuse(check_json(invocation, getattr(cmd, "params", {}), has_our_reporter=has_our_reporter))
+        _refuse(check_summary(invocation, has_our_reporter=has_our_reporter))
     tasks = _load_tasks(loader, cmd, pos_args)
     refuse_equal_names(tasks)
     if invocation.variables and not invocation.calls:  # our commands report it themselves
@@ -112,25 +116,6 @@ def _load_checked(loader: NamespaceTaskLoader, cmd: Command, pos_args: list[str]
     elif invocation.command in ("run", "clean") and default and not any(task.name in default for task in tasks):
         raise InvalidDodoFile(f"the dodo file does not take task_jobs from imagegen.tasks\n    {_TAKE_ALL}")
     return tasks
-
-
-def _check_summary(invocation: Invocation, *, has_our_reporter: bool) -> Sequence[Problem]:
-    """Return what is wrong with `--summary`, before anything is built."""
-    commands = [one.command for one in invocation.calls]
-    if commands and len(commands) == len(invocation.tasks) and not any(one.jobs for one in commands):
-        what = f"doit {commands[0].name} writes none: it sums up a build of jobs or images"
-        return [Problem("doit --summary", what, "leave it out")]
-    if not has_our_reporter:
-        return [Problem("doit --summary", "another reporter is chosen, which writes none", "leave out -r")]
-    if (file := current_build().summary_file) is None:
-        return [Problem("doit --summary", "it names no file", "write --summary=summary.md")]
-    try:
-        file.check()
-    except ImagegenError as error:
-        return error.problems
-    except OSError as error:
-        return [not_written(error, "doit --summary", doing="read")]
-    return []
 
 
 def refuse_equal_names(tasks: Sequence[Task]) -> None:
