@@ -56,7 +56,8 @@ def _find_invalid(tool: Tool, arguments: Mapping[str, Any]) -> Iterator[Problem]
     from jsonschema import Draft202012Validator
 
     for error in Draft202012Validator(tool.input_schema).iter_errors(dict(arguments)):
-        where = ".".join(["arguments", *map(str, error.absolute_path)])
+        path = ".".join(map(str, error.absolute_path))
+        where = f"argument {path}" if path else "arguments"
         what, hint = error.message, ""
         if error.validator == "pattern":
             what, hint = f"{error.instance!r} is not the name of an image or a job", _NAMES
@@ -70,7 +71,7 @@ def _find_invalid(tool: Tool, arguments: Mapping[str, Any]) -> Iterator[Problem]
             if not isinstance(text, str):
                 continue
             if unusual := _UNUSUAL.search(text) or (name == "images" and re.search(r"[\n\t]", text)):
-                yield Problem(f"arguments.{name}", f"it has the character {unusual[0]!a} in it", "leave it out")
+                yield Problem(f"argument {name}", f"it has the character {unusual[0]!a} in it", "leave it out")
 
 
 def _find_forbidden(tool: Tool, arguments: Mapping[str, Any], project: Path) -> Iterator[Problem]:
@@ -78,7 +79,7 @@ def _find_forbidden(tool: Tool, arguments: Mapping[str, Any], project: Path) -> 
     if tool.command in ("run", "reroll"):
         jobs = name_tasks(find_job_files(project), RESERVED_NAMES).values()
         for number, name in enumerate(arguments.get("images", ())):
-            where, job = f"arguments.images.{number}", name.partition(":")[0]
+            where, job = f"argument images.{number}", name.partition(":")[0]
             if tool.command == "reroll" and name in jobs:
                 hint = f"name images one by one; or a person types in a terminal: doit reroll {name}"
                 yield Problem(where, f"{name} is a whole job, and rerolling that is for a person", hint)
@@ -88,7 +89,7 @@ def _find_forbidden(tool: Tool, arguments: Mapping[str, Any], project: Path) -> 
     for name in tool.files:
         path = arguments.get(name)
         if path is not None and (why := check_path(project, path, (), writes=False)):
-            yield Problem(f"arguments.{name}", why.partition("; to allow")[0], "name a file in the project")
+            yield Problem(f"argument {name}", why.partition("; to allow")[0], "name a file in the project")
     if "budget" in arguments:
         yield from _check_budget(arguments["budget"], project)
 
@@ -98,12 +99,12 @@ def _check_budget(amount: float, project: Path) -> Iterator[Problem]:
     try:
         budget = read_dollars(amount)
     except ValueError as error:
-        yield Problem("arguments.budget", str(error))
+        yield Problem("argument budget", str(error))
         return
     limit = _read_limit(project)
     if limit is not None and budget > limit:
         what = f"{dollars(budget)} is more than the project's own limit of a run, {dollars(limit)}"
-        yield Problem("arguments.budget", what, "a person can raise 'budget' in pyproject.toml")
+        yield Problem("argument budget", what, "a person can raise 'budget' in pyproject.toml")
 
 
 def _read_limit(project: Path) -> Decimal | None:

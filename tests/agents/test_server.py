@@ -128,8 +128,8 @@ def test_an_agent_sees_the_pictures(agent: Agent) -> None:
 
 def test_what_an_agent_gets_wrong_is_said_all_at_once(agent: Agent) -> None:
     wrong = problems_of(agent.call("why", images=["--always", "a=b", "c\nd", "*"], budget=1))
-    assert {problem["where"] for problem in wrong} == {f"arguments.images.{at}" for at in (0, 1, 3)} | {
-        "arguments.images",
+    assert {problem["where"] for problem in wrong} == {f"argument images.{at}" for at in (0, 1, 3)} | {
+        "argument images",
         "arguments",
     }
 
@@ -137,15 +137,15 @@ def test_what_an_agent_gets_wrong_is_said_all_at_once(agent: Agent) -> None:
 @pytest.mark.parametrize(
     ("tool", "arguments", "where", "what"),
     [
-        ("build", {"images": ["clean"]}, "arguments.images.0", "there is no job 'clean'"),
+        ("build", {"images": ["clean"]}, "argument images.0", "there is no job 'clean'"),
         ("build", {"images": ["portraits:nobody"]}, "", "portraits:nobody"),
-        ("build", {"images": ["portraits"] * 201}, "arguments.images", "at most 200"),
-        ("build", {"budget": "all"}, "arguments.budget", "'all' is not of type 'number'"),
-        ("image", {"prompt": ["x"], "out": "../x.png"}, "arguments.out", "outside the project"),
-        ("image", {"prompt": ["x"], "like": "/etc/passwd"}, "arguments.like", "outside the project"),
-        ("image", {"prompt": ["\0"]}, "arguments.prompt", "'\\x00'"),
-        ("reroll", {"images": ["portraits"]}, "arguments.images.0", "portraits is a whole job"),
-        long("reroll", {"images": ["portraits*"]}, "arguments.images.0", "not the name of an image"),
+        ("build", {"images": ["portraits"] * 201}, "argument images", "at most 200"),
+        ("build", {"budget": "all"}, "argument budget", "'all' is not of type 'number'"),
+        ("image", {"prompt": ["x"], "out": "../x.png"}, "argument out", "outside the project"),
+        ("image", {"prompt": ["x"], "like": "/etc/passwd"}, "argument like", "outside the project"),
+        ("image", {"prompt": ["\0"]}, "argument prompt", "'\\x00'"),
+        ("reroll", {"images": ["portraits"]}, "argument images.0", "portraits is a whole job"),
+        long("reroll", {"images": ["portraits*"]}, "argument images.0", "not the name of an image"),
         long("pick", {"images": ["reroll"]}, "", "reroll"),
         ("buld", {}, "", "did you mean 'build'?"),
     ],
