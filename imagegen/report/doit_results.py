@@ -88,13 +88,13 @@ class CleanedFile:
         task: name of the task that the file is an output of.
         path: path of the file, relative to the project.
         is_removed: whether the file is removed, or would be.
-        said: what becomes of the file, in words.
+        message: what becomes of the file, in words.
     """
 
     task: str
     path: str
     is_removed: bool
-    said: str
+    message: str
 
 
 @dataclass(frozen=True)

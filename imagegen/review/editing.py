@@ -11,7 +11,7 @@ import math
 import re
 import threading
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -78,7 +78,7 @@ class Editor:
         try:
             return 200, asked[what](body)
         except ImagegenError as error:
-            return 409, {"problem": str(error), "problems": [asdict(problem) for problem in error.problems]}
+            return 409, {"problem": str(error), "problems": [_as_shown(problem) for problem in error.problems]}
         except OSError as error:
             return 409, {"problem": str(not_written(error, doing="read"))}
 
@@ -174,7 +174,7 @@ class Editor:
             **self._describe(project, item),
             "is_other": seen is not None and seen != _digest(proposal.old),
             "diff": _diff(item.file, proposal.old, proposal.new),
-            "problems": [{"field": field, **asdict(problem)} for field, problem in problems],
+            "problems": [{"field": field, **_as_shown(problem)} for field, problem in problems],
             "why": {
                 "lines": [list(map(list, line)) for line in follows.lines],
                 "build": [one.output.task for one in follows.found.images if _is_to_build(one.act)],
@@ -323,3 +323,8 @@ def _digest(data: bytes) -> str:
 
 def _as_data(edit: _Edit) -> dict[str, Any]:
     return {"number": edit.number, "file": edit.file, "task": edit.task}
+
+
+def _as_shown(problem: Problem) -> dict[str, str]:
+    """Return a problem as the page shows it."""
+    return {"where": problem.where, "what": problem.what, "hint": problem.hint}
