@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import functools
-import itertools
 import os
 import posixpath
 from collections import Counter
@@ -57,7 +55,7 @@ _LONGEST = 48
 )
 def restore(build: Build, words: list[str], **options: Any) -> Answer:
     """Return the image's versions, and put one of them in place; or one of each image, if there are several."""
-    from imagegen.execute.versions import list_versions_of_each, restore_each
+    from imagegen.execute.versions import list_versions, list_versions_of_each, restore_each
     from imagegen.report.results.versions import RestoredImages
 
     to, only_list = options["to"], options["list"]
@@ -71,8 +69,7 @@ def restore(build: Build, words: list[str], **options: Any) -> Answer:
         versions = list(list_versions_of_each(project, outputs))
         listed = versions[0] if len(outputs) == 1 else []
         lines = list(history_lines(listed))
-        summarise = functools.partial(_summarise, build, outputs[0])
-        result = RestoredImages((), tuple(map(summarise, listed, itertools.count(1))))
+        result = RestoredImages((), _summarise_all(build, outputs[0], listed))
         if only_list:
             return Answer(result, lines or ["there is no version yet"])
         print("\n".join(lines), end="\n" * bool(lines), flush=True)
@@ -88,6 +85,9 @@ def restore(build: Build, words: list[str], **options: Any) -> Answer:
                 detail = ", ".join(filter(None, [of, prompt, stays]))
                 print(printable(f"restored   {output.task}  {output.path}  ({detail})"), flush=True)
                 images.append(_restored(build, output, version, numbers[id(version)], "restored", stays))
+        if listed and wanted:
+            output = project.with_origins(project.with_decisions(outputs[0]))
+            result = replace(result, versions=_summarise_all(build, output, list_versions(project, output)))
     result = replace(result, images=tuple(images))
     with answer_even_if_it_fails(lambda: result):
         return Answer(result, problems=upload_pending(build))
@@ -106,6 +106,10 @@ def _restored(
     file = build.project.hashes.state(output.path)
     sha256, seed = file.sha256 if file else "", version.request.get("seed")
     return RestoredImage(output.task, output.path, state, number, version.time, seed, sha256, note)
+
+
+def _summarise_all(build: Build, output: Output, versions: Sequence[ImageVersion]) -> tuple[Version, ...]:
+    return tuple(_summarise(build, output, version, number) for number, version in enumerate(versions, start=1))
 
 
 def _summarise(build: Build, output: Output, version: ImageVersion, number: int) -> Version:

@@ -57,6 +57,8 @@ def test_a_reroll_says_what_waits_and_a_restore_where_it_went_back_to(project: P
     assert (mallsing["state"], mallsing["number"]) == ("fresh", 1)
     assert (yrr["state"], yrr["number"], yrr["seed"]) == ("restored", oldest["number"], oldest["seed"])
     assert yrr["sha256"] == hashlib.sha256(project.image("yrr").read_bytes()).hexdigest()
+    result = answer(project, "restore", "portraits:yrr", "--to=1")["result"]
+    assert [one["number"] for one in result["versions"] if one["is_current"]] == [result["images"][0]["number"]] == [1]
     assert answer(project, "restore", "portraits:yrr", "--to=9", code=BAD_INPUT)["result"] is None
 
 

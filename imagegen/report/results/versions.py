@@ -88,7 +88,7 @@ class RestoredImage:
         task: name of the task, such as `portraits:mallsing`.
         path: path of the file, relative to the project.
         state: what became of the image; `fresh`: it was at this version already.
-        number: number of the version in the list, as that was before.
+        number: number of the version in the list.
         time: time at which the version was generated, in UTC.
         seed: seed it was generated with; null if none decided it.
         sha256: sha256 of the file now.
@@ -111,7 +111,7 @@ class RestoredImages:
 
     Attributes:
         images: images that are now at the version asked for; none with `--list`.
-        versions: versions of the image before it was restored, the newest first; empty if several images were named.
+        versions: versions of the image now, the newest first; empty if several images were named.
     """
 
     images: tuple[RestoredImage, ...]
