@@ -98,7 +98,7 @@ def blocked_problem(output: Output, verdict: Verdict) -> Problem:
     """Say why an output's current file must not be replaced, and what to do."""
     reasons = ", ".join(map(str, verdict.reasons))
     what = f"{output.path} is not replaced: {verdict.note}"
-    what += f"; also: {reasons}" if verdict.line and reasons else ""
+    what += f"; the job asks for another image now: {reasons}" if verdict.line and reasons else ""
     hint = (
         f"to keep your file: doit accept {output.task}; for a new image all the same: then doit -a {output.task}, and "
         "your file stays in the store; to replace such files always: output: {overwrite: always} in the job"

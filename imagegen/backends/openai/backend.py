@@ -106,7 +106,8 @@ class OpenAIBackend(ServerBackend["Server"]):
         """Yield rows for the key and the server."""
         url, named, is_set = self.url(request), self.dialect(request), "OPENAI_API_KEY" in os.environ
         key = f"set, {'' if of_section.find_key(url) else 'not '}for {url}" if is_set else "not set"
-        yield Diagnosis(True, "OPENAI_API_KEY", key)
+        if is_set or not isinstance(server, Problem):  # else it may be what the problem is
+            yield Diagnosis(True, "OPENAI_API_KEY", key)
         if not isinstance(server, Problem):
             how = "by its address" if of_section.is_openai(url) else "as job or settings say" if named else "as it says"
             program = f"{server.program or DIALECTS[named].program} {server.version}".rstrip()
