@@ -8,7 +8,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor, wait
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -30,10 +30,17 @@ __all__ = [
 
 @dataclass(frozen=True)
 class Stopping:
-    """How a run is ended early, from any thread. stop: start nothing more. cancel: also give up what is running."""
+    """How a run is ended early.
+
+    Attributes:
+        stop: set from any thread: start nothing more.
+        cancel: the same: also give up what is running.
+        leaves_handlers: whether a signal that the program has a handler of its own for stays that handler's.
+    """
 
     stop: threading.Event = field(default_factory=threading.Event)
     cancel: threading.Event = field(default_factory=threading.Event)
+    leaves_handlers: bool = False
 
 
 class InterruptibleWorker:
@@ -42,11 +49,14 @@ class InterruptibleWorker:
     Ctrl-C sets `stop` the first time and `cancel` the second; the third is Python's own. SIGTERM and SIGHUP set both at
     once, however often they come: timeout(1) sends each twice, and a run that left at the second would leave its server
     behind. A signal that this process was started to ignore stays ignored. Ctrl-Break on Windows is like Ctrl-C.
+
+    Whatever is raised in the caller's thread meanwhile, by a handler of the program's own say, stops the work first.
     """
 
     def __init__(self, on_event: Callable[[Event], None], stopping: Stopping | None = None) -> None:
         stopping = stopping or Stopping()
         self.stop, self.cancel = stopping.stop, stopping.cancel
+        self._leaves_handlers = stopping.leaves_handlers
         self._on_event = on_event
         self._queue: queue.SimpleQueue[Event | Literal["interrupted", "done"]] = queue.SimpleQueue()
         self._running: set[str] = set()
@@ -57,7 +67,7 @@ class InterruptibleWorker:
         self._queue.put(event)
 
     def run(self, work: Callable[[], None]) -> None:
-        """Do the work to its end, and raise what it raises. If `on_event` raises, the work is stopped first."""
+        """Do the work to its end, and raise what it raises."""
         pool = ThreadPoolExecutor(1, "imagegen")
         with self._handle_signals():
             future = pool.submit(work)
@@ -66,11 +76,25 @@ class InterruptibleWorker:
             try:
                 while (event := self._queue.get()) != "done":
                     self._pass_on(event)
-            except Exception:
-                self.stop.set()
-                wait([future])  # whoever holds the mutex for the work must not let go of it before
+            except BaseException as error:
+                self._end(future, error)
                 raise
             future.result()
+
+    def _end(self, future: Future[None], error: BaseException) -> None:
+        """Have the work end before the error goes on: whoever holds the mutex for it must not let go of it before."""
+        is_exception = isinstance(error, Exception)
+        if self.cancel.is_set() and not (is_exception or self._leaves_handlers):
+            return  # the third Ctrl-C: the user does not want to wait, and this process ends
+        self.stop.set()
+        if not is_exception and not isinstance(error, KeyboardInterrupt):  # SystemExit, for a SIGTERM say
+            self.cancel.set()
+        try:
+            wait([future])
+        except KeyboardInterrupt:
+            if not self.cancel.is_set():
+                self.cancel.set()
+                wait([future])
 
     def _pass_on(self, event: Event | Literal["interrupted", "done"]) -> None:
         if isinstance(event, str):
@@ -108,7 +132,7 @@ class InterruptibleWorker:
                 self._queue.put("interrupted")
             self.stop.set()
 
-        handled = [number for number in numbers if before[number] not in (signal.SIG_IGN, None)]
+        handled = [number for number in numbers if self._handles(before[number])]
         for number in handled:
             signal.signal(number, handle)
         try:
@@ -116,6 +140,12 @@ class InterruptibleWorker:
         finally:
             for number in handled:
                 signal.signal(number, before[number])
+
+    def _handles(self, before: object) -> bool:
+        """Return whether to handle a signal that has this handler so far."""
+        if self._leaves_handlers:
+            return before in (signal.SIG_DFL, signal.default_int_handler)
+        return before not in (signal.SIG_IGN, None)
 
 
 def _describe_stopping(running: int) -> str:

@@ -59,9 +59,16 @@ class BuildResult(RunSummary):
             InputError: jobs are broken.
             ImagegenError: images failed, or were left. It has the problem of each.
         """
+        if self.exit_code == DONE:
+            return
         problems = [*self.problems, *(problem for one in self.failed for problem in one.problems)]
-        if self.exit_code:
-            raise (InputError if self.has_broken_jobs else ImagegenError)(*dict.fromkeys(problems))
+        if self.stopped:
+            from imagegen.report.console import plural
+
+            left = sum(one.state == "cancelled" for one in self.images)
+            what = f"the build was cancelled; {plural(left, 'image')} left"
+            problems.append(Problem("", what, "the next build goes on from there"))
+        raise (InputError if self.has_broken_jobs else ImagegenError)(*dict.fromkeys(problems))
 
 
 def summarise_build(project: PlannedProject, chosen: Selection, ending: RunResult, seconds: float) -> BuildResult:

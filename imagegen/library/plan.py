@@ -25,7 +25,7 @@ class Plan(ForecastSummary):
     """What the next build would do, and why: what `doit why --json` says, of fresh images too.
 
     Attributes:
-        is_stale: whether it would write any image, or fail at one or at a broken job.
+        is_stale: whether it would write any image, fail at one or at a broken job, or leave one because of its limit.
         images: that were asked for, with what they are made from.
         jobs: that were asked for, with what is wrong with those that are broken.
         total: of all these images: counts, seconds, price.

@@ -12,14 +12,15 @@ from decimal import Decimal
 from pathlib import Path
 
 from imagegen.config.settings import COMMAND_LINE
-from imagegen.errors import InputError, Problem
+from imagegen.errors import ImagegenError, InputError, Problem
 from imagegen.library.build_result import BuildResult, summarise_build
 from imagegen.library.events import Event
 from imagegen.library.needed import list_parts
 from imagegen.library.plan import Plan, make_plan
 from imagegen.library.planned_project import PlannedProject
 from imagegen.library.running_build import RunningBuild
-from imagegen.library.selection import Selection, select
+from imagegen.library.selection import LIST_HINT, Selection, select
+from imagegen.state.mutex import WAIT_HINT
 
 __all__ = ["Project"]
 
@@ -79,7 +80,7 @@ class Project:
             wait=wait,
         )
         self._running: list[RunningBuild] = []
-        self._mutex = threading.Lock()
+        self._mutex = threading.RLock()  # a signal handler in the thread that holds it may call `cancel`
 
     @property
     def root(self) -> Path:
@@ -132,7 +133,8 @@ class Project:
         Raises:
             InputError: a setting is not valid, or a word names nothing.
             NotBegunError: another build is at work here.
-            KeyboardInterrupt: Ctrl-C was pressed, in the main thread. What was being generated is finished and stored.
+            KeyboardInterrupt: Ctrl-C was pressed, in the main thread of a program that has no handler of its own for
+                it. What was being generated is finished and stored.
         """
         started = time.monotonic()
         with self._register(RunningBuild(on_event)) as running:
@@ -147,13 +149,13 @@ class Project:
             )
         running.check()
         if ending.refusal:
-            raise ending.refusal
+            raise _reword(ending.refusal)
         if ending.stopped and not running.is_cancelled:
             raise KeyboardInterrupt
         return summarise_build(project, chosen, ending, time.monotonic() - started)
 
     def cancel(self, *, now: bool = False) -> None:
-        """Have all builds that run end early, from any thread; `on_event` may call it too.
+        """Have all builds that run end early, from any thread; `on_event` and signal handlers may call it too.
 
         Each returns what it did: `stopped` is true.
 
@@ -179,8 +181,7 @@ class Project:
         project = PlannedProject(self._root, {**self._given, **given})
         project.open()
         if project.problems:
-            where = {COMMAND_LINE: "imagegen.Project"}
-            raise InputError(*(replace(one, where=where.get(one.where, one.where)) for one in project.problems))
+            raise _reword(InputError(*project.problems))
         project.plan_all()
         return project
 
@@ -190,7 +191,10 @@ class Project:
         named = [words] if isinstance(words, str | os.PathLike) else list(words)
         if not named:  # in a list that a program made, nothing is not everything
             return Selection((), frozenset(), ())
-        return select(project, [self._as_word(word) for word in named])
+        try:
+            return select(project, [self._as_word(word) for word in named])
+        except InputError as error:
+            raise _reword(error) from None
 
     def _as_word(self, word: str | os.PathLike[str]) -> str:
         """Return a path as it is in the project."""
@@ -198,6 +202,22 @@ class Project:
             return word
         path = Path(os.path.abspath(self._root / word))  # noqa: PTH100 - as above
         return path.relative_to(self._root).as_posix() if path.is_relative_to(self._root) else str(word)
+
+
+_WORDS = {
+    COMMAND_LINE: "imagegen.Project",
+    WAIT_HINT: "wait for it, or have this one wait: imagegen.Project(…, wait=600) (seconds)",
+    LIST_HINT: "the images of project.plan() are all there are",
+}
+"""What a program would do, where the problems of the command line say what to type."""
+
+
+def _reword(error: ImagegenError) -> ImagegenError:
+    """Return the error in words for a program."""
+    problems = error.problems
+    return error.with_problems(
+        *(replace(one, where=_WORDS.get(one.where, one.where), hint=_WORDS.get(one.hint, one.hint)) for one in problems)
+    )
 
 
 def _find_forced(project: PlannedProject, chosen: Selection) -> set[str]:

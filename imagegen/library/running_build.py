@@ -18,7 +18,7 @@ class RunningBuild:
     def __init__(self, on_event: Callable[[Event], object] | None) -> None:
         self._listener = on_event
         self._error: BaseException | None = None
-        self.stopping = Stopping()
+        self.stopping = Stopping(leaves_handlers=True)
         self.is_cancelled = False
 
     def cancel(self, *, now: bool) -> None:

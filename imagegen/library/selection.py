@@ -14,7 +14,10 @@ if TYPE_CHECKING:
     from imagegen.library.planned_project import PlannedImage, PlannedProject
     from imagegen.project import JobPlan
 
-__all__ = ["Selection", "select", "select_images"]
+__all__ = ["LIST_HINT", "Selection", "select", "select_images"]
+
+LIST_HINT = "doit list --all shows them"
+"""What to do if a word names nothing."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +55,7 @@ def select(project: PlannedProject, words: Sequence[str]) -> Selection:
             near = did_you_mean(word, [*jobs, *project.planned, *items, *targets])
             what = f"'{word}' is not a job, an image or a derived file{near}"
             what = f"no job or image has a name like '{word}'" if "*" in word else what
-            problems.append(Problem("", what, "doit list --all shows them"))
+            problems.append(Problem("", what, LIST_HINT))
         images |= found
         selected_jobs |= of_broken | ({task} & jobs.keys())
         one_by_one |= found & {task}

@@ -19,10 +19,12 @@ import filelock
 from imagegen.errors import ImagegenError, NotBegunError, Problem, not_written
 from imagegen.state.atomic import make_folder
 
-__all__ = ["ASKS", "Holder", "hold", "read_holder"]
+__all__ = ["ASKS", "WAIT_HINT", "Holder", "hold", "read_holder"]
 
 ASKS = "IMAGEGEN_ASKS"
 """The variable with the number of a socket, which the program that starts a `doit` is asked by whether it may begin."""
+WAIT_HINT = "wait for it, or let this one wait: doit wait=600 (seconds)"
+"""What to do if somebody else holds it."""
 _LOOK_S = 0.5
 """Seconds between two looks at whether who waits was stopped."""
 
@@ -70,13 +72,7 @@ def hold(folder: Path, wait_s: float, stop: threading.Event | None = None) -> It
         _check_locks(folder)
         _acquire(lock, wait_s, stop)
     except filelock.Timeout:
-        raise NotBegunError(
-            Problem(
-                "",
-                f"another doit is running here{_describe(holder)}",
-                "wait for it, or let this one wait: doit wait=600 (seconds)",
-            )
-        ) from None
+        raise NotBegunError(Problem("", f"another doit is running here{_describe(holder)}", WAIT_HINT)) from None
     except OSError as error:
         error.filename = str(folder)  # not the file that is tried there
         raise ImagegenError(not_written(error)) from None

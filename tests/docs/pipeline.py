@@ -22,8 +22,8 @@ def main(folder: Path) -> None:
     for image in plan.stale:
         print(image.act, image.task, *image.reasons)
     print(f"{plan.total.price:.2f} dollars, {plan.total.seconds or 'unknown'} seconds")
-    if plan.total.price > 2:
-        raise SystemExit("too expensive")
+    if plan.total.price > 2 or plan.total.unpriced:
+        raise SystemExit("too expensive, or its price is unknown")
 
     result = project.build("portraits", on_event=show, budget=2)
     result.raise_for_failures()

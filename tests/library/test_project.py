@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import asdict
 from decimal import Decimal
 from pathlib import Path
@@ -97,6 +100,7 @@ def test_broken_jobs_are_problems_with_their_place_and_the_others_are_built(fold
     result = project.build()
     assert states(result) == dict.fromkeys(TASKS, "generated")
     assert (result.exit_code, problem in result.problems) == (2, True)
+    assert project.plan().is_stale
     with pytest.raises(InputError, match="itms"):
         result.raise_for_failures()
 
@@ -259,8 +263,9 @@ def test_nothing_is_printed_and_the_working_directory_stays(
 
 
 def test_a_build_while_another_one_is_at_work_is_not_begun(folder: ProjectFolder) -> None:
-    with hold(folder.root / ".imagegen", 0), pytest.raises(NotBegunError, match="is running here"):
+    with hold(folder.root / ".imagegen", 0), pytest.raises(NotBegunError, match=r"wait=600") as refused:
         Project(folder.root).build()
+    assert "imagegen.Project(" in refused.value.problems[0].hint
     assert folder.calls("started") == []
     assert occurring(Project(folder.root).build().counts) == {"generated": 2}
 
@@ -322,6 +327,8 @@ def test_on_event_may_cancel(folder: ProjectFolder) -> None:
     result = project.build(on_event=lambda _: project.cancel())
     assert states(result) == dict.fromkeys(TASKS, "cancelled")
     assert folder.calls("started") == []
+    with pytest.raises(ImagegenError, match=r"was cancelled; 2 images left"):
+        result.raise_for_failures()
 
 
 def test_ctrl_c_is_raised_once_what_is_generated_is_stored(folder: ProjectFolder) -> None:
@@ -333,6 +340,40 @@ def test_ctrl_c_is_raised_once_what_is_generated_is_stored(folder: ProjectFolder
         Project(folder.root).build("portraits:yrr", on_event=press)
     assert folder.calls() == ["Yrr"]
     assert occurring(Project(folder.root).build("portraits:yrr").counts) == {"fresh": 1}
+
+
+@contextmanager
+def handler(number: int, handle: Callable[[], object]) -> Iterator[None]:
+    """Have this process handle a signal in its own way."""
+    before = signal.signal(number, lambda *_: handle())
+    try:
+        yield
+    finally:
+        signal.signal(number, before)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_handler_of_the_programs_own_stays_and_may_cancel(folder: ProjectFolder, number: int) -> None:
+    project = Project(folder.root)
+    with handler(number, project.cancel):
+        result = project.build(on_event=lambda _: signal.raise_signal(number))
+    assert (result.stopped, states(result)) == (True, dict.fromkeys(TASKS, "cancelled"))
+
+
+def test_what_a_handler_of_the_programs_own_raises_ends_the_build_first(folder: ProjectFolder) -> None:
+    def leave() -> None:
+        assert "Mallsing" in folder.calls("started")
+        raise SystemExit(7)
+
+    def press(event: imagegen.Event) -> None:
+        if isinstance(event, imagegen.Started):
+            threading.Thread(target=lambda: os.kill(os.getpid(), signal.SIGTERM)).start()
+
+    folder.script(acts={"Mallsing": [{"hang": True}, {}]})
+    project = Project(folder.root)
+    with handler(signal.SIGTERM, leave), pytest.raises(SystemExit):
+        project.build("portraits:mallsing", on_event=press)
+    assert project.build("portraits:mallsing").counts == {"generated": 1}
 
 
 # several at once
