@@ -8,7 +8,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -69,32 +69,34 @@ class InterruptibleWorker:
     def run(self, work: Callable[[], None]) -> None:
         """Do the work to its end, and raise what it raises."""
         pool = ThreadPoolExecutor(1, "imagegen")
+        begins: queue.SimpleQueue[bool] = queue.SimpleQueue()  # a signal may raise while the thread is started
         with self._handle_signals():
-            future = pool.submit(work)
-            future.add_done_callback(lambda _: self._queue.put("done"))
-            pool.shutdown(wait=False)
             try:
+                future = pool.submit(lambda: work() if begins.get() else None)
+                future.add_done_callback(lambda _: self._queue.put("done"))
+                pool.shutdown(wait=False)
+                begins.put(True)
                 while (event := self._queue.get()) != "done":
                     self._pass_on(event)
             except BaseException as error:
-                self._end(future, error)
+                begins.put(False)
+                self._end(pool, error)
                 raise
             future.result()
 
-    def _end(self, future: Future[None], error: BaseException) -> None:
+    def _end(self, pool: ThreadPoolExecutor, error: BaseException) -> None:
         """Have the work end before the error goes on: whoever holds the mutex for it must not let go of it before."""
         is_exception = isinstance(error, Exception)
         if self.cancel.is_set() and not (is_exception or self._leaves_handlers):
             return  # the third Ctrl-C: the user does not want to wait, and this process ends
-        self.stop.set()
-        if not is_exception and not isinstance(error, KeyboardInterrupt):  # SystemExit, for a SIGTERM say
+        if self.stop.is_set() and not is_exception:
             self.cancel.set()
+        self.stop.set()
         try:
-            wait([future])
-        except KeyboardInterrupt:
-            if not self.cancel.is_set():
-                self.cancel.set()
-                wait([future])
+            pool.shutdown()
+        except BaseException:  # raised again: then what is running is given up, too
+            self.cancel.set()
+            pool.shutdown()
 
     def _pass_on(self, event: Event | Literal["interrupted", "done"]) -> None:
         if isinstance(event, str):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 from collections.abc import Callable, Iterator
@@ -9,7 +10,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from imagegen.execute.events import Arrived, Event, ProgressEvent, Started
-from imagegen.execute.worker import InterruptibleWorker
+from imagegen.execute.worker import InterruptibleWorker, Stopping
 from tests.report.events import image
 
 __all__ = []
@@ -154,4 +155,25 @@ def test_where_nobody_can_be_told_any_more_the_work_is_over_before_that_is_raise
 
     with pytest.raises(BrokenPipeError):
         attended.run(work)
+    assert ended == [True]
+
+
+def test_what_a_handler_of_the_programs_own_raises_ends_the_work_first() -> None:
+    def leave(_number: int, _frame: object) -> None:
+        raise SystemExit(7)
+
+    worker = InterruptibleWorker(lambda _: None, Stopping(leaves_handlers=True))
+    ended: list[bool] = []
+
+    def work() -> None:
+        os.kill(os.getpid(), signal.SIGTERM)
+        ended.append(worker.stop.wait(60) and not worker.cancel.is_set())
+
+    before = signal.signal(signal.SIGTERM, leave)
+    try:
+        with pytest.raises(SystemExit):
+            worker.run(work)
+        assert signal.getsignal(signal.SIGTERM) is leave
+    finally:
+        signal.signal(signal.SIGTERM, before)
     assert ended == [True]

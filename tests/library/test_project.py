@@ -360,22 +360,6 @@ def test_a_handler_of_the_programs_own_stays_and_may_cancel(folder: ProjectFolde
     assert (result.stopped, states(result)) == (True, dict.fromkeys(TASKS, "cancelled"))
 
 
-def test_what_a_handler_of_the_programs_own_raises_ends_the_build_first(folder: ProjectFolder) -> None:
-    def leave() -> None:
-        assert "Mallsing" in folder.calls("started")
-        raise SystemExit(7)
-
-    def press(event: imagegen.Event) -> None:
-        if isinstance(event, imagegen.Started):
-            threading.Thread(target=lambda: os.kill(os.getpid(), signal.SIGTERM)).start()
-
-    folder.script(acts={"Mallsing": [{"hang": True}, {}]})
-    project = Project(folder.root)
-    with handler(signal.SIGTERM, leave), pytest.raises(SystemExit):
-        project.build("portraits:mallsing", on_event=press)
-    assert project.build("portraits:mallsing").counts == {"generated": 1}
-
-
 # several at once
 
 
