@@ -20,6 +20,7 @@ __all__ = [
     "CommittedFiles",
     "IgnoreRule",
     "committed_file",
+    "committed_paths",
     "git_attribute",
     "git_top",
     "has_undecided_files",
@@ -142,6 +143,14 @@ def _is_inside(root: Path, folder: Path) -> bool:
     is_submodule = any((root / part / ".git").exists() for part in (folder, *folder.parents) if part.name)
     real = Path(os.path.realpath(root))
     return not is_submodule and Path(os.path.realpath(root / folder)) == real / folder
+
+
+def committed_paths(root: Path, folder: str) -> set[str]:
+    """Return the files in a folder of the project that git has: staged, or in the last commit."""
+    if git_top(root) is None:
+        return set()
+    staged = _ask(root, "ls-files", "-z", "--", folder) or []
+    return {*staged, *(_ask(root, "ls-tree", "-r", "-z", "--name-only", "HEAD", "--", folder) or [])}
 
 
 def committed_file(root: Path, path: str) -> tuple[str, bytes] | None:

@@ -8,13 +8,14 @@ just what the job asks for now: then a build writes the lock file again from the
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 from collections.abc import Collection, Iterator, Sequence
 from itertools import chain
 from typing import TYPE_CHECKING
 
 from imagegen.errors import Problem
-from imagegen.plan.record import OutputLine
+from imagegen.plan.record import Decision, OutputLine
 from imagegen.project.job_plan import JobPlan, add_problems
 
 if TYPE_CHECKING:
@@ -42,10 +43,11 @@ def _find_problem(project: Project, plan: JobPlan, plans: Sequence[JobPlan], fil
     if not any(map(files.in_folder, folders)):
         return None
     there = {path for path in outputs if path in files}
-    command, recorded = _ask_git(project, lock)
-    if command and (there or any(path in files for path in recorded)):
-        there.update(path for path in recorded if path in files)
-        return _problem(lock, there, command)
+    if lock in files.in_git:
+        command, recorded, has_decisions = _ask_git(project, lock)
+        recorded = [path for path in recorded if path in files]
+        if recorded or (there and has_decisions):
+            return _problem(lock, there.union(recorded), command)
     others = {output.path for other in plans if other is not plan for output in other.outputs}
     if lost := {path for path in _find_lost(project, plan, folders) if path not in others}:
         hint = f"bring it back from a copy; without one, create it empty: then doit accept {plan.task} keeps the files"
@@ -58,21 +60,21 @@ def _problem(lock: str, files: Collection[str], hint: str) -> Problem:
     return Problem(lock, f"is missing, and {what}", hint)
 
 
-def _ask_git(project: Project, lock: str) -> tuple[str, list[str]]:
-    """Return the command by which git brings the lock file back, and the files that it records; "" if git can't."""
+def _ask_git(project: Project, lock: str) -> tuple[str, list[str], bool]:
+    """Return the command by which git brings the lock file back, the files that it records, and if it has decisions."""
     from imagegen.project.git import committed_file
     from imagegen.state.lock_line import parse_line
 
     found = committed_file(project.root, lock)
     if found is None:
-        return "", []
+        return "", [], False
     command, data = found
-    paths = []
+    entries: list[OutputLine | Decision] = []
     for line in data.splitlines():
         with contextlib.suppress(ValueError, TypeError):
-            entry = parse_line(line)
-            paths += [entry.path] if isinstance(entry, OutputLine) else []
-    return command, paths
+            entries.append(parse_line(line))
+    paths = [one.path for one in entries if isinstance(one, OutputLine)]
+    return command, paths, len(paths) < len(entries)
 
 
 def _find_lost(project: Project, plan: JobPlan, folders: Collection[str]) -> Iterator[str]:
@@ -98,6 +100,13 @@ class _Files:
     def __init__(self, project: Project) -> None:
         self._root = project.root
         self._known: dict[str, frozenset[str]] = {}
+
+    @functools.cached_property
+    def in_git(self) -> Collection[str]:
+        """Those of jobs that git has; it is asked once for all jobs."""
+        from imagegen.project.git import committed_paths
+
+        return committed_paths(self._root, "jobs")
 
     def in_folder(self, folder: str) -> frozenset[str]:
         """Return the names in a folder; none if it is not there."""

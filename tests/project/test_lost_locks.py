@@ -87,6 +87,18 @@ def test_a_job_that_never_had_one_needs_none(folder: ProjectFolder) -> None:
     assert problems(folder) == []
 
 
+def test_adopted_files_have_nothing_but_decisions(folder: ProjectFolder) -> None:
+    folder.job()
+    folder.image("yrr").parent.mkdir(parents=True)
+    folder.image("yrr").write_bytes(picture())
+    folder.accept("portraits:yrr")
+    commit(folder)
+    lose(folder)
+    assert [one[1] for one in problems(folder)] == ["is missing, and a file of the job is there"]
+    folder.git("commit", "-am", "begin again")
+    assert problems(folder) == []
+
+
 def test_of_a_clone_without_images_the_lock_file_may_go(folder: ProjectFolder) -> None:
     folder.job()
     folder.build()
