@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from doit.exceptions import InvalidCommand
 
 from imagegen.dodo_faults import explain_dodo_fault
-from imagegen.errors import BAD_INPUT, FAILED, ImagegenError, Problem, did_you_mean
+from imagegen.errors import BAD_INPUT, FAILED, NOT_BEGUN, ImagegenError, Problem, did_you_mean
 from imagegen.library.reserved_names import OUR_NAMES
 from imagegen.process import note_exit_code, worst_exit_code
 from imagegen.report.json_output import json_output
@@ -53,8 +53,13 @@ def report(command: str, error: Exception) -> int:
 
 def report_exception(command: str, error: Exception) -> int:
     """Say what a dodo file raised while it was loaded. Anything else is a fault of ours, shown with its traceback."""
-    if problem := explain_dodo_fault(error, Path.cwd()):
-        return _write(command, [problem], BAD_INPUT)
+    try:
+        root = Path.cwd()
+    except FileNotFoundError:
+        problem = Problem("", "the folder that doit was called in was deleted", "change to the project's folder")
+        return _write(command, [problem], NOT_BEGUN)
+    if found := explain_dodo_fault(error, root):
+        return _write(command, [found], BAD_INPUT)
     what = f"{type(error).__name__}: {error}"
     problem = Problem("", what, "this is a fault of imagegen: please report it with the lines below")
     code = _write(command, [problem], FAILED)

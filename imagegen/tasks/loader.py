@@ -30,7 +30,7 @@ from imagegen.commands.command import COMMANDS, spell
 from imagegen.commands.command_line import Call, Invocation, current_invocation, long_options, unexpected_word
 from imagegen.commands.up_to_date import default_tasks
 from imagegen.config.settings import COMMAND_LINE, SETTINGS
-from imagegen.errors import Problem, did_you_mean
+from imagegen.errors import DONE, Problem, did_you_mean
 from imagegen.report.json_output import json_output
 from imagegen.run_options import RUN_OPTIONS
 from imagegen.tasks.jobs import leave_out_stale
@@ -133,9 +133,14 @@ def _show_help(invocation: Invocation) -> None:
         asked += [name for name in invocation.words if name in COMMANDS]
         group = [name for name in COMMANDS if name.startswith(f"{invocation.words[0]}:")]
         asked += [] if asked else group
-    if asked:
+    if asked and (output := json_output()):
+        from imagegen.tasks.doit_answers import describe_commands
+
+        output.write_result("help", DONE, (), describe_commands({}, [COMMANDS[name] for name in asked], ()))
+    elif asked:
         print("\n\n".join(COMMANDS[name].help for name in asked))
-        raise SystemExit(0)
+    if asked:
+        raise SystemExit(DONE)
 
 
 def _refuse(problems: Sequence[Problem]) -> None:

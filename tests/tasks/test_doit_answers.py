@@ -53,6 +53,8 @@ def test_doits_own_commands_answer_with_data(tmp_path: Path) -> None:
     assert "--variant" in [option["name"] for option in pages["pick"]["options"]]
     (page,) = ask(DONE, "help", "--json", "why")["commands"]
     assert page == pages["why"]
+    (answer,) = check_lines(project.doit("why", "--help", "--json"))
+    assert (answer["command"], answer["result"]["commands"]) == ("help", [page])
 
 
 def _ask(project: ProjectFolder, code: int, *words: str) -> dict[str, Any]:
