@@ -9,6 +9,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from imagegen.config.job import FORMATS
+from imagegen.config.paths import check_named_file
 from imagegen.errors import InputError, Problem
 from imagegen.project.git import git_top, ignore_rules
 from imagegen.report.run_summary import ImageOutcome
@@ -57,6 +58,8 @@ class SummaryFile:
         if self.is_step and not self.path.is_dir():
             return
         check_target(self.path, where)
+        if problem := check_named_file(self.root, self.path):
+            raise InputError(Problem(where, problem, "create it, or choose another folder"))
         folder = next(one for one in self.path.parents if one.exists())
         if not (folder.is_dir() and os.access(folder, os.W_OK)):
             raise InputError(Problem(where, f"nothing can be written in {folder}", "choose another folder"))
