@@ -15,7 +15,7 @@ from imagegen.commands.build import Build
 from imagegen.commands.command import Answer, answer_even_if_it_fails, command, option
 from imagegen.commands.command_line import initial_folder
 from imagegen.config.settings import read_settings
-from imagegen.errors import ImagegenError, NotBegunError, Problem
+from imagegen.errors import ImagegenError, InputError, NotBegunError, Problem
 from imagegen.report.json_output import json_output
 
 if TYPE_CHECKING:
@@ -47,6 +47,9 @@ def review(build: Build, *, port: int, host: str, no_open: bool) -> Answer:
     from imagegen.doit_child import handling_signals
     from imagegen.report.results.pages import ServedPage
 
+    if build.invocation.always:
+        what = "-a would generate fresh images again with each build of the page"
+        raise InputError(Problem("doit review", what, "leave it out: the page has a button to reroll"))
     try:
         from imagegen.review.address import listen
         from imagegen.review.editing import Editor

@@ -33,6 +33,7 @@ def test_what_it_cannot_listen_on_is_refused_with_what_to_do(folder: ProjectFold
         assert run.code == 1
         assert f"port {port} is in use" in run.out
         assert "leave --port out" in run.out
+    assert folder.doit("-a", "review", "--no-open").code == 2
     assert "--port=70000 is not a port" in refused("127.0.0.1", 70000)
     assert "--port=-1 is not a port" in refused("127.0.0.1", -1)
     assert f"{IP} is not an address of this machine" in refused(IP)
