@@ -110,9 +110,11 @@ def _write(command: str, problems: Sequence[Problem], code: int) -> int:
 
 def _write_summary(problems: Sequence[Problem]) -> None:
     """Write them into the file of `--summary`, which would say what an earlier run did."""
-    from imagegen.commands.build import current_build
+    if not any(word.startswith("--s") for word in sys.argv):  # so that nothing is planned for this
+        return
+    with suppress(ImagegenError, OSError, ImportError):  # these are not what to report now
+        from imagegen.commands.build import current_build
 
-    with suppress(ImagegenError, OSError):  # these are not what to report now
         build = current_build()
         if build.invocation.summary and (file := build.summary_file):
             file.check()
