@@ -131,6 +131,8 @@ def _type(kind: Mapping[str, Any]) -> str:
         return " or ".join(map(_type, kind["anyOf"]))
     if kind.get("type") == "array":
         return f"list of {_type(kind['items'])}"
+    if named := kind.get("properties"):
+        return f"{_type(next(iter(named.values())))} for each of {', '.join(f'`{name}`' for name in named)}"
     if kind.get("type") == "object":
         return f"{_type(kind.get('additionalProperties', {}))}, by name"
     word = str(kind.get("type", "anything"))
