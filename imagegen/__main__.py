@@ -168,7 +168,7 @@ def _serve(words: argparse.Namespace) -> int:
 
 def _write_skill(out: str, *, force: bool) -> int:
     from imagegen.guide.agents import NAME, skill_page
-    from imagegen.state.atomic import check_target, rewrite_file
+    from imagegen.state.atomic import find_target, rewrite_file
 
     text = skill_page()
     if out == "-":
@@ -179,15 +179,14 @@ def _write_skill(out: str, *, force: bool) -> int:
         path /= NAME  # a skill is called as its folder
     if path.suffix != ".md":
         path /= "SKILL.md"
-    check_target(path, f"--out={out}")
-    if path.exists() and path.read_text("utf-8", "replace") == text:
+    target = find_target(Path.cwd(), path, f"--out={out}", new_folders=2)  # of the skill, and of all skills
+    if target.exists() and target.read_text("utf-8", "replace") == text:
         print(f"already there  {path}")
         return 0
-    if path.exists() and not force:
+    if target.exists() and not force:
         hint = "python -m imagegen skill --force replaces it; --out - only prints the text"
         raise NotBegunError(Problem(str(path), "is there already, and says something else", hint))
-    path.parent.mkdir(parents=True, exist_ok=True)
-    rewrite_file(path, text.encode("utf-8"), path.parent)
+    rewrite_file(target, text.encode("utf-8"), target.parent)
     print(f"written  {path}")
     return 0
 

@@ -147,7 +147,9 @@ def test_help_has_an_example(folder: Path, capsys: pytest.CaptureFixture[str], w
     assert list(folder.iterdir()) == []
 
 
-def test_a_skill_is_written_where_agents_look_and_never_over_another(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:  # fmt: skip
+def test_a_skill_is_written_where_agents_look_and_never_over_another(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     _, text, _ = run_main(capsys, "skill", "--out", "-")
     paths = [folder / ".agents/skills/imagegen/SKILL.md", folder / ".claude/skills/imagegen/SKILL.md", folder / "x.md"]
     for words, path in zip(([], ["--out=.claude/skills"], ["--out=x.md"]), paths, strict=True):
@@ -160,6 +162,15 @@ def test_a_skill_is_written_where_agents_look_and_never_over_another(folder: Pat
     assert "is there already, and says something else\n    python -m imagegen skill --force" in err
     assert run_main(capsys, "skill", "--force")[0] == 0
     assert paths[0].read_text("utf-8") == text
+    home, game = folder / "home", folder / "game"
+    skills = home / "skills"
+    game.mkdir()
+    monkeypatch.chdir(game)
+    code, _, err = run_main(capsys, "skill", f"--out={skills}")
+    assert (code, f"there is no folder {home}" in err) == (BAD_INPUT, True)
+    home.mkdir()
+    assert run_main(capsys, "skill", f"--out={skills}")[0] == 0
+    assert (skills / "imagegen/SKILL.md").read_text("utf-8") == text
 
 
 def test_the_version_has_the_distribution_and_its_place(capsys: pytest.CaptureFixture[str]) -> None:

@@ -151,8 +151,10 @@ class Build(PlannedProject):
         """The file to write a summary of the run to, if one is asked for: relative to where doit was called."""
         from imagegen.report.summary_file import SummaryFile
 
-        typed = self.invocation.summary
-        return SummaryFile(self.root, Path(initial_folder() or self.root, typed), typed, os.environ) if typed else None
+        if not (typed := self.invocation.summary):
+            return None
+        path = Path(initial_folder() or self.root, os.path.expanduser(typed))  # noqa: PTH111 - it never fails
+        return SummaryFile(self.root, path, typed, os.environ)
 
     def left_lines(self) -> list[str]:
         """Return what there is to say of what the limit left."""

@@ -60,15 +60,11 @@ def _write(build: Build, out: str, text: str, kind: str) -> bool:
     Raises ImagegenError if it must not be written.
     """
     from imagegen.config.job_files import JOB_SUFFIXES
-    from imagegen.config.paths import check_path
-    from imagegen.state.atomic import check_target, rewrite_file
+    from imagegen.state.atomic import find_target, rewrite_file
 
-    if problem := check_path(build.root, out, build.settings.allow_outside):
-        raise InputError(Problem("doit disclosure --out", problem))
-    path = build.root / out
+    path = find_target(build.root, out, out)
     if path.suffix in JOB_SUFFIXES and path.parent.resolve() == (build.root / "jobs").resolve():
         raise InputError(Problem(out, "would be read as a job", "choose another path"))
-    check_target(path, out)
     data = text.encode("utf-8-sig" if kind == "csv" else "utf-8")  # without the mark, Excel takes it for another code
     try:
         there = path.read_bytes() if path.exists() else b""

@@ -8,7 +8,7 @@ import unicodedata
 from collections.abc import Iterable
 from pathlib import Path
 
-__all__ = ["GALLERY", "LONGEST_PATH", "check_name", "check_named_file", "check_path", "count_path_units"]
+__all__ = ["GALLERY", "LONGEST_PATH", "check_name", "check_path", "count_path_units"]
 
 GALLERY = "assets/gallery"
 """The folder of `doit gallery`, which removes what is not its own there."""
@@ -56,16 +56,6 @@ def check_path(root: Path, path: str, allowed: Iterable[str], *, writes: bool = 
     if _is_within(real.casefold(), str(Path(real_root, GALLERY)).casefold()):
         return f"'{path}' is not for images: {GALLERY} is where doit gallery writes"
     return check_name(path)
-
-
-def check_named_file(root: Path, path: Path) -> str:
-    """Return why a file that the user names for output cannot be written; empty if it can.
-
-    It may be anywhere, but folders are created only in the project.
-    """
-    if path.is_dir() or path.parent.exists() or _is_within(os.path.realpath(path), os.path.realpath(root)):
-        return ""
-    return f"there is no folder {path.parent}, and none is created outside the project"
 
 
 def check_name(path: str) -> str:

@@ -51,7 +51,7 @@ class Project:
         """Name a project.
 
         Args:
-            path: its folder.
+            path: its folder; ~ is the home folder.
             backend: and so on: settings, as `doit backend=placeholder` gives them: docs/settings.md. They are stronger
                 than those of the project; None leaves it what it says.
             checkpoint: see above.
@@ -65,7 +65,10 @@ class Project:
         Raises:
             InputError: there is no such project.
         """
-        self._root = Path(os.path.abspath(path))  # noqa: PTH100 - links stay, as for doit
+        if not os.fspath(path):
+            hint = "name its folder; '.' is the current one"
+            raise InputError(Problem("imagegen.Project", "path is empty", hint))
+        self._root = Path(os.path.abspath(os.path.expanduser(path)))  # noqa: PTH100, PTH111 - links stay, as for doit
         if not (self._root / "jobs").is_dir():
             hint = f"to set one up: imagegen init {path}"
             raise InputError(Problem("", f"there is no project in {path}: it has no folder jobs/", hint))
@@ -101,6 +104,7 @@ class Project:
 
         Raises:
             InputError: a setting is not valid, or a word names nothing.
+            TypeError: the selection is something else than names.
         """
         project = self._open(_as_given(limit=limit))
         return make_plan(project, self._select(project, selection))
@@ -132,6 +136,7 @@ class Project:
 
         Raises:
             InputError: a setting is not valid, or a word names nothing.
+            TypeError: the selection is something else than names.
             NotBegunError: another build is at work here.
             KeyboardInterrupt: Ctrl-C was pressed, in the main thread of a program that has no handler of its own for
                 it. What was being generated is finished and stored.
@@ -188,7 +193,7 @@ class Project:
     def _select(self, project: PlannedProject, words: Words) -> Selection:
         if words is None:
             return select(project, [])
-        named = [words] if isinstance(words, str | os.PathLike) else list(words)
+        named = _as_list(words)
         if not named:  # in a list that a program made, nothing is not everything
             return Selection((), frozenset(), ())
         try:
@@ -210,6 +215,17 @@ _WORDS = {
     LIST_HINT: "the images of project.plan() are all there are",
 }
 """What a program would do, where the problems of the command line say what to type."""
+
+
+def _as_list(words: str | os.PathLike[str] | Iterable[str | os.PathLike[str]]) -> list[str | os.PathLike[str]]:
+    """Return the words of a selection. Raises TypeError if it is something else."""
+    if isinstance(words, str | os.PathLike):
+        return [words]
+    named = list(words) if isinstance(words, Iterable) else [words]
+    if wrong := [word for word in named if not isinstance(word, str | os.PathLike)]:
+        what = "selection is a name, a path or a pattern, a list of these, or None for everything"
+        raise TypeError(f"{what}; not {wrong[0]!r}")
+    return named
 
 
 def _reword(error: ImagegenError) -> ImagegenError:

@@ -102,12 +102,11 @@ def write_schema(root: Path, out: str, text: str) -> Literal["written", "up to d
     """Write the schema file, and return what became of it. Raises ImagegenError if it must not be written."""
     from imagegen.config.job_files import JOB_SUFFIXES
     from imagegen.config.json_schema import WRITTEN_BY
-    from imagegen.state.atomic import check_target, rewrite_file
+    from imagegen.state.atomic import find_target, rewrite_file
 
-    path = root / out
+    path = find_target(root, out, out)
     if path.suffix in JOB_SUFFIXES and path.parent.resolve() == (root / "jobs").resolve():
         raise InputError(Problem(out, "would be read as a job", "leave --out out, or choose another path"))
-    check_target(path, out)
     try:
         there = path.read_text("utf-8", "replace") if path.exists() else None
         if there == text:

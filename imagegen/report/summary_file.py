@@ -9,12 +9,11 @@ from pathlib import Path
 from urllib.parse import quote
 
 from imagegen.config.job import FORMATS
-from imagegen.config.paths import check_named_file
 from imagegen.errors import InputError, Problem
 from imagegen.project.git import git_top, ignore_rules
 from imagegen.report.run_summary import ImageOutcome
 from imagegen.report.summary_page import MARKER, Links, group_images, summary_markdown
-from imagegen.state.atomic import check_target, rewrite_file
+from imagegen.state.atomic import find_target, rewrite_file
 
 __all__ = ["SummaryFile"]
 
@@ -57,9 +56,7 @@ class SummaryFile:
             raise InputError(Problem(where, "it is always written to a file", "write --summary=summary.md"))
         if self.is_step and not self.path.is_dir():
             return
-        check_target(self.path, where)
-        if problem := check_named_file(self.root, self.path):
-            raise InputError(Problem(where, problem, "create it, or choose another folder"))
+        find_target(self.root, self.path, where)
         folder = next(one for one in self.path.parents if one.exists())
         if not (folder.is_dir() and os.access(folder, os.W_OK)):
             raise InputError(Problem(where, f"nothing can be written in {folder}", "choose another folder"))
@@ -68,9 +65,8 @@ class SummaryFile:
                 if file.read(len(MARKER)) not in (b"", MARKER.encode()):
                     what = "is a file that doit --summary did not write"
                     raise InputError(Problem(where, what, "choose another name"))
-        for own in ("jobs", ".imagegen"):
-            if folder.resolve().is_relative_to((self.root / own).resolve()):
-                raise InputError(Problem(where, f"{own}/ is not for summaries", "choose another folder"))
+        if folder.resolve().is_relative_to((self.root / "jobs").resolve()):
+            raise InputError(Problem(where, "jobs/ is not for summaries", "choose another folder"))
 
     def write(
         self,

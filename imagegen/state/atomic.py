@@ -16,7 +16,7 @@ from weakref import WeakValueDictionary
 from imagegen.errors import InputError, Problem
 from imagegen.state.group_sync import GroupSync
 
-__all__ = ["check_target", "make_folder", "replace_file", "rewrite_file", "sync_folder", "write_all", "write_temporary"]
+__all__ = ["find_target", "make_folder", "replace_file", "rewrite_file", "sync_folder", "write_all", "write_temporary"]
 
 
 _Shared = TypeVar("_Shared")
@@ -84,29 +84,57 @@ def write_temporary(folder: Path, data: bytes | Iterable[bytes]) -> Path:
     return path
 
 
-def check_target(path: Path, where: str) -> None:
-    """Raise InputError if what a person named as the file to write is something else: a folder, or a device.
+def find_target(root: Path, named: str | Path, where: str, *, new_folders: int = 0) -> Path:
+    """Return the path of a file that a person named for output. It may be anywhere.
 
     Ask before reading it, too: reading a FIFO may never end.
 
-    where: the option that names it.
+    Args:
+        root: the project's folder, where any folder may be created.
+        named: as it was typed, relative to the project; ~ is the home folder.
+        where: the option that names it.
+        new_folders: how many folders may be created for it elsewhere.
+
+    Raises:
+        InputError: it is something else than a file, or its folder is missing or not for such files.
     """
-    if path.is_dir():
+    from imagegen.config.paths import GALLERY
+
+    path = root / os.path.expanduser(named)  # noqa: PTH111 - it never fails
+    mode = _find_mode(path)
+    if stat.S_ISDIR(mode or 0):
         raise InputError(Problem(where, "is a folder", "name a file in it"))
     if _is_special(path):
         raise InputError(Problem(where, _SPECIAL, "name a file"))
+    real, real_root = Path(os.path.realpath(path)), Path(os.path.realpath(root))
+    if real.is_relative_to(real_root):
+        inside = real.relative_to(real_root).as_posix().casefold()
+        if folder := next((one for one in (".git", ".imagegen", GALLERY) if inside.startswith(f"{one}/")), ""):
+            raise InputError(Problem(where, f"{folder}/ is not for files of yours", "choose another folder"))
+    elif all(_find_mode(folder) == 0 for folder in real.parents[: new_folders + 1]):
+        folder = str(real.parents[: new_folders + 1][-1])
+        what = f"there is no folder {folder}, and outside the project it is not created"
+        raise InputError(Problem(where, what, "create it, or choose another folder"))
+    return path
 
 
 _SPECIAL = "is a device, a pipe or a socket, and not a file"
 
 
+def _find_mode(path: Path) -> int | None:
+    """Return the mode of what is there, or at the end of a link: 0 if nothing is, None if that cannot be seen."""
+    try:
+        return path.stat().st_mode
+    except FileNotFoundError:
+        return 0
+    except OSError:  # writing says what is wrong
+        return None
+
+
 def _is_special(path: Path) -> bool:
     """Whether something is there, or at the end of a link, that is neither a file nor a folder."""
-    try:
-        mode = path.stat().st_mode
-    except OSError:  # nothing is there, or writing says what is wrong
-        return False
-    return not (stat.S_ISREG(mode) or stat.S_ISDIR(mode))
+    mode = _find_mode(path)
+    return bool(mode and not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)))
 
 
 def replace_file(path: Path, data: bytes | Iterable[bytes], temporary: Path) -> os.stat_result:

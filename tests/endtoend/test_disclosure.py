@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+from pathlib import Path
 
 from imagegen.errors import BAD_INPUT, FAILED
 from tests.project_folder import ProjectFolder, picture
@@ -74,7 +75,7 @@ def test_pictures_that_are_already_there_are_of_unknown_making(project: ProjectF
     assert origins["scans:sheet"] == ["scans:key:small", "scans:map:small"]
 
 
-def test_it_is_written_into_a_file_and_into_no_other(project: ProjectFolder) -> None:
+def test_it_is_written_into_a_file_and_into_no_other(project: ProjectFolder, tmp_path: Path) -> None:
     project.build_job()
     words = ("disclosure", "--format=csv", "--out=ai.csv")
     assert project.doit(*words).out == "ai.csv: written\n"
@@ -90,9 +91,11 @@ def test_it_is_written_into_a_file_and_into_no_other(project: ProjectFolder) -> 
     run = project.doit("disclosure", "--out=notes.md/AI.md")
     assert run.code == FAILED
     assert "cannot write: " in run.out
-    run = project.doit("disclosure", "--out=../AI.md")
-    assert "doit disclosure --out: '../AI.md' is outside the project" in run.out
-    assert not (project.root.parent / "AI.md").exists()
+    run = project.doit("disclosure", "--out=../nowhere/AI.md")
+    assert (run.code, "../nowhere/AI.md: there is no folder" in run.out) == (BAD_INPUT, True)
+    assert not (project.root.parent / "nowhere").exists()
+    assert project.doit("disclosure", f"--out={tmp_path}/AI.md").code == 0
+    assert (tmp_path / "AI.md").exists()
     run = project.doit("disclosure", "--format=json", "--out=jobs/ai.json")
     assert "jobs/ai.json: would be read as a job" in run.out
 

@@ -135,6 +135,14 @@ def test_a_word_that_names_nothing_is_an_error_with_the_nearest(folder: ProjectF
             ask("portrait")
 
 
+@pytest.mark.parametrize("selection", [3, [3], b"portraits", ["portraits", None]])
+def test_a_selection_that_names_nothing_is_of_a_wrong_type(folder: ProjectFolder, selection: Any) -> None:
+    project = Project(folder.root)
+    for ask in (project.plan, project.build):
+        with pytest.raises(TypeError, match="selection is a name, a path or a pattern"):
+            ask(selection)
+
+
 def test_the_names_that_no_job_may_have_are_those_of_the_command_line() -> None:
     assert reserved_names() == RESERVED_NAMES
 
@@ -194,6 +202,16 @@ def test_every_setting_of_the_command_line_is_an_argument() -> None:
 def test_a_folder_without_a_project_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="imagegen init"):
         Project(tmp_path / "nowhere")
+    with pytest.raises(InputError, match=r"imagegen\.Project: path is empty"):
+        Project("")
+
+
+def test_a_tilde_is_the_home_folder(folder: ProjectFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("HOME", "USERPROFILE"):
+        monkeypatch.setenv(name, str(folder.root.parent))
+    assert Project(f"~/{folder.root.name}").root == folder.root
+    with pytest.raises(InputError, match="there is no project in ~/nowhere"):
+        Project("~/nowhere")
 
 
 # a build

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import re
 import socket
 import stat
 import sys
@@ -10,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from imagegen.errors import InputError
-from imagegen.state.atomic import check_target, replace_file, rewrite_file
+from imagegen.state.atomic import find_target, replace_file, rewrite_file
 
 
 def test_a_file_is_replaced_whole_and_nothing_else_is_left(tmp_path: Path) -> None:
@@ -55,7 +56,7 @@ def test_a_device_a_pipe_and_a_socket_are_never_replaced(special: list[Path], tm
             with pytest.raises(OSError, match="is a device, a pipe or a socket"):
                 write(path, b"x", tmp_path / "tmp")
         with pytest.raises(InputError, match="--out: is a device, a pipe or a socket"):
-            check_target(path, "--out")
+            find_target(tmp_path, path, "--out")
     assert [path.lstat() for path in special] == before
 
 
@@ -65,4 +66,37 @@ def test_what_a_link_leads_to_is_rewritten_and_the_link_stays(tmp_path: Path) ->
         rewrite_file(tmp_path / "link", data, tmp_path / "tmp")
         assert (tmp_path / "file").read_bytes() == data
     assert (tmp_path / "link").is_symlink()
-    check_target(tmp_path / "link", "--out")
+    assert find_target(tmp_path, "link", "--out") == tmp_path / "link"
+
+
+def test_a_file_that_a_person_names_may_be_anywhere_but_folders_are_created_only_in_the_project(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root, home = tmp_path / "project", tmp_path / "home"
+    root.mkdir()
+    home.mkdir()
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.setenv("USERPROFILE", str(home))
+    (root / "link").symlink_to(tmp_path / "nowhere/x.md")
+    for named, path in (
+        ("new/folders/x.md", root / "new/folders/x.md"),
+        ("../x.md", root / "../x.md"),
+        (str(tmp_path / "x.md"), tmp_path / "x.md"),
+        ("~/x.md", home / "x.md"),
+    ):
+        assert find_target(root, named, "--out") == path
+    for named, message in (
+        ("../nowhere/x.md", f"--out: there is no folder {tmp_path.resolve() / 'nowhere'}, and outside the project"),
+        ("~/nowhere/x.md", "there is no folder"),
+        ("link", "there is no folder"),
+        ("~", "is a folder"),
+        (".git/x.md", ".git/ is not for files of yours"),
+        (".IMAGEGEN/x.md", ".imagegen/ is not for files of yours"),
+        ("assets/gallery/x.md", "assets/gallery/ is not for files of yours"),
+    ):
+        with pytest.raises(InputError, match=re.escape(message)):
+            find_target(root, named, "--out")
+    assert find_target(root, "~/skills/own/x.md", "--out", new_folders=2) == home / "skills/own/x.md"
+    with pytest.raises(InputError, match="there is no folder"):
+        find_target(root, "~/.agent/skills/own/x.md", "--out", new_folders=2)
+    assert sorted(path.name for path in tmp_path.rglob("*")) == ["home", "link", "project"]
