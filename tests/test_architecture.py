@@ -108,6 +108,17 @@ def test_only_backends_talk_to_generators() -> None:
     }
 
 
+def test_no_pattern_ends_with_a_slash_which_finds_files_too_before_python_3_11() -> None:
+    found = [
+        f"{name(path)}:{node.lineno}"
+        for path in MODULES
+        for node in ast.walk(tree(path))
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in ("glob", "rglob")
+        if any(isinstance(word, ast.Constant) and str(word.value).endswith("/") for word in node.args)
+    ]
+    assert found == []
+
+
 @pytest.mark.parametrize("path", [path for path in MODULES if room_of(path) == "plan"], ids=name)
 def test_the_plan_is_pure(path: Path) -> None:
     assert not {"os", "pathlib", "io", "time", "datetime", "random"} & {m.split(".")[0] for m in imports(path)}

@@ -112,7 +112,7 @@ def find_stray_files(root: Path, extended: Collection[str] = ()) -> list[Problem
         for name in list_stray_names(root)
         for why, fix in [_explain_stray(name)]
     ]
-    for folder in sorted(path for path in (root / "jobs").glob("*/")):
+    for folder in sorted(path for path in (root / "jobs").glob("*") if path.is_dir()):
         found += _find_in_folder(folder, extended)
     return sorted(found)
 

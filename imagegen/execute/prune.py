@@ -133,7 +133,8 @@ def _leftovers(project: Project, plans: Collection[JobPlan]) -> Iterator[Path]:
     """Files that were being written when a run was killed: in temporary folders, and beside outputs."""
     if project.temporary.is_dir():
         yield from sorted(path for path in project.temporary.rglob("*") if path.is_file())
-    for folder in sorted(path for path in project.state.glob("*/") if path != project.temporary):
+    folders = (path for path in project.state.glob("*") if path.is_dir() and path != project.temporary)
+    for folder in sorted(folders):
         yield from sorted(path for path in folder.glob("*.tmp") if path.is_file())
     outputs = {(project.root / output.path).parent for plan in plans for output in plan.outputs}
     for folder in sorted({project.root / "jobs", *outputs}):

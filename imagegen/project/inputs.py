@@ -136,7 +136,7 @@ class Inputs:
     def wildcard_names(self) -> tuple[str, ...]:
         """Return the names of all wildcard files, without suffix. Their folders are watched from now on."""
         folder = self.root / WILDCARD_FOLDER
-        for path in (folder, *sorted(folder.rglob("*/"))):
+        for path in (folder, *sorted(path for path in folder.rglob("*") if path.is_dir())):
             with contextlib.suppress(OSError):
                 self._note(path.relative_to(self.root).as_posix())
         found = (path.relative_to(folder).with_suffix("") for path in sorted(folder.rglob("*.txt")))
