@@ -86,6 +86,7 @@ def build_json_schema(
         **_convert_keys(job_schema(sections), ""),
     }
     _add_rules_of_derived_files(schema["properties"]["derive"]["additionalProperties"])
+    _add_layouts_of_presets(schema["properties"]["sheet"])
     if not of_base:
         schema["anyOf"] = [{"required": [key]} for key in ("items", "source", "extends")]
     # null takes out what a base has; which keys that has, only the checks know
@@ -118,6 +119,15 @@ def _add_rules_of_derived_files(entry: dict[str, Any]) -> None:
         forms = with_parameters["properties"][name]["anyOf"]
         forms[-1]["allOf"] = [rules]
         forms[0] |= rules.get("properties", {}).get(STEPS[name].main, {})
+
+
+def _add_layouts_of_presets(sheet: dict[str, Any]) -> None:
+    """Add to the schema of a sheet that it has the layout of its preset, if it names one."""
+    sheet["allOf"] = []
+    for name in list_presets("sheet"):
+        has_preset = {"required": ["preset"], "properties": {"preset": {"const": name}}}
+        layout = {"enum": [load_preset("sheet", name).keys["layout"], None]}
+        sheet["allOf"].append({"if": has_preset, "then": {"properties": {"layout": layout}}})
 
 
 def _convert_keys(schema: Rules, path: str) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from imagegen.config.checking import check_job
 from imagegen.config.document import Document
 from imagegen.config.job import Job
 from imagegen.config.json_schema import build_json_schema
+from imagegen.config.presets import list_presets
 from imagegen.config.schema import job_schema
 from imagegen.config.steps import STEPS, steps_schema
 from imagegen.errors import ImagegenError, Problem
@@ -149,6 +150,13 @@ def test_both_give_one_verdict_on_any_step() -> None:
 def test_both_give_one_verdict_on_indexes(index: Any) -> None:
     values = {**GOOD, "sheet": {"index": index}}
     assert VALIDATOR.is_valid(values) == is_job(values) == (index in ("godot", ["godot"], ["godot", "css"]))
+
+
+@pytest.mark.parametrize("preset", list_presets("sheet"))
+@pytest.mark.parametrize("layout", ["grid", "packed"])
+def test_both_give_one_verdict_on_the_layout_beside_a_preset(preset: str, layout: str) -> None:
+    values = {**GOOD, "sheet": {"preset": preset, "layout": layout}}
+    assert VALIDATOR.is_valid(values) == is_job(values)
 
 
 def test_what_a_base_may_have_is_for_the_checks_alone() -> None:
