@@ -98,7 +98,7 @@ def explain_value(command: str, said: str, options: Iterable[CmdOption]) -> Prob
 
 
 def _write(command: str, problems: Sequence[Problem], code: int) -> int:
-    if output := json_output():  # first: whoever reads it needs no stderr
+    if output := json_output():  # first: a program that reads it needs no stderr
         output.write_result(find_answering(command), code, problems)
     note_exit_code(code)
     for problem in dict.fromkeys(problems):

@@ -72,7 +72,7 @@ class Children:
         self._tasks: dict[asyncio.Task[None], Call] = {}
 
     def start(self, words: Sequence[str], command: str, *, acts: bool) -> Call:
-        """Start doit, or have it wait for its turn. Whoever calls follows it, and interrupts it to be rid of it."""
+        """Start doit, or have it wait for its turn. The caller follows it, and interrupts it to be rid of it."""
         call = Call(words, command, acts)
         task = asyncio.create_task(self._run(call))
         self._tasks[task] = call

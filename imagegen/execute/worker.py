@@ -85,7 +85,7 @@ class InterruptibleWorker:
             future.result()
 
     def _end(self, pool: ThreadPoolExecutor, error: BaseException) -> None:
-        """Have the work end before the error goes on: whoever holds the mutex for it must not let go of it before."""
+        """Have the work end before the error goes on: the caller holds the mutex for it until then."""
         is_exception = isinstance(error, Exception)
         if self.cancel.is_set() and not (is_exception or self._leaves_handlers):
             return  # the third Ctrl-C: the user does not want to wait, and this process ends

@@ -13,7 +13,7 @@ __all__ = ["RunningBuild"]
 
 
 class RunningBuild:
-    """Passes the events of one build on, and ends it early if it is cancelled, or if whoever hears them raises."""
+    """Passes the events of one build on, and ends it early if it is cancelled, or if what takes them raises."""
 
     def __init__(self, on_event: Callable[[Event], object] | None) -> None:
         self._listener = on_event

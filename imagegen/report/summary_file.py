@@ -20,7 +20,7 @@ __all__ = ["SummaryFile"]
 _MOST_BYTES = 1_000_000
 """GitHub takes 1 MiB of each step, and drops all of a summary that is larger."""
 _MOST_PICTURES, _MOST_ON_GITHUB = 100, 30
-"""There, whoever looks at the summary loads whole images."""
+"""There, everybody who looks at the summary loads whole images."""
 _BOX = (256, 256)
 """Pixels of a thumbnail, which is shown in half as many."""
 _PICTURES = tuple(FORMATS.values())

@@ -142,7 +142,7 @@ def replace_file(path: Path, data: bytes | Iterable[bytes], temporary: Path) -> 
 
     They are written to the folder `temporary` first, so that a kill leaves nothing beside `path`; where that is
     another file system, they are written beside it under a hidden name. Raises OSError, also if a device or the like
-    is there: whoever may write to /dev could replace that too.
+    is there: a user who may write to /dev could replace that too.
 
     data: all bytes, or pieces of them, which may be asked for twice.
     """

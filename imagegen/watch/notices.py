@@ -1,4 +1,4 @@
-"""Wakes whoever waits for edits: at once if the system says that something changed in a folder, and now and then."""
+"""Wakes a thread that waits for edits: at once if the system says that a folder has changed, and now and then."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Notices:
         self._stop.set()
 
     def _run(self, folders: Collection[str], stop: threading.Event) -> None:
-        # a folder that has gone meanwhile is looked for by whoever is woken, who has others followed then
+        # a folder that has gone meanwhile is looked for by the thread that is woken, which has others followed then
         while not stop.wait(0 if folders else _EVERY_MS / 1000):
             with contextlib.suppress(OSError):
                 for _ in self._watch(

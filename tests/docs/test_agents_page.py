@@ -1,4 +1,4 @@
-"""docs/agents.md names every tool of the MCP server, and how each client is told of it."""
+"""docs/agents.md names every tool of the MCP server, and how to register it with each client."""
 
 from __future__ import annotations
 

@@ -138,8 +138,8 @@ def test_what_is_wrong_with_a_job_is_told_beside_the_others(project: ProjectFold
     assert (run.code, run.out.count("did you mean 'placeholder'?")) == (2, 1)
     (project.root / "jobs/portraits.yaml").unlink()
     for word in ("wait=1", "backend=placehodler"):  # a job, or a setting: what the run would do is not known
-        told = project.doit("why", word, "--json").result
-        assert (told["is_stale"], told["total"]["is_budget_enough"]) == (True, None)
+        found = project.doit("why", word, "--json").result
+        assert (found["is_stale"], found["total"]["is_budget_enough"]) == (True, None)
 
 
 def test_a_check_answers_with_its_exit_code(project: ProjectFolder) -> None:
